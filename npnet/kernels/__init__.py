@@ -1,0 +1,60 @@
+"""How things are computed: one contract (`npnet.kernels.contract`), interchangeable backends.
+
+``numpy`` is the definition: short, vectorised, to be followed with a pencil. ``numba`` is the fast one. All backends
+define the same functions with the same arguments, so that a layer never asks which of them it runs on.
+"""
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from .contract import Array, Backend, Shape
+
+if TYPE_CHECKING:  # the type checker holds every backend against the contract
+    from numpy.typing import NDArray
+
+    from . import numba, numpy
+
+    _definition: Backend[NDArray[Any]] = numpy
+    _fast: Backend[NDArray[Any]] = numba
+
+__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "use"]
+
+NAMES = ("numpy", "numba")
+_active: Backend[Array] | None = None
+
+
+def use(backend: "str | Backend[Any]") -> None:
+    """Choose the backend for layers made from now on: ``"numpy"``, ``"numba"``, or an object that fulfils the contract.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    ImportError
+        If what it runs on is not installed; the message says what to install.
+    """
+    global _active
+    if not isinstance(backend, str):
+        _active = backend
+        return
+    if backend not in NAMES:
+        raise ValueError(f"backend (={backend!r}) must be one of {', '.join(NAMES)}")
+    try:
+        _active = cast("Backend[Array]", importlib.import_module(f"{__name__}.{backend}"))
+    except ImportError as error:
+        raise ImportError(f"backend {backend!r} needs a package that cannot be imported ({error}): "
+                          f"pip install {backend}, or choose another with NPNET_BACKEND=numpy") from error
+
+
+def active() -> Backend[Array]:
+    """The chosen backend: what `use` set, else the environment's ``NPNET_BACKEND``, else numba."""
+    if _active is None:
+        use(os.environ.get("NPNET_BACKEND", "numba"))
+    assert _active is not None
+    return _active
+
+
+def active_name() -> str:
+    """The last part of the backend's name, as `use` takes it."""
+    backend = active()
+    return str(getattr(backend, "__name__", type(backend).__name__)).rpartition(".")[2]

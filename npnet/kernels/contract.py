@@ -1,0 +1,256 @@
+"""The contract between layers and backends: every kernel, what it reads and what it writes.
+
+A backend is a package with exactly these functions. Kernels allocate nothing that outlives the call: the caller passes
+every array that is written, by convention last. To everybody but a kernel an `Array` is opaque: it has a shape and a
+dtype and can be reshaped, and that is all, so that it may live on a device.
+
+Notation: N images; C channels (of the input), O channels of the output; H, W and OH, OW their heights and widths;
+KH, KW the kernel's; ``dz`` is ∂L/∂z, the same shape as ``z``. Layout is N, C, H, W, and all arrays of a call have one
+dtype, float32 or float64, unless a line below says otherwise.
+"""
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+A = TypeVar("A")
+Shape = tuple[int, ...]
+
+
+class Array(Protocol):
+    """All that is known of an array outside a kernel."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def reshape(self, shape: Shape, /) -> "Array":
+        """The same elements in row-major order under another shape; never a copy."""
+        ...
+
+
+class Backend(Protocol[A]):
+    # -- memory -------------------------------------------------------------------------------------------------------
+
+    def empty(self, shape: Shape, dtype: np.dtype[Any]) -> A:
+        """A new row-major array, its values undefined."""
+        ...
+
+    def view(self, storage: A, shape: Shape) -> A:
+        """The first elements of `storage` (one dimension) as an array of `shape`; shares its memory."""
+        ...
+
+    def to_host(self, x: A) -> NDArray[Any]:
+        """A NumPy copy of `x`."""
+        ...
+
+    def from_host(self, host: NDArray[Any], x: A) -> None:
+        """`x` ← `host`, of the same shape, cast to the dtype of `x`."""
+        ...
+
+    def fill(self, x: A, value: float) -> None:
+        """`x` ← value, everywhere."""
+        ...
+
+    def add(self, x: A, y: A) -> None:
+        """`y` ← y + x. Same shapes."""
+        ...
+
+    def concat(self, parts: Sequence[A], y: A) -> None:
+        """`y` (N, ΣC, H, W) ← the parts (N, C, H, W) one after another along axis 1."""
+        ...
+
+    def split(self, y: A, parts: Sequence[A]) -> None:
+        """Each of `parts` ← its channels of `y`: what `concat` did, undone."""
+        ...
+
+    # -- convolution: AlexNet §3.5 ------------------------------------------------------------------------------------
+
+    def conv2d_scratch(self, x: Shape, w: Shape, y: Shape) -> int:
+        """How many elements of scratch memory the three kernels below need for arrays of these shapes."""
+        ...
+
+    def conv2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, groups: int, scratch: A, y: A) -> None:
+        """y[n,o,i,j] = b[o] + Σ_{c,k,l} w[o,c,k,l] x[n, c, i·stride − pad + k, j·stride − pad + l].
+
+        Cross-correlation: the kernel is not flipped. Pixels outside the image are zero, on the right and at the bottom
+        as far as `y` asks for them. Output channel o of group g reads the input channels of group g.
+
+        x : (N, C, H, W).  w : (O, C/groups, KH, KW).  b : (O,).  y : (N, O, OH, OW), written.
+        """
+        ...
+
+    def conv2d_backward_weight(
+        self, dy: A, x: A, stride: int, pad: int, groups: int, scratch: A, dw: A, db: A
+    ) -> None:
+        """dw[o,c,k,l] = Σ_{n,i,j} dy[n,o,i,j] x[n, c, i·stride − pad + k, j·stride − pad + l];  db[o] = Σ dy[n,o,i,j].
+
+        `dw` and `db` are written, not added to.
+        """
+        ...
+
+    def conv2d_backward_data(self, dy: A, w: A, stride: int, pad: int, groups: int, scratch: A, dx: A) -> None:
+        """dx[n,c,y,x] = Σ_{o,i,j,k,l} w[o,c,k,l] dy[n,o,i,j] over i·stride − pad + k = y, j·stride − pad + l = x."""
+        ...
+
+    # -- unshared convolution: the `local` layers of cuda-convnet ------------------------------------------------------
+
+    def local2d_scratch(self, x: Shape, w: Shape, y: Shape) -> int:
+        """As `conv2d_scratch`."""
+        ...
+
+    def local2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, scratch: A, y: A) -> None:
+        """As `conv2d_forward`, each output position with weights of its own.
+
+        w : (OH, OW, O, C, KH, KW).  b : (O, OH, OW).
+        """
+        ...
+
+    def local2d_backward_weight(self, dy: A, x: A, stride: int, pad: int, scratch: A, dw: A, db: A) -> None:
+        """dw[i,j,o,c,k,l] = Σ_n dy[n,o,i,j] x[n, c, i·stride − pad + k, j·stride − pad + l];  db = Σ_n dy[n]."""
+        ...
+
+    def local2d_backward_data(self, dy: A, w: A, stride: int, pad: int, scratch: A, dx: A) -> None:
+        """As `conv2d_backward_data`, with w[i,j] in place of w."""
+        ...
+
+    # -- pooling: AlexNet §3.4 ----------------------------------------------------------------------------------------
+
+    def max_pool_forward(self, x: A, size: int, stride: int, pad: int, argmax: A, y: A) -> None:
+        """The largest of each window; pixels outside the image are −∞. A NaN in the window gives NaN.
+
+        argmax : int32 like `y`, written: where the largest was, as row · W + column in its image. Of equal ones, the
+        first in row-major order.
+        """
+        ...
+
+    def max_pool_backward(self, dy: A, argmax: A, dx: A) -> None:
+        """Each dy goes to the pixel that was largest; windows that overlap add up."""
+        ...
+
+    def average_pool_forward(self, x: A, size: int, stride: int, pad: int, count_pad: bool, y: A) -> None:
+        """The sum of each window over the number of its pixels that lie in the image.
+
+        With `count_pad`, over the number that lie in the image and its padding of `pad` pixels on each side.
+        """
+        ...
+
+    def average_pool_backward(self, dy: A, size: int, stride: int, pad: int, count_pad: bool, dx: A) -> None:
+        """Each dy is shared out equally over the pixels that were counted."""
+        ...
+
+    # -- normalisation: AlexNet §3.3 ----------------------------------------------------------------------------------
+
+    def lrn_forward(self, a: A, size: int, alpha: float, beta: float, k: float, d: A, b: A) -> None:
+        """b_i = a_i / d_i^β with d_i = k + α Σ_j a_j², j over the `size` channels from i − ⌊size/2⌋ on.
+
+        Channels past an end count as 0. `d` (the denominator before the power) and `b` are written.
+        """
+        ...
+
+    def lrn_backward(self, db: A, a: A, b: A, d: A, size: int, alpha: float, beta: float, da: A) -> None:
+        """da_j = db_j d_j^−β − 2αβ a_j Σ_i db_i b_i / d_i, over the i whose window holds j."""
+        ...
+
+    def lrn_within_forward(self, a: A, size: int, alpha: float, beta: float, k: float, d: A, b: A) -> None:
+        """As `lrn_forward`, the window being size × size pixels of the same channel from (y, x) − ⌊size/2⌋ on."""
+        ...
+
+    def lrn_within_backward(self, db: A, a: A, b: A, d: A, size: int, alpha: float, beta: float, da: A) -> None:
+        """As `lrn_backward`."""
+        ...
+
+    # -- fully connected ----------------------------------------------------------------------------------------------
+
+    def dense_forward(self, x: A, w: A, b: A, y: A) -> None:
+        """y = x wᵀ + b.  x : (N, I).  w : (O, I).  b : (O,).  y : (N, O), written."""
+        ...
+
+    def dense_backward_weight(self, dy: A, x: A, dw: A, db: A) -> None:
+        """dw = dyᵀ x;  db = Σ_n dy[n]. Written, not added to."""
+        ...
+
+    def dense_backward_data(self, dy: A, w: A, dx: A) -> None:
+        """dx = dy w."""
+        ...
+
+    # -- pointwise: AlexNet §3.1 and §4.2 -----------------------------------------------------------------------------
+
+    def relu_forward(self, x: A, y: A) -> None:
+        """y = max(0, x). NaN stays NaN."""
+        ...
+
+    def relu_backward(self, dy: A, y: A, dx: A) -> None:
+        """dx = dy where y > 0, else 0: at the kink the derivative is 0."""
+        ...
+
+    def tanh_forward(self, x: A, y: A) -> None:
+        """y = tanh x."""
+        ...
+
+    def tanh_backward(self, dy: A, y: A, dx: A) -> None:
+        """dx = dy (1 − y²)."""
+        ...
+
+    def sigmoid_forward(self, x: A, y: A) -> None:
+        """y = 1 / (1 + e^−x), without overflow for any x."""
+        ...
+
+    def sigmoid_backward(self, dy: A, y: A, dx: A) -> None:
+        """dx = dy y (1 − y)."""
+        ...
+
+    def abs_tanh_forward(self, x: A, y: A) -> None:
+        """y = |tanh x|."""
+        ...
+
+    def abs_tanh_backward(self, dy: A, x: A, y: A, dx: A) -> None:
+        """dx = dy sign(x) (1 − y²); 0 at x = 0."""
+        ...
+
+    def dropout(self, x: A, p: float, scale: float, key: int, y: A) -> None:
+        """y = scale · x where element e (counted in row-major order) is kept, else 0. Forward and backward alike.
+
+        Element e is dropped if ``counter.bits(key, e) >> 11 < ⌊p · 2^53⌋``: the mask is a function of `key` alone.
+        """
+        ...
+
+    def scale(self, x: A, factor: float, y: A) -> None:
+        """y = factor · x."""
+        ...
+
+    # -- loss and scores ----------------------------------------------------------------------------------------------
+
+    def softmax(self, logits: A, probabilities: A) -> None:
+        """p[n,k] = e^z[n,k] / Σ_j e^z[n,j], the row's largest logit taken off first.  Both (N, K)."""
+        ...
+
+    def softmax_cross_entropy_forward(self, logits: A, labels: A, probabilities: A, summary: A) -> None:
+        """The mean over the batch of −log p[n, label n], from logits (N, K) and int64 labels (N,).
+
+        probabilities : (N, K), written.  summary : (2,) float64, written: the mean loss, and how many images have
+        another class than their label in first place (the first in order, of equal ones; NaN counts as wrong).
+
+        Raises ValueError if a label is not in 0 … K − 1.
+        """
+        ...
+
+    def softmax_cross_entropy_backward(self, probabilities: A, labels: A, dlogits: A) -> None:
+        """dz[n,k] = (p[n,k] − [k = label n]) / N."""
+        ...
+
+    def label_ranks(self, scores: A, labels: A, ranks: A) -> None:
+        """ranks : (N,) int64, written: in which place the label's class stands, 0 being the highest score.
+
+        Of equal scores, the class that comes first stands higher. A row with a NaN puts its label last.
+        """
+        ...
+
+    # -- learning: AlexNet §5 -----------------------------------------------------------------------------------------
+
+    def sgd_update(self, w: A, v: A, g: A, rate: float, momentum: float, decay: float) -> None:
+        """v ← momentum · v − decay · rate · w − rate · g;  w ← w + v. `w` and `v` are written."""
+        ...

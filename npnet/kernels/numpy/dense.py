@@ -1,0 +1,21 @@
+"""The fully connected layer."""
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+
+def dense_forward(x: Floats, w: Floats, b: Floats, y: Floats) -> None:
+    np.matmul(x, w.T, out=y)
+    y += b
+
+
+def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> None:
+    np.matmul(dy.T, x, out=dw)
+    np.sum(dy, axis=0, out=db)
+
+
+def dense_backward_data(dy: Floats, w: Floats, dx: Floats) -> None:
+    np.matmul(dy, w, out=dx)

@@ -1,0 +1,19 @@
+"""Dropout's mask, a function of a key alone. AlexNet §4.2."""
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npnet import counter
+
+Floats = NDArray[Any]
+
+
+def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
+    elements = np.arange(x.size, dtype=np.uint64).reshape(x.shape)
+    kept = (counter.bits(key, elements) >> np.uint64(11)) >= np.uint64(p * 2.0**53)
+    np.multiply(x, kept * x.dtype.type(scale), out=y)
+
+
+def scale(x: Floats, factor: float, y: Floats) -> None:
+    np.multiply(x, x.dtype.type(factor), out=y)

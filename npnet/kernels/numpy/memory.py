@@ -1,0 +1,46 @@
+"""Arrays: making, viewing, copying, joining."""
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
+    return np.empty(shape, dtype)
+
+
+def view(storage: Floats, shape: tuple[int, ...]) -> Floats:
+    count = 1
+    for length in shape:
+        count *= length
+    return storage[:count].reshape(shape)
+
+
+def to_host(x: Floats) -> Floats:
+    return np.array(x)
+
+
+def from_host(host: Floats, x: Floats) -> None:
+    np.copyto(x, host, casting="same_kind")
+
+
+def fill(x: Floats, value: float) -> None:
+    x.fill(value)
+
+
+def add(x: Floats, y: Floats) -> None:
+    np.add(x, y, out=y)
+
+
+def concat(parts: Sequence[Floats], y: Floats) -> None:
+    np.concatenate(parts, axis=1, out=y)
+
+
+def split(y: Floats, parts: Sequence[Floats]) -> None:
+    first = 0
+    for part in parts:
+        part[...] = y[:, first : first + part.shape[1]]
+        first += part.shape[1]

@@ -1,0 +1,61 @@
+"""Pooling: every window laid out side by side, then reduced. AlexNet §3.4."""
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+
+def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArray[Any], y: Floats) -> None:
+    windows = _windows(x, size, stride, pad, y.shape[2:], outside=-np.inf)
+    place = windows.argmax(axis=-1)  # the first of equal ones; a NaN, if there is one
+    y[...] = np.take_along_axis(windows, place[..., None], axis=-1)[..., 0]
+    rows = np.arange(y.shape[2])[:, None] * stride - pad + place // size
+    columns = np.arange(y.shape[3]) * stride - pad + place % size
+    argmax[...] = rows * x.shape[3] + columns
+
+
+def max_pool_backward(dy: Floats, argmax: NDArray[Any], dx: Floats) -> None:
+    n, c, h, w = dx.shape
+    planes = np.arange(n * c)[:, None] * (h * w)
+    target = (planes + argmax.reshape(n * c, -1)).ravel()
+    dx[...] = 0
+    np.add.at(dx.reshape(-1), target, dy.reshape(-1))
+
+
+def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
+    windows = _windows(x, size, stride, pad, y.shape[2:], outside=0.0)
+    y[...] = windows.sum(axis=-1) / _counts(x, size, stride, pad, count_pad, y.shape[2:])
+
+
+def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
+    h, w = dx.shape[2:]
+    oh, ow = dy.shape[2:]
+    share = (dy / _counts(dx, size, stride, pad, count_pad, dy.shape[2:])).astype(dx.dtype, copy=False)
+    padded = np.zeros((*dx.shape[:2], h + 2 * pad + size + stride, w + 2 * pad + size + stride), dx.dtype)
+    for k in range(size):
+        for m in range(size):
+            padded[:, :, k:, m:][:, :, : stride * oh : stride, : stride * ow : stride] += share
+    dx[...] = padded[:, :, pad : pad + h, pad : pad + w]
+
+
+def _windows(x: Floats, size: int, stride: int, pad: int, out: tuple[int, ...], outside: float) -> Floats:
+    """(N, C, OH, OW, size·size)."""
+    n, c, h, w = x.shape
+    beyond = size + stride  # a ceil window reaches past the right and bottom edge
+    padded = np.full((n, c, h + 2 * pad + beyond, w + 2 * pad + beyond), outside, x.dtype)
+    padded[:, :, pad : pad + h, pad : pad + w] = x
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride][:, :, : out[0], : out[1]]
+    return windows.reshape(*windows.shape[:4], -1)
+
+
+def _counts(x: Floats, size: int, stride: int, pad: int, count_pad: bool, out: tuple[int, ...]) -> NDArray[Any]:
+    """(OH, OW): the pixels of each window that are counted."""
+    def along(length: int, windows: int) -> NDArray[Any]:
+        start = np.arange(windows) * stride - pad
+        low, high = (-pad, length + pad) if count_pad else (0, length)
+        return np.minimum(start + size, high) - np.maximum(start, low)
+
+    return np.outer(along(x.shape[2], out[0]), along(x.shape[3], out[1]))

@@ -1,0 +1,14 @@
+"""The update rule of AlexNet §5, as printed."""
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+
+def sgd_update(w: Floats, v: Floats, g: Floats, rate: float, momentum: float, decay: float) -> None:
+    v *= momentum
+    v -= decay * rate * w
+    v -= rate * g
+    np.add(w, v, out=w)

@@ -1,0 +1,88 @@
+"""The nonlinearities that AlexNet §3.1 names."""
+from npnet.kernels import Array, Shape
+
+from .layer import Layer
+
+
+class _Pointwise(Layer):
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class ReLU(_Pointwise):
+    r"""Rectified linear unit, AlexNet §3.1 (after Nair and Hinton 2010).
+
+    .. math:: f(x) = \max(0, x) \qquad f'(x) = [x > 0]
+
+    It does not saturate: however large x, the gradient passes whole. At x = 0 the derivative is taken as 0.
+    """
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        self.y = self.like("y", x)
+        self.kernels.relu_forward(x, self.y)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        dx = self.like("dx", self.y)
+        self.kernels.relu_backward(dy, self.y, dx)
+        return dx
+
+
+class Tanh(_Pointwise):
+    r"""Hyperbolic tangent: the standard that AlexNet §3.1 measures ReLU against.
+
+    .. math:: f(x) = \tanh x \qquad f'(x) = 1 - f(x)^2
+
+    It saturates: at |x| = 3 a hundredth of the gradient is left, at |x| = 5 two ten-thousandths.
+    """
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        self.y = self.like("y", x)
+        self.kernels.tanh_forward(x, self.y)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        dx = self.like("dx", self.y)
+        self.kernels.tanh_backward(dy, self.y, dx)
+        return dx
+
+
+class Sigmoid(_Pointwise):
+    r"""The logistic function, AlexNet §3.1.
+
+    .. math:: f(x) = (1 + e^{-x})^{-1} \qquad f'(x) = f(x) \, (1 - f(x))
+
+    It is tanh rescaled, f(x) = (1 + tanh(x/2)) / 2, and saturates likewise; its steepest slope is 1/4.
+    """
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        self.y = self.like("y", x)
+        self.kernels.sigmoid_forward(x, self.y)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        dx = self.like("dx", self.y)
+        self.kernels.sigmoid_backward(dy, self.y, dx)
+        return dx
+
+
+class AbsTanh(_Pointwise):
+    r"""The rectification of Jarrett et al. 2009, which AlexNet §3.1 mentions.
+
+    .. math:: f(x) = |\tanh x| \qquad f'(x) = \mathrm{sign}(x) \, (1 - f(x)^2)
+
+    At x = 0 the derivative is taken as 0.
+    """
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        self.x, self.y = x, self.like("y", x)
+        self.kernels.abs_tanh_forward(x, self.y)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        dx = self.like("dx", self.y)
+        self.kernels.abs_tanh_backward(dy, self.x, self.y, dx)
+        return dx

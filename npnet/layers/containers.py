@@ -1,0 +1,115 @@
+"""Layers made of layers: one after another, and side by side."""
+from npnet.kernels import Array, Shape
+
+from .layer import Cost, Layer
+
+
+class _Container(Layer):
+    def __init__(self, *layers: Layer, **named: Layer) -> None:
+        super().__init__()
+        self.names = [*(str(i) for i in range(len(layers))), *named]
+        self.layers = [*layers, *named.values()]
+        if not self.layers:
+            raise ValueError(f"{type(self).__name__} needs at least one layer")
+        for name, layer in zip(self.names, self.layers, strict=True):
+            for p in layer.parameters():
+                p.name = f"{name}.{p.name}"
+                self._parameters.append(p)
+
+    def __getitem__(self, name: str | int) -> Layer:
+        """The layer of that name, or at that place."""
+        if isinstance(name, int):
+            return self.layers[name]
+        if name not in self.names:
+            raise KeyError(f"{name!r}: the layers are {', '.join(self.names)}")
+        return self.layers[self.names.index(name)]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def children(self) -> list[Layer]:
+        return self.layers
+
+    def __repr__(self) -> str:
+        inside = ",\n".join(f"{n}={layer!r}" for n, layer in zip(self.names, self.layers, strict=True))
+        return f"{type(self).__name__}(\n    " + inside.replace("\n", "\n    ") + ",\n)"
+
+
+class Sequential(_Container):
+    """One layer after another. ``Sequential(conv1=Conv2D(...), relu1=ReLU(), ...)`` gives them names.
+
+    A layer is at ``net["conv1"]`` or ``net[0]``; its weights are called ``conv1.weight``.
+    """
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x, train)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Goes down to the first layer that has parameters, and no further."""
+        learning = [i for i, layer in enumerate(self.layers) if layer.parameters()]
+        if learning:
+            for layer in reversed(self.layers[learning[0] + 1 :]):
+                dy = layer.backward(dy)
+            self.layers[learning[0]].backward_parameters(dy)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        for layer in self.layers:
+            input_shape = layer.output_shape(input_shape)
+        return input_shape
+
+    def cost(self, input_shape: Shape) -> Cost:
+        total = Cost()
+        for layer in self.layers:
+            total += layer.cost(input_shape)
+            input_shape = layer.output_shape(input_shape)
+        return total
+
+
+class Concat(_Container):
+    """Branches that all see the same input; their channels one after another are the output. GoogLeNet §4.
+
+    The gradient of the input is the sum over the branches.
+    """
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW."""
+        self.output_shape(x.shape[1:])
+        parts = [layer.forward(x, train) for layer in self.layers]
+        self.parts = [part.shape for part in parts]
+        channels = sum(shape[1] for shape in self.parts)
+        y = self.array("y", (x.shape[0], channels, *self.parts[0][2:]), x.dtype)
+        self.kernels.concat(parts, y)
+        return y
+
+    def _split(self, dy: Array) -> list[Array]:
+        parts = [self.array(f"dy{i}", shape, dy.dtype) for i, shape in enumerate(self.parts)]
+        self.kernels.split(dy, parts)
+        return parts
+
+    def backward(self, dy: Array) -> Array:
+        first, *others = (layer.backward(part) for layer, part in zip(self.layers, self._split(dy), strict=True))
+        dx = self.like("dx", first)
+        self.kernels.fill(dx, 0.0)
+        for part in (first, *others):
+            self.kernels.add(part, dx)
+        return dx
+
+    def backward_parameters(self, dy: Array) -> None:
+        for layer, part in zip(self.layers, self._split(dy), strict=True):
+            layer.backward_parameters(part)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shapes = [layer.output_shape(input_shape) for layer in self.layers]
+        if any(shape[1:] != shapes[0][1:] for shape in shapes):
+            raise ValueError(f"branches make outputs of shapes (={shapes}) that must agree in all but the channels")
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    def cost(self, input_shape: Shape) -> Cost:
+        return sum((layer.cost(input_shape) for layer in self.layers), Cost())

@@ -1,0 +1,121 @@
+"""Convolution. AlexNet §3.5."""
+from npnet.kernels import Array, Shape
+
+from .layer import Cost, Layer, check_input, check_window, sliding_size
+from .parameter import Constant, Gaussian, Initialiser
+
+
+class Conv2D(Layer):
+    r"""Convolution: every output pixel weighs the patch of input pixels under it, everywhere with the same weights.
+
+    .. math:: y_{o,i,j} = b_o + \sum_{c,k,l} w_{o,c,k,l} \; x_{c,\; is-p+k,\; js-p+l}
+
+    over the channels c of o's group and the K × K pixels k, l of the kernel, with stride s and padding p. AlexNet §3.5.
+    As in every program for these papers it is cross-correlation: the kernel is not flipped.
+
+    ``groups=2`` is AlexNet's pair of GPUs (§3.2): the first half of the kernels sees only the first half of the
+    channels. Implementations differ in the rounding: 224 pixels, kernel 11 and stride 4 make 54 positions by
+    ``rounding="floor"``, and the paper's 55 by ``"ceil"``, which reads zeros past the right and the bottom edge, as the
+    2012 program did.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel : int
+        K, its height and width in pixels.
+    stride, pad : int
+        s and p in pixels; `pad` zeros go on all four sides.
+    groups : int
+    rounding : "floor" or "ceil"
+    weight, bias : Initialiser
+        How `weight` (O, C/groups, K, K) and `bias` (O,) begin; AlexNet §5.
+
+    Raises
+    ------
+    ValueError
+        If the channels cannot be divided into the groups, or a size makes no sense.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        pad: int = 0,
+        groups: int = 1,
+        rounding: str = "floor",
+        *,
+        weight: Initialiser = Gaussian(0.01),  # noqa: B008 (frozen)
+        bias: Initialiser = Constant(0.0),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
+        check_window(kernel, stride, pad, rounding)
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % groups:
+                raise ValueError(f"{name} (={channels}) must be divisible by groups (={groups})")
+        self.in_channels, self.out_channels, self.kernel = in_channels, out_channels, kernel
+        self.stride, self.pad, self.groups, self.rounding = stride, pad, groups, rounding
+        self.weight = self.parameter("weight", (out_channels, in_channels // groups, kernel, kernel), weight)
+        self.bias = self.parameter("bias", (out_channels,), bias)
+        self.x: Array
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`."""
+        check_input(self, x, (self.in_channels, -1, -1), "Conv2D")
+        self.x = x
+        y = self.array("y", (x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
+        self.kernels.conv2d_forward(
+            x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, self._scratch(y), y
+        )
+        return y
+
+    def backward_parameters(self, dy: Array) -> None:
+        self.kernels.conv2d_backward_weight(
+            dy, self.x, self.stride, self.pad, self.groups, self._scratch(dy), self.weight.grad, self.bias.grad
+        )
+
+    def backward(self, dy: Array) -> Array:
+        r"""(N, O, OH, OW) → (N, C, H, W).
+
+        .. math:: \frac{\partial L}{\partial w_{o,c,k,l}} = \sum_{n,i,j} dy_{n,o,i,j} \; x_{n,c,\; is-p+k,\; js-p+l}
+                  \qquad \frac{\partial L}{\partial b_o} = \sum_{n,i,j} dy_{n,o,i,j}
+
+        and every pixel of x collects the outputs it took part in, by the weight it had there.
+        """
+        self.backward_parameters(dy)
+        dx = self.like("dx", self.x)
+        self.kernels.conv2d_backward_data(
+            dy, self.weight.value, self.stride, self.pad, self.groups, self._scratch(dy), dx
+        )
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        _, h, w = input_shape
+        return (
+            self.out_channels,
+            sliding_size(h, self.kernel, self.stride, self.pad, self.rounding),
+            sliding_size(w, self.kernel, self.stride, self.pad, self.rounding),
+        )
+
+    def cost(self, input_shape: Shape) -> Cost:
+        _, oh, ow = self.output_shape(input_shape)
+        return Cost(self.weight.size + self.bias.size, self.weight.size * oh * ow)
+
+    def _scratch(self, y: Array) -> Array:
+        size = self.kernels.conv2d_scratch(self.x.shape, self.weight.shape, y.shape)
+        return self.array("scratch", (size,), y.dtype)
+
+    def __repr__(self) -> str:
+        extra = "".join(f", {n}={v!r}" for n, v, default in (
+            ("stride", self.stride, 1), ("pad", self.pad, 0), ("groups", self.groups, 1),
+            ("rounding", self.rounding, "floor")) if v != default)
+        return f"Conv2D({self.in_channels}, {self.out_channels}, {self.kernel}{extra})"
+
+
+def check_channels(**counts: int) -> None:
+    """Raise ValueError for a count that is less than 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} (={count}) must be at least 1")

@@ -1,0 +1,75 @@
+"""Dropout. AlexNet §4.2."""
+from npnet import counter
+from npnet.kernels import Array, Shape
+
+from .layer import Layer
+
+
+class Dropout(Layer):
+    r"""Sets each number to 0 with probability p while training, so that no unit can rely on another. AlexNet §4.2.
+
+    .. math:: \text{train: } y = m \circ x, \; m \in \{0, 1\}, \; P(m = 0) = p \qquad \text{test: } y = (1 - p) \, x
+
+    That is the paper's convention: nothing is rescaled in training, and at test time every output is multiplied by the
+    probability that it was kept (0.5). ``convention="inverted"``, as Caffe and the frameworks do it, divides by 1 − p
+    in training instead and does nothing at test time: equal in expectation, but weights trained under one are wrong by
+    the factor 1 − p under the other.
+
+    The mask is a function of (seed, step) alone. Every training pass takes the next step; `set_step` says which.
+
+    Parameters
+    ----------
+    p : float
+        Probability of being dropped, 0 ≤ p < 1.
+    convention : "paper" or "inverted"
+
+    Raises
+    ------
+    ValueError
+        If p is not in [0, 1), or the convention unknown.
+    """
+
+    def __init__(self, p: float = 0.5, convention: str = "paper") -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"p (={p}) must be at least 0 and less than 1")
+        if convention not in ("paper", "inverted"):
+            raise ValueError(f"convention (={convention!r}) must be 'paper' or 'inverted'")
+        self.p, self.convention = p, convention
+        self.train_scale, self.test_scale = (1.0, 1 - p) if convention == "paper" else (1 / (1 - p), 1.0)
+        self.step = 0
+        self._seed = counter.key(0)
+        self._key: int | None = None
+
+    def seed(self, *key: int) -> None:
+        self._seed, self.step = counter.key(*key), 0
+
+    def set_step(self, step: int) -> None:
+        self.step = step
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        """Same shape out as in. Training draws the mask of the next step."""
+        y = self.like("y", x)
+        if train:
+            self._key = counter.key(self._seed, self.step)
+            self.step += 1
+            self.kernels.dropout(x, self.p, self.train_scale, self._key, y)
+        else:
+            self._key = None
+            self.kernels.scale(x, self.test_scale, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """∂L/∂x = m ∘ ∂L/∂y, with the mask of the last `forward`: drawn again, not stored."""
+        dx = self.like("dx", dy)
+        if self._key is None:
+            self.kernels.scale(dy, self.test_scale, dx)
+        else:
+            self.kernels.dropout(dy, self.p, self.train_scale, self._key, dx)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.p:g}, convention={self.convention!r})"

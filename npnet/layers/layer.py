@@ -1,0 +1,162 @@
+"""What every layer is."""
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npnet import kernels
+from npnet.kernels import Array, Shape
+
+from .parameter import Initialiser, Parameter
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a layer or a net costs: parameters held, and multiply-adds computed forward for one image."""
+
+    parameters: int = 0
+    macs: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.parameters + other.parameters, self.macs + other.macs)
+
+
+class Layer:
+    """A function with a gradient: ``forward(x)`` and ``backward(dy) -> dx``. Each is written by hand.
+
+    A layer owns its parameters and the arrays it writes, and touches no element of them: that is the kernels' part, of
+    the backend that was chosen when the layer was made. An array that a layer returns is its own, made at the first
+    batch and used again: it holds until the layer's next call.
+
+    A layer of your own derives from this, and defines `forward`, `backward`, `output_shape`, and, if it has parameters,
+    `backward_parameters`. ``self.parameter(...)`` makes one, ``self.array(...)`` gives it an array to write into.
+    """
+
+    def __init__(self) -> None:
+        self.kernels = kernels.active()
+        self._parameters: list[Parameter] = []
+        self._storage: dict[str, Array] = {}
+        self._views: dict[str, Array] = {}
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        """x : (N, *input_shape) → (N, *output_shape). Keeps what `backward` needs. `train` matters to dropout alone."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array:
+        """∂L/∂y → ∂L/∂x, for the x of the last `forward`; writes (does not add to) the ``grad`` of every parameter."""
+        raise NotImplementedError
+
+    def backward_parameters(self, dy: Array) -> None:
+        """`backward` without ∂L/∂x: for the first layer of a net, whose input nobody asks the gradient of."""
+        self.backward(dy)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one image after the layer from its shape before, both without N: (C, H, W) or (features,)."""
+        raise NotImplementedError
+
+    def cost(self, input_shape: Shape) -> Cost:
+        """Parameters and multiply-adds for one image of `input_shape` (without N)."""
+        self.output_shape(input_shape)
+        return Cost(sum(p.size for p in self.parameters()))
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, in the order of the layers."""
+        return self._parameters
+
+    def children(self) -> list["Layer"]:
+        """The layers this one is made of."""
+        return []
+
+    def walk(self) -> Iterator["Layer"]:
+        """This layer and all below it, in order."""
+        yield self
+        for child in self.children():
+            yield from child.walk()
+
+    def initialise(self, seed: int) -> None:
+        """Begin anew: parameter i gets the values that (seed, i) stands for, dropout i the masks of (seed, i)."""
+        for i, p in enumerate(self.parameters()):
+            p.initialise(seed, i)
+        for i, layer in enumerate(self.walk()):
+            layer.seed(seed, i)
+
+    def seed(self, *key: int) -> None:
+        """Where the layer's own randomness begins, if it has any."""
+
+    def set_step(self, step: int) -> None:
+        """Randomness of the coming forward pass is that of training step `step`."""
+        for child in self.children():
+            child.set_step(step)
+
+    def astype(self, dtype: Any) -> None:
+        """Compute in float32 or float64 from now on. Values are kept."""
+        for p in self.parameters():
+            p.astype(dtype)
+
+    def parameter(self, name: str, shape: Shape, initialiser: Initialiser) -> Parameter:
+        """A new parameter of this layer."""
+        p = Parameter(name, shape, initialiser)
+        self._parameters.append(p)
+        return p
+
+    def array(self, name: str, shape: Shape, dtype: Any) -> Array:
+        """An array to write into: the same memory under the same name at every call, made anew only to grow.
+
+        So a smaller last batch, or an evaluation between two training steps, costs no memory.
+        """
+        view = self._views.get(name)
+        if view is not None and view.shape == shape and view.dtype == dtype:
+            return view
+        size, storage = math.prod(shape), self._storage.get(name)
+        if storage is None or storage.dtype != dtype or storage.shape[0] < size:
+            storage = self._storage[name] = self.kernels.empty((size,), np.dtype(dtype))
+        self._views[name] = view = self.kernels.view(storage, shape)
+        return view
+
+    def like(self, name: str, x: Array) -> Array:
+        """`array` with the shape and dtype of `x`."""
+        return self.array(name, x.shape, x.dtype)
+
+    def __call__(self, x: Array, train: bool = True) -> Array:
+        return self.forward(x, train)
+
+
+def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
+    """Raise ValueError unless `x` is (N, *expected), −1 standing for any length, and has the dtype of the weights."""
+    if len(x.shape) != len(expected) + 1 or any(e not in (-1, s) for s, e in zip(x.shape[1:], expected, strict=True)):
+        wanted = ", ".join(("N", *("any" if e == -1 else str(e) for e in expected)))
+        raise ValueError(f"{name}: x of shape (={x.shape}) must be ({wanted})")
+    if layer._parameters and x.dtype != layer._parameters[0].dtype:
+        raise ValueError(
+            f"{name}: x of dtype (={x.dtype}) must be {layer._parameters[0].dtype}, as the weights; "
+            f"layer.astype(...) changes theirs"
+        )
+
+
+def sliding_size(length: int, size: int, stride: int, pad: int, rounding: str) -> int:
+    """How many windows of `size` fit along `length` pixels, `stride` apart, with `pad` more on both sides.
+
+    ``rounding="floor"`` counts whole windows only; ``"ceil"`` lets the last one reach past the edge, as the 2012
+    program did (224 pixels, size 11, stride 4: 54 and 55), unless it would start beyond the image.
+    """
+    span = length + 2 * pad - size
+    if span < 0 and (rounding == "floor" or span <= -size):
+        raise ValueError(f"size (={size}) must be at most length + 2·pad (={length + 2 * pad})")
+    count = 1 + (span // stride if rounding == "floor" else max(0, -(-span // stride)))
+    if (count - 1) * stride >= length + pad:
+        count -= 1
+    return count
+
+
+def check_window(size: int, stride: int, pad: int, rounding: str) -> None:
+    """Raise ValueError unless windows of `size`, `stride` apart, can be laid over an image padded by `pad`."""
+    if size < 1:
+        raise ValueError(f"size (={size}) must be at least 1")
+    if stride < 1:
+        raise ValueError(f"stride (={stride}) must be at least 1")
+    if not 0 <= pad < size:
+        raise ValueError(f"pad (={pad}) must be at least 0 and less than the size (={size})")
+    if rounding not in ("floor", "ceil"):
+        raise ValueError(f"rounding (={rounding!r}) must be 'floor' or 'ceil'")

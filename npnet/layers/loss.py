@@ -1,0 +1,48 @@
+"""The loss. AlexNet §3.5: "maximizes the multinomial logistic regression objective"."""
+
+import numpy as np
+
+from npnet.kernels import Array
+
+from .layer import Layer
+
+
+class SoftmaxCrossEntropy(Layer):
+    r"""Mean negative log-probability of the right class under the softmax of the logits.
+
+    .. math:: L = -\frac{1}{N} \sum_n \log p_{n, t_n} \qquad p_{n,k} = \frac{e^{z_{n,k}}}{\sum_j e^{z_{n,j}}}
+
+    AlexNet §3.5: maximising the multinomial logistic regression objective, "the average across training cases of the
+    log-probability of the correct label". The largest logit of a row is taken off first, so that logits of ±1e4 are
+    nothing special. Before any training L = log K, for K classes.
+
+    Attributes
+    ----------
+    errors : int
+        How many images of the last batch have another class than their label in first place.
+    probabilities : (N, K)
+        The softmax of the last batch.
+    """
+
+    def forward(self, logits: Array, labels: Array) -> float:  # type: ignore[override]
+        """logits (N, K), labels (N,) int64 in 0 … K − 1 → the mean loss, in nats."""
+        if len(logits.shape) != 2 or labels.shape != logits.shape[:1]:
+            raise ValueError(f"logits (={logits.shape}) must be (N, K) and labels (={labels.shape}) be (N,)")
+        if labels.dtype != np.int64:
+            raise ValueError(f"labels of dtype (={labels.dtype}) must be int64")
+        self.labels = labels
+        self.probabilities = self.like("probabilities", logits)
+        summary = self.array("summary", (2,), np.float64)
+        self.kernels.softmax_cross_entropy_forward(logits, labels, self.probabilities, summary)
+        loss, errors = self.kernels.to_host(summary)  # the only thing of a step that is copied back
+        self.errors = int(errors)
+        return float(loss)
+
+    def backward(self) -> Array:  # type: ignore[override]
+        r"""∂L/∂z = (p − [k = t]) / N: how much too probable each class is."""
+        dlogits = self.like("dlogits", self.probabilities)
+        self.kernels.softmax_cross_entropy_backward(self.probabilities, self.labels, dlogits)
+        return dlogits
+
+    def __repr__(self) -> str:
+        return "SoftmaxCrossEntropy()"

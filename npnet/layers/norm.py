@@ -1,0 +1,117 @@
+"""Local response normalisation: neighbours compete, a bright one dims the others. AlexNet §3.3."""
+from npnet.kernels import Array, Shape
+
+from .layer import Layer, check_input
+
+
+class _Normalisation(Layer):
+    def __init__(self, size: int, alpha: float, beta: float, k: float, terms: int) -> None:
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"size (={size}) must be at least 1")
+        if k <= 0:
+            raise ValueError(f"k (={k}) must be positive: a window of zeros would divide by zero")
+        if alpha < 0:
+            raise ValueError(f"alpha (={alpha}) must not be negative: the denominator could reach zero")
+        self.size, self.beta, self.k = size, beta, k
+        self.alpha = alpha / terms
+        self.a: Array
+
+    def _forward_arrays(self, a: Array) -> tuple[Array, Array]:
+        check_input(self, a, (-1, -1, -1), type(self).__name__)
+        self.a, self.d, self.b = a, self.like("d", a), self.like("b", a)
+        return self.d, self.b
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.size}, alpha={self.alpha:g}, beta={self.beta:g}, k={self.k:g})"
+
+
+class LRN(_Normalisation):
+    r"""Local response normalisation across channels.
+
+    .. math:: b^i_{x,y} = a^i_{x,y} \Big/
+              \Big(k + \alpha \sum_{j=\max(0,\,i-n/2)}^{\min(N-1,\,i+n/2)} (a^j_{x,y})^2\Big)^\beta
+
+    AlexNet §3.3, with its constants as defaults. Every pixel on its own; n channels around i, cut off at the first and
+    last. No channel can grow without bound after a ReLU.
+
+    Implementations differ: the formula as printed adds α a²; the program that made the paper's results, Caffe and
+    PyTorch add (α/n) a², five times less at n = 5 (``per_channel=True``); cuda-convnet's CIFAR-10 nets, Caffe and
+    PyTorch start from k = 1.
+
+    Parameters
+    ----------
+    size : int
+        n, the channels in a window. For an even n the window reaches one further back than ahead.
+    alpha, beta, k : float
+        The paper's α, β and k.
+    per_channel : bool
+        Divide α by n. The attribute `alpha` holds the α that is used.
+
+    Raises
+    ------
+    ValueError
+        If `size` is less than 1, `alpha` negative, or `k` not positive (the denominator could reach zero).
+    """
+
+    def __init__(
+        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, *, per_channel: bool = False
+    ) -> None:
+        super().__init__(size, alpha, beta, k, max(size, 1) if per_channel else 1)
+
+    def forward(self, a: Array, train: bool = True) -> Array:
+        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result and the denominators."""
+        d, b = self._forward_arrays(a)
+        self.kernels.lrn_forward(a, self.size, self.alpha, self.beta, self.k, d, b)
+        return b
+
+    def backward(self, db: Array) -> Array:
+        r"""∂L/∂b → ∂L/∂a.
+
+        Channel j appears in its own numerator and in the denominator of every i whose window W(i) holds it, so
+
+        .. math:: \frac{\partial L}{\partial a^j} = \frac{\partial L}{\partial b^j}\, d_j^{-\beta}
+                  - 2\alpha\beta\, a^j \sum_{i \,:\, j \in W(i)} \frac{\partial L}{\partial b^i} \frac{b^i}{d_i}
+        """
+        da = self.like("da", self.a)
+        self.kernels.lrn_backward(db, self.a, self.b, self.d, self.size, self.alpha, self.beta, da)
+        return da
+
+
+class LRNWithin(_Normalisation):
+    r"""Local response normalisation within a map: a pixel competes with its neighbours in the same channel.
+
+    .. math:: b_{x,y} = a_{x,y} \Big/ \Big(k + \alpha \sum_{x',y'} a_{x',y'}^2\Big)^\beta
+
+    over the n × n pixels around (x, y) that lie in the image. cuda-convnet's ``rnorm``, Caffe's WITHIN_CHANNEL; in the
+    CIFAR-10 net `cifar_18pct`, and in the program of the 2012 net after its second LRN. Both programs start from k = 1
+    and divide α by n² (``per_pixel=True``).
+
+    Parameters
+    ----------
+    size : int
+        n, height and width of a window in pixels. For an even n it reaches one further back than ahead.
+    alpha, beta, k : float
+    per_pixel : bool
+        Divide α by n². The attribute `alpha` holds the α that is used.
+    """
+
+    def __init__(
+        self, size: int = 3, alpha: float = 5e-5, beta: float = 0.75, k: float = 1.0, *, per_pixel: bool = True
+    ) -> None:
+        super().__init__(size, alpha, beta, k, max(size, 1) ** 2 if per_pixel else 1)
+
+    def forward(self, a: Array, train: bool = True) -> Array:
+        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result and the denominators."""
+        d, b = self._forward_arrays(a)
+        self.kernels.lrn_within_forward(a, self.size, self.alpha, self.beta, self.k, d, b)
+        return b
+
+    def backward(self, db: Array) -> Array:
+        """∂L/∂b → ∂L/∂a: the equation of `LRN.backward`, i and j now being pixels of one map."""
+        da = self.like("da", self.a)
+        self.kernels.lrn_within_backward(db, self.a, self.b, self.d, self.size, self.alpha, self.beta, da)
+        return da

@@ -1,0 +1,120 @@
+"""Parameters, how they begin, and how fast they learn. AlexNet §5."""
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npnet import counter, kernels
+from npnet.kernels import Array, Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialiser:
+    """How a parameter begins, and by what its learning rate and its weight decay are multiplied.
+
+    rate : factor on the optimiser's learning rate. cuda-convnet and Caffe give biases 2; the paper has one for all.
+    decay : factor on the optimiser's weight decay. The programs give biases 0; the paper is silent.
+    """
+
+    rate: float = 1.0
+    decay: float = 1.0
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Initial values, float32, of `shape`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Gaussian(Initialiser):
+    """Normal with mean 0 and standard deviation `std` (AlexNet §5: 0.01; it is not the variance)."""
+
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.std < 0:
+            raise ValueError(f"std (={self.std}) must not be negative")
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
+        return rng.standard_normal(shape, np.float32) * np.float32(self.std)
+
+
+@dataclass(frozen=True)
+class Constant(Initialiser):
+    """The same value everywhere (AlexNet §5: 1 for some biases, so that their ReLUs begin with positive inputs)."""
+
+    value: float = 0.0
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
+        return np.full(shape, self.value, np.float32)
+
+
+class Parameter:
+    """An array that is learnt: ``value``, the gradient of the loss by it in ``grad``, and a ``name``.
+
+    Memory is taken, and initial values drawn, when `value` is first asked for, so that a net can be looked at (its
+    shapes, its cost) without being filled. The initial values are a function of the seed given to `initialise` alone;
+    of seed 0 and the parameter's shape if it was never called.
+
+    Attributes
+    ----------
+    rate, decay : float
+        Factors on the optimiser's learning rate and weight decay; from the initialiser, free to be changed.
+    """
+
+    def __init__(self, name: str, shape: Shape, initialiser: Initialiser) -> None:
+        self.name, self.shape, self.initialiser = name, shape, initialiser
+        self.rate, self.decay = initialiser.rate, initialiser.decay
+        self.kernels = kernels.active()
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+        self._key: tuple[int, ...] = (0, *shape)
+        self._value: Array | None = None
+        self._grad: Array | None = None
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        return math.prod(self.shape)
+
+    @property
+    def value(self) -> Array:
+        if self._value is None:
+            self._value = self.kernels.empty(self.shape, self.dtype)
+            self.kernels.from_host(self.initialiser.draw(self.shape, counter.generator(*self._key)), self._value)
+        return self._value
+
+    @property
+    def grad(self) -> Array:
+        if self._grad is None:
+            self._grad = self.kernels.empty(self.shape, self.dtype)
+            self.kernels.fill(self._grad, 0.0)
+        return self._grad
+
+    def initialise(self, *key: int) -> None:
+        """Begin anew from the values that `key` stands for."""
+        self._key, self._value = key, None
+
+    def assign(self, host: NDArray[Any]) -> None:
+        """`value` ← a NumPy array of the same shape."""
+        if host.shape != self.shape:
+            raise ValueError(f"{self.name}: value of shape (={host.shape}) must have the shape {self.shape}")
+        self.kernels.from_host(host, self.value)
+
+    def numpy(self) -> NDArray[Any]:
+        """A NumPy copy of `value`."""
+        return self.kernels.to_host(self.value)
+
+    def astype(self, dtype: Any) -> None:
+        """Hold value and gradient in float32 or float64 from now on; the value is kept, rounded if it must be."""
+        if np.dtype(dtype) == self.dtype:
+            return
+        host = None if self._value is None else self.numpy()
+        self.dtype = np.dtype(dtype)
+        self._value = self._grad = None
+        if host is not None:
+            self._value = self.kernels.empty(self.shape, self.dtype)
+            self.kernels.from_host(host, self._value)
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, {self.shape})"
