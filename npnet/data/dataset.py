@@ -1,0 +1,87 @@
+"""A labelled set of images in memory, and the one error a user of data may meet."""
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DataError(Exception):
+    """Something about data that the user can mend. One line: what is wrong, where, and what to do about it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and what is on them.
+
+    Parameters
+    ----------
+    images : (N, 3, H, W) uint8, RGB, 0–255.
+    labels : (N,) int64, each an index into `classes`.
+    classes : names, in the order of the labels.
+    name : what the set is called in reports, with its split: ``"cifar10 train"``.
+    boxes : (N, 4) float32, or None: x0, y0, x1, y1 in pixels around the figure. Pixel (row, column) covers
+        column … column + 1, row … row + 1, so a box around the whole image is 0, 0, W, H.
+
+    Raises
+    ------
+    ValueError
+        If an array has another type or shape, or a label has no class.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: str
+    boxes: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        images, labels, boxes = self.images, self.labels, self.boxes
+        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
+            raise ValueError(f"images (={images.dtype} {images.shape}) must be uint8 (N, 3, H, W)")
+        if labels.shape != images.shape[:1] or labels.dtype != np.int64:
+            raise ValueError(f"labels (={labels.dtype} {labels.shape}) must be int64 ({len(images)},)")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
+            i = int(np.argmax((labels < 0) | (labels >= len(self.classes))))
+            raise ValueError(f"labels[{i}] (={labels[i]}) must be at least 0 and less than {len(self.classes)} classes")
+        if boxes is not None and (boxes.shape != (len(images), 4) or boxes.dtype != np.float32):
+            raise ValueError(f"boxes (={boxes.dtype} {boxes.shape}) must be float32 ({len(images)}, 4)")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        channels, height, width = self.images.shape[1:]
+        return f"<{self.name}: {len(self)} images {channels}×{height}×{width}, {len(self.classes)} classes>"
+
+    def take(self, which: int | Sequence[int] | NDArray[np.integer]) -> "Dataset":
+        """The first `which` images (a view), or the images with these indices, in this order (a copy).
+
+        Raises
+        ------
+        ValueError
+            If there are fewer images than asked for.
+        """
+        if isinstance(which, (int, np.integer)):
+            if not 0 <= which <= len(self):
+                raise ValueError(f"which (={which}) must be in 0…{len(self)}, the images in {self.name}")
+            chosen: slice | NDArray[np.integer] = slice(int(which))
+        else:
+            chosen = np.asarray(which, dtype=np.int64)
+            if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self):
+                low, high = chosen.min(), chosen.max()
+                raise ValueError(f"which (={low}…{high}) must be in 0…{len(self) - 1}, the images in {self.name}")
+        boxes = None if self.boxes is None else self.boxes[chosen]
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], boxes=boxes)
+
+    def mean_image(self) -> NDArray[np.float32]:
+        """(3, H, W): the mean of every pixel over all images, in grey levels. AlexNet §2.
+
+        Summed in integers, so that it is exact whatever the order, and rounded once.
+        """
+        if not len(self):
+            raise ValueError(f"{self.name} holds no image: the mean of nothing is not defined")
+        total = np.zeros(self.images.shape[1:], np.int64)
+        for first in range(0, len(self), 4096):  # the sum of 4,096 bytes fits 32 bits, which add faster than 64
+            total += self.images[first : first + 4096].sum(axis=0, dtype=np.uint32)
+        return (total / len(self)).astype(np.float32)
