@@ -12,7 +12,7 @@ def relu_forward(x: Floats, y: Floats) -> None:
 
 
 def relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
-    np.multiply(dy, y > 0, out=dx)
+    dx[...] = np.where(y > 0, dy, 0)  # not a product: an infinite dy times 0 would be NaN
 
 
 def tanh_forward(x: Floats, y: Floats) -> None:

@@ -12,7 +12,7 @@ Floats = NDArray[Any]
 def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
     elements = np.arange(x.size, dtype=np.uint64).reshape(x.shape)
     kept = (counter.bits(key, elements) >> np.uint64(11)) >= np.uint64(p * 2.0**53)
-    np.multiply(x, kept * x.dtype.type(scale), out=y)
+    y[...] = np.where(kept, x * x.dtype.type(scale), 0)  # not a product with the mask: ∞ · 0 would be NaN
 
 
 def scale(x: Floats, factor: float, y: Floats) -> None:

@@ -13,7 +13,8 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArra
     y[...] = np.take_along_axis(windows, place[..., None], axis=-1)[..., 0]
     rows = np.arange(y.shape[2])[:, None] * stride - pad + place // size
     columns = np.arange(y.shape[3]) * stride - pad + place % size
-    argmax[...] = rows * x.shape[3] + columns
+    # where all is −∞ the first place may lie in the padding: the first in the image is meant
+    argmax[...] = np.maximum(rows, 0) * x.shape[3] + np.maximum(columns, 0)
 
 
 def max_pool_backward(dy: Floats, argmax: NDArray[Any], dx: Floats) -> None:
