@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from npnet.layers import Dense, Gaussian
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+def dense(inputs, outputs):
+    layer = Dense(inputs, outputs, weight=Gaussian(1.0), bias=Gaussian(1.0))
+    layer.astype(np.float64)
+    return layer
+
+
+def test_every_value_and_gradient_is_the_sum_written_out():
+    layer = dense(5, 3)
+    rng = np.random.default_rng(0)
+    x, dy, w = rng.standard_normal((4, 5)), rng.standard_normal((4, 3)), layer.weight.numpy()
+    y = np.stack([layer.bias.numpy()] * 4)
+    dw, dx = np.zeros_like(w), np.zeros_like(x)
+    for n, o, i in np.ndindex(4, 3, 5):
+        y[n, o] += w[o, i] * x[n, i]
+        dw[o, i] += dy[n, o] * x[n, i]
+        dx[n, i] += dy[n, o] * w[o, i]
+    np.testing.assert_allclose(layer.forward(x), y, rtol=1e-12)
+    np.testing.assert_allclose(layer.backward(dy), dx, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(layer.weight.grad, dw, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(layer.bias.grad, dy.sum(axis=0), rtol=1e-12)
+
+
+def test_an_image_is_read_channel_by_channel_and_row_by_row():
+    layer = dense(2 * 3 * 4, 1)
+    x = np.zeros((1, 2, 3, 4))
+    x[0, 1, 2, 0] = 1.0
+    layer.bias.assign(np.zeros(1))
+    assert layer.forward(x)[0, 0] == layer.weight.numpy()[0, 1 * 12 + 2 * 4 + 0]
+
+
+def test_the_gradient_has_the_shape_of_the_input():
+    layer = dense(24, 2)
+    x = np.random.default_rng(1).standard_normal((3, 2, 3, 4))
+    layer.forward(x)
+    dx = np.array(layer.backward(np.ones((3, 2))))
+    assert dx.shape == x.shape
+    np.testing.assert_allclose(dx[0].ravel(), layer.weight.numpy().sum(axis=0), rtol=1e-12)
+
+
+def test_cost():
+    cost = Dense(256 * 6 * 6, 4096).cost((256, 6, 6))  # AlexNet's sixth layer
+    assert (cost.parameters, cost.macs) == (37_752_832, 37_748_736)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: Dense(0, 3), r"in_features \(=0\) must be at least 1"),
+    (lambda: Dense(3, -2), r"out_features \(=-2\) must be at least 1"),
+    (lambda: Dense(12, 3).output_shape((2, 3, 3)),
+     r"input_shape \(=\(2, 3, 3\), 18 numbers\) must hold in_features \(=12\) numbers"),
+    (lambda: Dense(12, 3).forward(np.zeros((6, 2), np.float32)),
+     r"input_shape \(=\(2,\), 2 numbers\) must hold in_features \(=12\) numbers"),
+    (lambda: Dense(12, 3).forward(np.zeros((1, 12))), r"Dense: x of dtype \(=float64\) must be float32"),
+])
+def test_mistakes_are_named_with_their_values(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+import npnet
+from npnet import counter, kernels
+from npnet.layers import Dropout, Sequential
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+def mask(layer, shape=(4, 5, 3, 2), dtype=np.float32):
+    return np.array(layer.forward(np.ones(shape, dtype))) != 0
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+def test_a_fraction_of_p_is_dropped(p):
+    n = 100_000
+    kept = mask(Dropout(p), (10, n // 10)).mean()
+    assert abs(kept - (1 - p)) < 4 * np.sqrt(p * (1 - p) / n)
+
+
+def test_the_mask_is_that_of_the_counter():
+    """Element e, counted in row-major order, is dropped if ⌊2⁵³ u_e⌋ < ⌊2⁵³ p⌋."""
+    layer = Dropout(0.3)
+    layer.seed(7, 1)
+    u = counter.uniform(counter.key(counter.key(7, 1), 0), np.arange(120, dtype=np.uint64))
+    np.testing.assert_array_equal(mask(layer).ravel(), u >= 0.3)
+
+
+def test_the_mask_is_a_function_of_seed_and_step():
+    a, b = Dropout(), Dropout()
+    a.seed(3), b.seed(3)
+    first, second = mask(a), mask(a)
+    assert (first != second).any(), "the next step has another mask"
+    np.testing.assert_array_equal(mask(b), first)
+    b.set_step(1)
+    np.testing.assert_array_equal(mask(b), second)
+    b.set_step(0)
+    np.testing.assert_array_equal(mask(b), first)
+    b.seed(4)
+    assert (mask(b) != first).any(), "another seed has another mask"
+
+
+def test_an_evaluation_in_between_changes_no_mask():
+    a, b = Dropout(), Dropout()
+    mask(a), mask(b)
+    a.forward(np.ones((7, 3), np.float32), train=False)
+    np.testing.assert_array_equal(mask(a), mask(b))
+
+
+def test_the_mask_is_the_same_in_both_precisions_and_under_any_shape():
+    single, double, flat = mask(Dropout(0.3)), mask(Dropout(0.3), dtype=np.float64), mask(Dropout(0.3), (120,))
+    np.testing.assert_array_equal(single, double)
+    np.testing.assert_array_equal(single.ravel(), flat)
+
+
+def test_the_mask_is_the_same_in_all_backends(backend):
+    x = np.random.default_rng(0).standard_normal((17, 33)).astype(np.float32)
+    ours = np.array(Dropout(0.4, "inverted").forward(x))
+    try:
+        npnet.use("numpy")
+        np.testing.assert_array_equal(Dropout(0.4, "inverted").forward(x), ours)
+    finally:
+        npnet.use(backend)
+    assert kernels.active() is backend
+
+
+def test_two_dropouts_of_a_net_have_masks_of_their_own():
+    net = Sequential(Dropout(), Dropout())
+    net.initialise(0)
+    assert (mask(net[0]) != mask(net[1])).any()
+
+
+def test_the_papers_convention_rescales_at_test_time_only():
+    x = np.full((50, 100), 2.0)
+    layer = Dropout(0.25)
+    assert set(np.unique(layer.forward(x))) == {0.0, 2.0}
+    np.testing.assert_array_equal(layer.forward(x, train=False), 1.5)  # · (1 − p)
+
+
+def test_the_inverted_convention_rescales_in_training_only():
+    x = np.full((50, 100), 3.0)
+    layer = Dropout(0.25, convention="inverted")
+    np.testing.assert_allclose(np.unique(layer.forward(x)), [0.0, 4.0], rtol=1e-15)  # / (1 − p)
+    np.testing.assert_array_equal(layer.forward(x, train=False), 3.0)
+
+
+@pytest.mark.parametrize("convention", ["paper", "inverted"])
+def test_testing_gives_what_training_gives_on_average(convention):
+    layer, x = Dropout(0.4, convention), np.full((10, 10_000), 1.0)
+    trained, tested = float(layer.forward(x).mean()), float(layer.forward(x, train=False).mean())
+    assert trained == pytest.approx(tested, abs=0.01)
+
+
+@pytest.mark.parametrize("convention", ["paper", "inverted"])
+def test_the_gradient_goes_where_the_values_came_from(convention):
+    layer = Dropout(0.4, convention)
+    ones = np.ones((6, 7))
+    for train in (True, False, True):
+        y = np.array(layer.forward(ones, train))
+        np.testing.assert_array_equal(layer.backward(ones), y)
+        np.testing.assert_array_equal(layer.backward(ones), y)  # asked again, the mask is the same
+
+
+@pytest.mark.parametrize("convention", ["paper", "inverted"])
+def test_p_zero_changes_nothing(convention):
+    x = np.random.default_rng(1).standard_normal((5, 7))
+    layer = Dropout(0.0, convention)
+    for train in (True, False):
+        np.testing.assert_array_equal(layer.forward(x, train), x)
+        np.testing.assert_array_equal(layer.backward(x), x)
+
+
+def test_what_is_dropped_is_zero_whatever_it_was():
+    y = np.array(Dropout(0.5).forward(np.full((10, 10), np.inf)))
+    assert set(np.unique(y)) == {0.0, np.inf}
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: Dropout(1.0), r"p \(=1.0\) must be at least 0 and less than 1"),
+    (lambda: Dropout(-0.1), r"p \(=-0.1\) must be at least 0"),
+    (lambda: Dropout(convention="caffe"), r"convention \(='caffe'\) must be 'paper' or 'inverted'"),
+])
+def test_mistakes_are_named_with_their_values(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

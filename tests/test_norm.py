@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from npnet.layers import LRN, LRNWithin
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+# window, channels (or height), β. α is 0.8 below: at the paper's 1e-4 a wrong window passes unseen
+CASES = [(5, 7, 0.75), (3, 4, 0.5), (4, 6, 1.1), (2, 1, 0.75), (2, 4, 0.75), (9, 5, 0.75), (1, 3, 0.75)]
+
+
+def across(size, here, length):
+    """Where the window around `here` reaches."""
+    return [j for j in range(length) if here - size // 2 <= j < here - size // 2 + size]
+
+
+def written_out(a, db, denominator, windows, alpha, beta):
+    """b and ∂L/∂a, from each element's denominator and the elements in its window."""
+    b, da = np.empty_like(a), db * denominator**-beta
+    for e in np.ndindex(a.shape):
+        b[e] = a[e] / denominator[e] ** beta
+        for j in windows(*e):  # every element in e's window has a part in e's denominator
+            da[j] -= 2 * alpha * beta * a[j] * db[e] * a[e] * denominator[e] ** (-beta - 1)
+    return b, da
+
+
+@pytest.mark.parametrize(("size", "channels", "beta"), CASES)
+def test_every_channel_is_divided_by_its_window(size, channels, beta):
+    def windows(n, i, y, x):
+        return [(n, j, y, x) for j in across(size, i, channels)]
+
+    a, db = np.random.default_rng(0).standard_normal((2, 2, channels, 3, 2))
+    d = np.empty_like(a)
+    for e in np.ndindex(a.shape):
+        d[e] = 1.5 + 0.8 * sum(a[j] ** 2 for j in windows(*e))
+    layer = LRN(size, alpha=0.8, beta=beta, k=1.5)
+    b, da = written_out(a, db, d, windows, 0.8, beta)
+    np.testing.assert_allclose(layer.forward(a), b, rtol=1e-12)
+    np.testing.assert_allclose(layer.backward(db), da, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "height", "beta"), CASES)
+def test_every_pixel_is_divided_by_its_window(size, height, beta):
+    def windows(n, i, y, x):
+        return [(n, i, yy, xx) for yy in across(size, y, height) for xx in across(size, x, 4)]
+
+    a, db = np.random.default_rng(1).standard_normal((2, 2, 2, height, 4))
+    d = np.empty_like(a)
+    for e in np.ndindex(a.shape):
+        d[e] = 1.5 + 0.8 * sum(a[j] ** 2 for j in windows(*e))
+    layer = LRNWithin(size, alpha=0.8, beta=beta, k=1.5, per_pixel=False)
+    b, da = written_out(a, db, d, windows, 0.8, beta)
+    np.testing.assert_allclose(layer.forward(a), b, rtol=1e-12)
+    np.testing.assert_allclose(layer.backward(db), da, rtol=1e-11, atol=1e-12)
+
+
+def test_an_even_window_reaches_one_further_back_than_ahead():
+    a = np.zeros((1, 5, 1, 1))
+    a[0, 2] = 1.0
+    layer = LRN(4, alpha=1.0, beta=1.0, k=1.0)
+    layer.forward(a + 1e-9)
+    assert [round(float(d)) for d in layer.d[0, :, 0, 0]] == [1, 2, 2, 2, 2]  # 2 lies in the windows of 1, 2, 3, 4
+
+
+def test_the_papers_constants_on_ones():
+    b = LRN().forward(np.ones((1, 7, 1, 1)))
+    assert b[0, 3, 0, 0] == pytest.approx(2.0005**-0.75, rel=1e-12)
+    assert b[0, 0, 0, 0] == pytest.approx(2.0003**-0.75, rel=1e-12)
+
+
+def test_per_channel_divides_alpha_by_the_window():
+    a = np.random.default_rng(2).standard_normal((1, 6, 2, 2))
+    np.testing.assert_array_equal(LRN(4, 0.8, per_channel=True).forward(a), LRN(4, 0.2).forward(a))
+    assert LRN(5, 1e-4, per_channel=True).alpha == pytest.approx(2e-5)
+
+
+def test_per_pixel_divides_alpha_by_the_area_of_the_window():
+    a = np.random.default_rng(3).standard_normal((1, 2, 5, 5))
+    np.testing.assert_array_equal(
+        LRNWithin(4, 0.8, per_pixel=True).forward(a), LRNWithin(4, 0.05, per_pixel=False).forward(a)
+    )
+    assert LRNWithin(3, 9e-5).alpha == pytest.approx(1e-5)
+
+
+def test_zeros_stay_zeros_and_nan_stays_nan():
+    for layer in (LRN(), LRNWithin()):
+        a = np.zeros((1, 9, 9, 9))
+        assert not layer.forward(a).any()
+        a[0, 4, 4, 4] = np.nan
+        assert np.isnan(layer.forward(a)[0, 4, 4, 4])
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: LRN(size=0), r"size \(=0\) must be at least 1"),
+    (lambda: LRN(k=0), r"k \(=0\) must be positive"),
+    (lambda: LRN(alpha=-1), r"alpha \(=-1\) must not be negative"),
+    (lambda: LRNWithin(size=-3), r"size \(=-3\) must be at least 1"),
+    (lambda: LRNWithin(k=-1.5), r"k \(=-1.5\) must be positive"),
+    (lambda: LRNWithin(alpha=-0.1), r"alpha \(=-0.1\) must not be negative"),
+    (lambda: LRN().forward(np.zeros((2, 12))), r"LRN: x of shape \(=\(2, 12\)\) must be \(N, any, any, any\)"),
+    (lambda: LRNWithin().forward(np.zeros(3)), r"LRNWithin: x of shape \(=\(3,\)\) must be \(N, any, any, any\)"),
+])
+def test_mistakes_are_named_with_their_values(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
