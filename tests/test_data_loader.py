@@ -1,0 +1,204 @@
+import gc
+import itertools
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npnet.data import Dataset, Loader, augment
+
+CROPPED = {"crop": 6, "mirror": True}
+
+
+def numbered(n=50, side=9):
+    """Random pictures; the label is the number of the picture."""
+    images = np.random.default_rng(0).integers(0, 256, (n, 3, side, side), dtype=np.uint8)
+    return Dataset(images, np.arange(n), tuple(map(str, range(n))), "numbered")
+
+
+def copies(batches):
+    return [(x.copy(), y.copy()) for x, y in batches]
+
+
+def assert_same(some, others):
+    for (x, y), (x2, y2) in itertools.zip_longest(some, others, fillvalue=(None, None)):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name == "npnet-loader"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    yield
+    assert workers() == []
+
+
+@pytest.mark.parametrize("kind", [{}, {"mirror": True}, {"crop": 6}, CROPPED])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_batch_is_what_a_loop_over_its_pictures_makes(kind, train):
+    data = numbered()
+    mean = data.mean_image()
+    loader = Loader(data, 16, mean=mean, train=train, seed=3, **kind)
+    seen = []
+    for x, y in loader.epoch(5):
+        assert x.dtype == np.float32
+        assert x.shape[1:] == loader.shape
+        seen += y.tolist()
+        for picture, i in zip(x, y, strict=True):
+            top, left, size, flip = 0, 0, 9, False
+            if "crop" in kind:
+                size, (top, left) = 6, augment.crop_offsets(3, 5, np.array([i]), (3, 3))[0] if train else (1, 1)
+            if "mirror" in kind and train:
+                flip = augment.mirror_flags(3, 5, np.array([i]))[0]
+            expected = data.images[i, :, top : top + size, left : left + size]
+            expected = expected[:, :, ::-1] if flip else expected
+            middle = mean[:, 1:7, 1:7] if "crop" in kind else mean  # of the mean, always the centre
+            np.testing.assert_array_equal(picture, expected - middle)
+    assert sorted(seen) == list(range(50))
+    assert (seen == sorted(seen)) != train
+
+
+@given(st.integers(1, 40), st.integers(1, 45), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_every_picture_comes_once_in_as_many_batches_as_said(n, batch, train):
+    loader = Loader(numbered(n, 3), batch, train=train)
+    sizes, seen = [], []
+    for x, y in loader.epoch(0):
+        assert len(x) == len(y)
+        sizes.append(len(y))
+        seen += y.tolist()
+    assert sorted(seen) == list(range(n))
+    assert len(sizes) == len(loader)
+    assert all(size == batch for size in sizes[:-1])
+    assert 1 <= sizes[-1] <= batch
+
+
+@pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (2, 1), (2, 3), (5, 2), (4, 9)])
+def test_bits_do_not_depend_on_threads_nor_on_what_lies_ready(threads, ahead):
+    data = numbered()
+    plain = copies(Loader(data, 4, **CROPPED).epoch(2))
+    assert_same(copies(Loader(data, 4, threads=threads, ahead=ahead, **CROPPED).epoch(2)), plain)
+
+
+@given(st.integers(0, 13), st.integers(1, 3))
+@settings(max_examples=20, deadline=None)
+def test_skipping_gives_the_rest_of_the_uninterrupted_epoch(skip, threads):
+    loader = Loader(numbered(), 4, threads=threads, **CROPPED)
+    assert_same(copies(loader.epoch(7, skip)), copies(loader.epoch(7))[skip:])
+
+
+def test_epochs_and_seeds_differ_and_test_epochs_do_not():
+    data = numbered()
+    first = copies(Loader(data, 50, **CROPPED).epoch(0))[0][0]
+    assert np.any(copies(Loader(data, 50, **CROPPED).epoch(1))[0][0] != first)
+    assert np.any(copies(Loader(data, 50, seed=1, **CROPPED).epoch(0))[0][0] != first)
+    still = Loader(data, 50, train=False, **CROPPED)
+    assert_same(copies(still.epoch(0)), copies(still.epoch(1)))
+
+
+def test_a_batch_stays_as_it_is_until_the_next_is_asked_for():
+    for x, _ in Loader(numbered(), 4, threads=4, ahead=1).epoch(0):
+        before = x.copy()
+        time.sleep(0.005)
+        np.testing.assert_array_equal(x, before)
+
+
+def test_arrays_are_reused():
+    loader = Loader(numbered(), 4, ahead=3)
+    places = {x.ctypes.data for epoch in range(3) for x, _ in loader.epoch(epoch)}
+    assert len(places) == 4  # three ahead and the one handed out
+
+
+def test_two_epochs_at_once_do_not_write_over_each_other():
+    loader = Loader(numbered(), 4, threads=2)
+    pairs = [(copies([a])[0], copies([b])[0]) for a, b in zip(loader.epoch(0), loader.epoch(1), strict=True)]
+    for epoch in (0, 1):
+        assert_same([pair[epoch] for pair in pairs], copies(loader.epoch(epoch)))
+
+
+def test_leaving_early_stops_the_threads():
+    loader = Loader(numbered(), 2, threads=3)
+    for _ in loader.epoch(0):
+        assert workers()
+        break
+    assert workers() == []
+    batches = loader.epoch(0)
+    next(batches)
+    del batches
+    gc.collect()
+    assert workers() == []
+    with pytest.raises(TypeError):
+        sum(loader.epoch(0))  # a tuple cannot be added
+    assert workers() == []
+    loader.epoch(0)  # not even begun
+    assert_same(copies(loader.epoch(1)), copies(Loader(numbered(), 2).epoch(1)))  # and the loader is still good
+
+
+def test_python_ends_while_an_epoch_is_open():
+    code = (
+        "import numpy as np; from npnet.data import Dataset, Loader;"
+        "data = Dataset(np.zeros((99, 3, 8, 8), np.uint8), np.zeros(99, np.int64), ('a',), 'zeros');"
+        "batches = Loader(data, 4, threads=3).epoch(0); next(batches); print('end')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "end\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_in_a_thread_is_raised_where_the_batch_is_asked_for(threads, monkeypatch):
+    loader = Loader(numbered(), 4, train=False, threads=threads)
+    fill = loader._fill
+
+    def fail(epoch, index, pixels, x):
+        if 21 in index:
+            raise MemoryError("batch 5")
+        fill(epoch, index, pixels, x)
+
+    monkeypatch.setattr(loader, "_fill", fail)
+    batches = loader.epoch(0)
+    assert [y.tolist() for _, y in itertools.islice(batches, 5)] == np.arange(20).reshape(5, 4).tolist()
+    with pytest.raises(MemoryError, match="batch 5"):
+        next(batches)
+
+
+def test_the_mean_may_be_a_colour_or_missing_and_double_precision_be_asked_for():
+    data = numbered()
+    x, y = next(Loader(data, 50, train=False).epoch(0))
+    np.testing.assert_array_equal(x, data.images[y])
+    color = np.array([100.1, 50.0, 25.0]).reshape(3, 1, 1)
+    x, y = next(Loader(data, 50, train=False, mean=color, crop=3, dtype=np.float64).epoch(0))
+    assert x.dtype == np.float64
+    np.testing.assert_array_equal(x, data.images[y][:, :, 3:6, 3:6] - color)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 0}, r"batch \(=0\)"),
+        ({"threads": 0}, r"threads \(=0\)"),
+        ({"ahead": 0}, r"ahead \(=0\)"),
+        ({"crop": 10}, r"crop \(=10\).*9"),
+        ({"mean": np.zeros((3, 6, 6)), "crop": 6}, r"mean \(=\(3, 6, 6\)\).*\(3, 9, 9\)"),
+    ],
+)
+def test_bad_arguments_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Loader(numbered(), **change)
+
+
+def test_more_batches_than_there_are_cannot_be_skipped():
+    loader = Loader(numbered(), 10)
+    assert copies(loader.epoch(0, 5)) == []
+    with pytest.raises(ValueError, match=r"skip \(=6\).*5"):
+        loader.epoch(0, 6)
+    with pytest.raises(ValueError, match="no image"):
+        Loader(numbered().take(0))
