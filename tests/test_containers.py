@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+
+from npnet.layers import (
+    LRN,
+    AvgPool2D,
+    Concat,
+    Conv2D,
+    Cost,
+    Dense,
+    Dropout,
+    Gaussian,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    SoftmaxCrossEntropy,
+)
+
+WIDE = Gaussian(0.3)
+
+
+def net():
+    """One of every kind, nested: small, and every parameter of it learns."""
+    return Sequential(
+        pool0=AvgPool2D(1, 1),
+        conv1=Conv2D(2, 4, 3, pad=1, weight=WIDE),
+        pool1=MaxPool2D(3, 2),
+        relu1=ReLU(),
+        norm1=LRN(3, alpha=0.5),
+        mixed=Concat(
+            a=Conv2D(4, 3, 1, weight=WIDE),
+            b=Sequential(reduce=Conv2D(4, 2, 1, weight=WIDE), conv=Conv2D(2, 2, 3, pad=1, weight=WIDE)),
+        ),
+        drop=Dropout(0.3),
+        fc=Dense(5 * 4 * 4, 3, weight=WIDE),
+    )
+
+
+def images(n, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, 2, 8, 8)).astype(np.float32)
+
+
+def gradients(model):
+    return {p.name: np.array(p.grad) for p in model.parameters()}
+
+
+def test_layers_are_found_by_name_and_by_place(backend):
+    model = net()
+    assert model["conv1"] is model[1] is model.layers[1]
+    assert model["mixed"]["b"]["conv"].kernel == 3
+    assert Sequential(ReLU(), last=ReLU()).names == ["0", "last"]
+    assert len(model) == 8
+    with pytest.raises(KeyError, match="'conv9': the layers are pool0, conv1"):
+        model["conv9"]
+
+
+def test_parameters_carry_the_names_of_the_layers_around_them(backend):
+    assert [p.name for p in net().parameters()] == [
+        "conv1.weight", "conv1.bias", "mixed.a.weight", "mixed.a.bias", "mixed.b.reduce.weight", "mixed.b.reduce.bias",
+        "mixed.b.conv.weight", "mixed.b.conv.bias", "fc.weight", "fc.bias",
+    ]
+
+
+def test_walk_visits_every_layer_in_order(backend):
+    kinds = [type(layer).__name__ for layer in net().walk()]
+    assert kinds == ["Sequential", "AvgPool2D", "Conv2D", "MaxPool2D", "ReLU", "LRN", "Concat", "Conv2D", "Sequential",
+                     "Conv2D", "Conv2D", "Dropout", "Dense"]
+
+
+def test_a_sequence_is_its_layers_one_after_another(backend):
+    model, x, dy = net(), images(2), np.ones((2, 3), np.float32)
+    y, dx = np.array(model.forward(x)), np.array(model.backward(dy))
+    model.set_step(0)
+    z = x
+    for layer in model.layers:
+        z = layer(z)
+    np.testing.assert_array_equal(z, y)
+    for layer in reversed(model.layers):
+        dy = layer.backward(dy)
+    np.testing.assert_array_equal(dy, dx)
+
+
+def test_branches_lie_side_by_side_and_their_gradients_add(backend):
+    model = Concat(a=Conv2D(2, 3, 1), b=ReLU(), c=MaxPool2D(3, 1, pad=1))
+    x = images(3)
+    y = np.array(model.forward(x))
+    alone = [np.array(layer.forward(x)) for layer in model.layers]
+    np.testing.assert_array_equal(y, np.concatenate(alone, axis=1))
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    dx = np.array(model.backward(dy))
+    parts = [np.ascontiguousarray(part) for part in np.split(dy, [3, 5], axis=1)]
+    expected = sum(np.array(layer.backward(part)) for layer, part in zip(model.layers, parts, strict=True))
+    np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_backward_parameters_gives_the_same_gradients_and_stops_at_the_first_layer_that_learns(backend):
+    model, x, loss = net(), images(4), SoftmaxCrossEntropy()
+    loss.forward(model.forward(x), np.array([0, 1, 2, 1]))
+    dy = loss.backward()
+    model.backward(dy)
+    expected = gradients(model)
+    assert all(g.any() for g in expected.values()), "a parameter that has no gradient shows nothing"
+    for p in model.parameters():
+        backend.fill(p.grad, np.nan)
+    untouched = [model["pool0"], model["conv1"]]
+    for layer in untouched:
+        layer.backward = None  # called, it would fail
+    model.backward_parameters(dy)
+    for name, grad in gradients(model).items():
+        np.testing.assert_array_equal(grad, expected[name], err_msg=name)
+
+
+def test_backward_parameters_of_a_net_that_learns_nothing_does_nothing(backend):
+    model = Sequential(ReLU(), MaxPool2D(2, 2))
+    model.forward(images(1))
+    model.backward_parameters(np.ones((1, 2, 4, 4), np.float32))
+
+
+def test_shapes_and_costs_follow_the_layers(backend):
+    model = net()
+    assert model.output_shape((2, 8, 8)) == (3,)
+    assert model["mixed"].output_shape((4, 4, 4)) == (5, 4, 4)
+    weights = {"conv1": 4 * 2 * 9, "a": 4 * 3, "reduce": 4 * 2, "conv": 2 * 2 * 9, "fc": 80 * 3}
+    assert model.cost((2, 8, 8)) == Cost(
+        parameters=sum(weights.values()) + 4 + 3 + 2 + 2 + 3,
+        macs=64 * weights["conv1"] + 16 * (weights["a"] + weights["reduce"] + weights["conv"]) + weights["fc"],
+    )
+    assert Sequential(ReLU()).cost((3, 2, 2)) == Cost(0, 0)
+
+
+def test_astype_reaches_every_parameter(backend):
+    model = net()
+    model.astype(np.float64)
+    assert {p.value.dtype for p in model.parameters()} == {np.dtype(np.float64)}
+    assert model.forward(images(1).astype(np.float64)).dtype == np.float64
+
+
+def test_set_step_reaches_every_dropout(backend):
+    model = Sequential(Concat(Sequential(Dropout(0.5)), ReLU()))
+    x = np.ones((2, 3, 4, 4), np.float32)
+    first, second = np.array(model.forward(x)), np.array(model.forward(x))
+    assert (first != second).any()
+    model.set_step(0)
+    np.testing.assert_array_equal(model.forward(x), first)
+
+
+def test_repr_reads_like_the_call(backend):
+    assert repr(Sequential(conv1=Conv2D(3, 8, 5, pad=2), b=Concat(x=ReLU()))) == """\
+Sequential(
+    conv1=Conv2D(3, 8, 5, pad=2),
+    b=Concat(
+        x=ReLU(),
+    ),
+)"""
+
+
+# -- memory 
+
+
+class Counting:
+    """A backend that counts how often memory is asked for."""
+
+    def __init__(self, backend):
+        self.backend, self.made = backend, 0
+
+    def __getattr__(self, name):
+        return getattr(self.backend, name)
+
+    def empty(self, shape, dtype):
+        self.made += 1
+        return self.backend.empty(shape, dtype)
+
+
+@pytest.fixture
+def counting(backend):
+    import npnet
+
+    counted = Counting(backend)
+    npnet.use(counted)
+    return counted  # the backend fixture restores what was chosen before
+
+
+def step(model, loss, x):
+    loss.forward(model.forward(x), np.arange(len(x)) % 3)
+    model.backward(loss.backward())
+
+
+def test_memory_is_taken_at_the_first_batch_only(counting):
+    model, loss = net(), SoftmaxCrossEntropy()
+    assert counting.made == 0, "a net can be looked at without being filled"
+    step(model, loss, images(6))
+    made = counting.made
+    for n in (6, 2, 1, 6, 5):  # a smaller last batch, and back
+        step(model, loss, images(n))
+        model.forward(images(n), train=False)
+    assert counting.made == made
+    step(model, loss, images(7))
+    assert counting.made > made, "a larger batch must grow"
+
+
+def test_a_layer_writes_into_the_same_memory_at_every_batch(backend):
+    for layer in (net(), Conv2D(2, 3, 3), MaxPool2D(3, 2), LRN(), Dropout()):
+        y = layer.forward(images(4))
+        again = layer.forward(images(4, seed=1))
+        assert y is again
+        smaller = layer.forward(images(3))
+        assert np.shares_memory(smaller, again)
+        assert smaller.shape == (3, *again.shape[1:])
+
+
+def test_results_do_not_depend_on_the_batches_before(backend):
+    """Sizes go up and down, training and evaluation take turns: every result is that of a fresh net."""
+    used = net()
+    for n, train in [(4, True), (2, True), (7, False), (1, True), (4, False), (7, True), (2, False)]:
+        fresh, x, dy = net(), images(n, seed=n), np.full((n, 3), 0.1, np.float32)
+        used.set_step(0)
+        np.testing.assert_array_equal(used.forward(x, train), fresh.forward(x, train))
+        np.testing.assert_array_equal(used.backward(dy), fresh.backward(dy))
+        expected = gradients(fresh)
+        for name, grad in gradients(used).items():
+            np.testing.assert_array_equal(grad, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: Sequential(), "Sequential needs at least one layer"),
+    (lambda: Concat(), "Concat needs at least one layer"),
+    (lambda: Concat(Conv2D(2, 3, 3), Conv2D(2, 4, 1)).forward(images(1)),
+     r"outputs of shapes \(=\[\(3, 6, 6\), \(4, 8, 8\)\]\) that must agree in all but the channels"),
+    (lambda: Concat(ReLU(), MaxPool2D(3, 2)).output_shape((2, 9, 7)),
+     r"outputs of shapes \(=\[\(2, 9, 7\), \(2, 4, 3\)\]\) that must agree"),
+    (lambda: Sequential(conv=Conv2D(2, 3, 3), fc=Dense(12, 2)).forward(images(1)),
+     r"Dense: input_shape \(=\(3, 6, 6\), 108 numbers\) must hold in_features \(=12\)"),
+])
+def test_mistakes_are_named_with_their_values(backend, call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
