@@ -31,7 +31,7 @@ def bits(key: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def uniform(key: int, counter: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Uniform in [0, 1), one for each counter, from the upper 53 bits."""
-    return (bits(key, counter) >> np.uint64(11)) * 2.0**-53
+    return (bits(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def generator(*parts: int) -> np.random.Generator:

@@ -69,7 +69,7 @@ class Backend(Protocol[A]):
 
     # -- convolution: AlexNet §3.5 ------------------------------------------------------------------------------------
 
-    def conv2d_scratch(self, x: Shape, w: Shape, y: Shape) -> int:
+    def conv2d_scratch(self, x: Shape, w: Shape, y: Shape, stride: int, pad: int) -> int:
         """How many elements of scratch memory the three kernels below need for arrays of these shapes."""
         ...
 
@@ -98,7 +98,7 @@ class Backend(Protocol[A]):
 
     # -- unshared convolution: the `local` layers of cuda-convnet ------------------------------------------------------
 
-    def local2d_scratch(self, x: Shape, w: Shape, y: Shape) -> int:
+    def local2d_scratch(self, x: Shape, w: Shape, y: Shape, stride: int, pad: int) -> int:
         """As `conv2d_scratch`."""
         ...
 

@@ -85,7 +85,7 @@ class Local2D(Layer):
         return Cost(self.weight.size + self.bias.size, self.weight.size)
 
     def _scratch(self, y: Array) -> Array:
-        size = self.kernels.local2d_scratch(self.x.shape, self.weight.shape, y.shape)
+        size = self.kernels.local2d_scratch(self.x.shape, self.weight.shape, y.shape, self.stride, self.pad)
         return self.array("scratch", (size,), y.dtype)
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 
 
-def conv2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...]) -> int:
+def conv2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
     return 0
 
 

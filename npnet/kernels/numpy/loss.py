@@ -47,4 +47,5 @@ def _ranks(scores: Floats, labels: Labels) -> NDArray[Any]:
     own = scores[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     ahead = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
-    return np.where(np.isnan(scores).any(axis=1), scores.shape[1] - 1, ahead)
+    ranks: NDArray[Any] = np.where(np.isnan(scores).any(axis=1), scores.shape[1] - 1, ahead)
+    return ranks

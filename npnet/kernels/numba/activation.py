@@ -1,0 +1,70 @@
+"""The nonlinearities of AlexNet §3.1.
+
+tanh itself is NumPy's: its vector code takes 0.19 ms for a million float32, numba's scalar call 18 ms.
+"""
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from npnet.kernels.numpy.activation import abs_tanh_forward, sigmoid_forward, tanh_forward
+
+from .compile import compiled, flat
+
+__all__ = [
+    "abs_tanh_backward", "abs_tanh_forward", "relu_backward", "relu_forward", "sigmoid_backward", "sigmoid_forward",
+    "tanh_backward", "tanh_forward",
+]
+
+Floats = NDArray[Any]
+
+
+def _relu_forward(x: Floats, y: Floats) -> None:
+    for i in prange(x.size):
+        y[i] = 0 if x[i] <= 0 else x[i]  # in this order, NaN stays NaN
+
+
+def _relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+    for i in prange(dy.size):
+        dx[i] = dy[i] if y[i] > 0 else 0
+
+
+def _tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+    for i in prange(dy.size):
+        dx[i] = dy[i] * (1 - y[i] * y[i])
+
+
+def _sigmoid_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+    for i in prange(dy.size):
+        dx[i] = dy[i] * y[i] * (1 - y[i])
+
+
+def _abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> None:
+    for i in prange(dy.size):
+        dx[i] = dy[i] * np.sign(x[i]) * (1 - y[i] * y[i])
+
+
+_relu, _relu_back = compiled(_relu_forward), compiled(_relu_backward)
+_tanh_back, _sigmoid_back = compiled(_tanh_backward), compiled(_sigmoid_backward)
+_abs_tanh_back = compiled(_abs_tanh_backward)
+
+
+def relu_forward(x: Floats, y: Floats) -> None:
+    _relu(flat(x), flat(y))
+
+
+def relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+    _relu_back(flat(dy), flat(y), flat(dx))
+
+
+def tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+    _tanh_back(flat(dy), flat(y), flat(dx))
+
+
+def sigmoid_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+    _sigmoid_back(flat(dy), flat(y), flat(dx))
+
+
+def abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> None:
+    _abs_tanh_back(flat(dy), flat(x), flat(y), flat(dx))

@@ -1,0 +1,47 @@
+"""Stochastic gradient descent exactly as AlexNet §5 prints it."""
+from collections.abc import Sequence
+
+from npnet.kernels import Array
+from npnet.layers import Parameter
+
+
+class SGD:
+    r"""Gradient descent with momentum and weight decay, AlexNet §5.
+
+    .. math:: v_{i+1} &= 0.9 \, v_i - 0.0005 \, \epsilon \, w_i - \epsilon \Big\langle \frac{\partial L}{\partial w}
+              \Big\rangle_{D_i} \\ w_{i+1} &= w_i + v_{i+1}
+
+    ε multiplies both the decay and the gradient before they enter v. (PyTorch keeps v without ε, so that it differs for
+    some ten steps after every change of the rate.) Each parameter's own factors multiply ε and the decay.
+
+    Parameters
+    ----------
+    parameters : of a net, `net.parameters()`
+    rate : float
+        ε.
+    momentum, weight_decay : float
+        The paper's 0.9 and 0.0005.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Parameter], rate: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0005
+    ) -> None:
+        for name, value in (("rate", rate), ("momentum", momentum), ("weight_decay", weight_decay)):
+            if not value >= 0:
+                raise ValueError(f"{name} (={value}) must not be negative")
+        if momentum >= 1:
+            raise ValueError(f"momentum (={momentum}) must be less than 1")
+        self.parameters = list(parameters)
+        self.rate, self.momentum, self.weight_decay = rate, momentum, weight_decay
+        self.velocities: list[Array] = []
+        for p in self.parameters:
+            v = p.kernels.empty(p.shape, p.dtype)
+            p.kernels.fill(v, 0.0)
+            self.velocities.append(v)
+
+    def step(self) -> None:
+        """One update of every parameter from its `grad`."""
+        for p, v in zip(self.parameters, self.velocities, strict=True):
+            p.kernels.sgd_update(
+                p.value, v, p.grad, self.rate * p.rate, self.momentum, self.weight_decay * p.decay
+            )
