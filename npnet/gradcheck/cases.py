@@ -58,13 +58,13 @@ def suite(*backends: str) -> Iterator[Case]:
 
     ``for case in suite("numba"): print(case.name, case.check().worst)``
     """
-    active = kernels.active()
     for backend in backends or (kernels.active_name(),):
+        active = kernels._active  # None if none was asked for yet: then none is to be loaded
         kernels.use(backend)
         try:
             cases = list(_cases(backend))
         finally:
-            kernels.use(active)
+            kernels._active = active
         yield from cases
 
 
