@@ -126,6 +126,16 @@ def test_gradients_are_written_and_not_added():
     np.testing.assert_array_equal(layer.weight.grad, np.full((3, 2, 3, 3), 18))
 
 
+def test_an_infinite_gradient_stays_in_its_channel():
+    layer = conv(1, 3, 2)
+    layer.forward(np.ones((1, 1, 3, 3)))
+    dy = np.ones((1, 3, 2, 2))
+    dy[0, 0, 0, 0] = np.inf
+    layer.backward_parameters(dy)
+    np.testing.assert_array_equal(layer.bias.grad, [np.inf, 4, 4])
+    np.testing.assert_array_equal(layer.weight.grad[1:], 4)
+
+
 def test_cost_is_weights_times_positions():
     cost = Conv2D(96, 256, 5, pad=2, groups=2).cost((96, 27, 27))
     assert cost.parameters == 256 * 48 * 25 + 256

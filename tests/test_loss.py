@@ -46,6 +46,19 @@ def test_huge_logits_are_nothing_special(backend, dtype):
     np.testing.assert_array_equal(loss.backward(), np.array([[0, 0, 0], [0.5, -0.5, 0]], dtype))
 
 
+def test_a_nan_is_not_hidden(backend):
+    loss = SoftmaxCrossEntropy()
+    assert math.isnan(loss.forward(np.array([[0.0, 1.0], [0.0, np.nan], [1.0, 0.0]]), labels(0, 0, 1)))
+    np.testing.assert_array_equal(np.isnan(loss.backward()), [[False, False], [True, True], [False, False]])
+
+
+def test_a_class_ruled_out_has_probability_0(backend):
+    loss, z = SoftmaxCrossEntropy(), np.array([[-np.inf, 0.0]])
+    assert loss.forward(z, labels(1)) == 0
+    np.testing.assert_array_equal(loss.probabilities, [[0, 1]])
+    assert loss.forward(z, labels(0)) == math.inf
+
+
 def test_errors_counts_the_images_whose_label_is_not_in_first_place(backend):
     loss = SoftmaxCrossEntropy()
     z = np.array([[1.0, 3, 2], [1, 3, 2], [5, 5, 0], [5, 5, 0], [0, 0, 0], [np.nan, 0, 0]])

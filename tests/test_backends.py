@@ -1,0 +1,409 @@
+"""All backends agree with the numpy backend, the definition; the tests of each concept hold that to its equation.
+
+A kernel is called by name with named arguments. What it writes is first filled with NaN, so that an element that is not
+written is seen; what it reads must be the same bits afterwards.
+"""
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import npnet
+from npnet import kernels
+from npnet.kernels import contract
+from npnet.kernels import numpy as definition
+from npnet.layers.layer import sliding_size
+
+CONTRACT = dict(inspect.getmembers(contract.Backend, inspect.isfunction))
+CONTRACT = {name: function for name, function in CONTRACT.items() if not name.startswith("_")}
+TOLERANCE = {np.float32: 1e-4, np.float64: 1e-7}
+WRITTEN = ("y", "dx", "dw", "db", "d", "b", "da", "argmax", "probabilities", "summary", "dlogits", "ranks")
+CHANGED = {"add": ("y",), "sgd_update": ("w", "v")}  # read and written
+
+
+def fresh(shape, dtype=np.float64):
+    """An array to be written: NaN, or the lowest integer."""
+    return np.full(shape, np.nan if np.issubdtype(dtype, np.floating) else np.iinfo(dtype).min, dtype)
+
+
+def written(name, arguments):
+    """Which of the arguments the kernel writes: of two meanings of a letter, the contract says which."""
+    if name in CHANGED:
+        return CHANGED[name]
+    if name == "split":
+        return ("parts",)
+    reads = {
+        "conv2d_forward": "b", "local2d_forward": "b", "dense_forward": "b",  # the bias
+        "lrn_backward": "db b d", "lrn_within_backward": "db b d",
+        "softmax_cross_entropy_backward": "probabilities", "max_pool_backward": "argmax",
+    }.get(name, "").split()
+    if name.endswith("_backward") and "y" in arguments:
+        reads.append("y")  # a derivative written in terms of the output
+    return tuple(key for key in arguments if key in WRITTEN and key not in reads)
+
+
+def run(backend, name, arguments):
+    """What the kernel wrote, by name. It gets copies of the `arguments`, and as much scratch as it asks for."""
+    copies = {k: [np.array(p) for p in v] if isinstance(v, list) else np.array(v) if isinstance(v, np.ndarray) else v
+              for k, v in arguments.items()}
+    if "scratch" in copies:
+        copies["scratch"] = scratch(backend, name, copies)
+    getattr(backend, name)(**copies)
+    outputs = written(name, arguments)
+    for key, before in arguments.items():
+        if key not in outputs and isinstance(before, np.ndarray) and key != "scratch":
+            np.testing.assert_array_equal(copies[key], before, err_msg=f"{name} changed its {key}")
+    if name == "split":
+        return {f"part {i}": part for i, part in enumerate(copies["parts"])}
+    return {key: copies[key] for key in outputs}
+
+
+def scratch(backend, name, a):
+    x, w, y = (a.get(key, a.get(f"d{key}")) for key in "xwy")
+    size = getattr(backend, f"{name.partition('_')[0]}_scratch")
+    available = {**a, "x": x.shape, "w": w.shape, "y": y.shape}
+    return fresh(size(**{key: available[key] for key in inspect.signature(size).parameters}), x.dtype)
+
+
+def cast(arguments, dtype):
+    def to(v):
+        floating = isinstance(v, np.ndarray) and v.dtype == np.float64
+        return [to(p) for p in v] if isinstance(v, list) else v.astype(dtype) if floating else v
+    return {key: v if key == "summary" else to(v) for key, v in arguments.items()}
+
+
+def assert_agree(backend, name, arguments, dtype):
+    """The same within the tolerance, which is relative to the largest number of the array; NaN in the same places."""
+    arguments = cast(arguments, dtype)
+    expected, got = run(definition, name, arguments), run(backend, name, arguments)
+    assert expected, f"{name} writes nothing"
+    for key, e in expected.items():
+        assert got[key].dtype == e.dtype
+        label = f"{name}: {key} of {({k: getattr(v, 'shape', v) for k, v in arguments.items()})}"
+        if np.issubdtype(e.dtype, np.integer):
+            np.testing.assert_array_equal(got[key], e, err_msg=label)
+        else:
+            scale = np.max(np.abs(e), initial=0, where=np.isfinite(e))
+            np.testing.assert_allclose(got[key], e, rtol=0, atol=TOLERANCE[dtype] * scale, err_msg=label)
+
+
+# -- calls: (kernel, arguments) ----------------------------------------------------------------------------------------
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape)
+
+
+def conv_calls(n, c, o, h, w, kernel, stride, pad, groups, rounding):
+    """The three kernels of a convolution: channels are for each group."""
+    c, o = c * groups, o * groups
+    out = [sliding_size(length, kernel, stride, pad, rounding) for length in (h, w)]
+    common = {"stride": stride, "pad": pad, "groups": groups, "scratch": None}
+    x, weight, dy = normal(n, c, h, w), normal(o, c // groups, kernel, kernel), normal(n, o, *out)
+    return [
+        ("conv2d_forward", {"x": x, "w": weight, "b": normal(o), **common, "y": fresh(dy.shape)}),
+        ("conv2d_backward_weight", {"dy": dy, "x": x, **common, "dw": fresh(weight.shape), "db": fresh(o)}),
+        ("conv2d_backward_data", {"dy": dy, "w": weight, **common, "dx": fresh(x.shape)}),
+    ]
+
+
+def local_calls(n, c, o, h, w, kernel, stride, pad, rounding):
+    out = [sliding_size(length, kernel, stride, pad, rounding) for length in (h, w)]
+    common = {"stride": stride, "pad": pad, "scratch": None}
+    x, weight, bias, dy = normal(n, c, h, w), normal(*out, o, c, kernel, kernel), normal(o, *out), normal(n, o, *out)
+    return [
+        ("local2d_forward", {"x": x, "w": weight, "b": bias, **common, "y": fresh(dy.shape)}),
+        ("local2d_backward_weight", {"dy": dy, "x": x, **common, "dw": fresh(weight.shape), "db": fresh(bias.shape)}),
+        ("local2d_backward_data", {"dy": dy, "w": weight, **common, "dx": fresh(x.shape)}),
+    ]
+
+
+def pool_calls(n, c, h, w, size, stride, pad, rounding, kind="any"):
+    """Input with many equal pixels (kind "ties"), with negatives only, or any."""
+    shape = (n, c, *(sliding_size(length, size, stride, pad, rounding) for length in (h, w)))
+    x, dy, common = normal(n, c, h, w), normal(*shape), {"size": size, "stride": stride, "pad": pad}
+    x = {"any": x, "negative": -1 - np.abs(x), "ties": np.round(x)}[kind]
+    argmax = fresh(shape, np.int32)
+    definition.max_pool_forward(x, size, stride, pad, argmax, fresh(shape))
+    calls = [
+        ("max_pool_forward", {"x": x, **common, "argmax": fresh(shape, np.int32), "y": fresh(shape)}),
+        ("max_pool_backward", {"dy": dy, "argmax": argmax, "dx": fresh(x.shape)}),
+    ]
+    for count_pad in (False, True):
+        calls += [
+            ("average_pool_forward", {"x": x, **common, "count_pad": count_pad, "y": fresh(shape)}),
+            ("average_pool_backward", {"dy": dy, **common, "count_pad": count_pad, "dx": fresh(x.shape)}),
+        ]
+    return calls
+
+
+def norm_calls(kernel, n, c, h, w, size, alpha=0.8, beta=0.75, k=1.5):
+    a, db = normal(n, c, h, w), normal(n, c, h, w, seed=1)
+    constants = {"size": size, "alpha": alpha, "beta": beta}
+    d, b = fresh(a.shape), fresh(a.shape)
+    getattr(definition, f"{kernel}_forward")(a, **constants, k=k, d=d, b=b)
+    return [
+        (f"{kernel}_forward", {"a": a, **constants, "k": k, "d": fresh(a.shape), "b": fresh(a.shape)}),
+        (f"{kernel}_backward", {"db": db, "a": a, "b": b, "d": d, **constants, "da": fresh(a.shape)}),
+    ]
+
+
+def dense_calls(n, i, o):
+    x, w, dy = normal(n, i), normal(o, i), normal(n, o)
+    return [
+        ("dense_forward", {"x": x, "w": w, "b": normal(o), "y": fresh((n, o))}),
+        ("dense_backward_weight", {"dy": dy, "x": x, "dw": fresh((o, i)), "db": fresh(o)}),
+        ("dense_backward_data", {"dy": dy, "w": w, "dx": fresh((n, i))}),
+    ]
+
+
+def pointwise_calls(*shape):
+    x, dy, calls = 3 * normal(*shape), normal(*shape, seed=1), []
+    for name in ("relu", "tanh", "sigmoid", "abs_tanh"):
+        y = fresh(shape)
+        getattr(definition, f"{name}_forward")(x, y)
+        forward = {"x": x, "y": fresh(shape)}
+        calls.append((f"{name}_forward", forward))
+        calls.append((f"{name}_backward", {"dy": dy, **({"x": x} if name == "abs_tanh" else {}), "y": y,
+                                           "dx": fresh(shape)}))
+    for p, key in ((0.0, 0), (0.3, 12345), (0.5, 2**64 - 1)):
+        calls.append(("dropout", {"x": x, "p": p, "scale": 1 / (1 - p), "key": key, "y": fresh(shape)}))
+    calls.append(("scale", {"x": x, "factor": 0.3, "y": fresh(shape)}))
+    calls.append(("add", {"x": x, "y": dy}))
+    calls.append(("sgd_update", {"w": x, "v": dy, "g": normal(*shape, seed=2), "rate": 0.1, "momentum": 0.9,
+                                 "decay": 0.05}))
+    return calls
+
+
+def loss_calls(n, classes, kind="any"):
+    z = normal(n, classes)
+    logits = {"any": 3 * z, "ties": np.round(z), "huge": 1e4 * z}[kind]
+    labels = np.random.default_rng(n).integers(0, classes, n)
+    p = fresh((n, classes))
+    definition.softmax(logits, p)
+    return [
+        ("softmax", {"logits": logits, "probabilities": fresh(p.shape)}),
+        ("softmax_cross_entropy_forward",
+         {"logits": logits, "labels": labels, "probabilities": fresh(p.shape), "summary": fresh(2)}),
+        ("softmax_cross_entropy_backward", {"probabilities": p, "labels": labels, "dlogits": fresh(p.shape)}),
+        ("label_ranks", {"scores": logits, "labels": labels, "ranks": fresh(n, np.int64)}),
+    ]
+
+
+def memory_calls(n, channels, h, w):
+    parts = [normal(n, c, h, w) for c in channels]
+    return [
+        ("concat", {"parts": parts, "y": fresh((n, sum(channels), h, w))}),
+        ("split", {"y": np.concatenate(parts, axis=1), "parts": [fresh(part.shape) for part in parts]}),
+    ]
+
+
+CALLS = [
+    *conv_calls(1, 1, 1, 1, 1, 1, 1, 0, 1, "floor"),
+    *conv_calls(1, 3, 2, 7, 5, 3, 1, 1, 1, "floor"),
+    *conv_calls(17, 2, 3, 9, 8, 3, 2, 0, 1, "ceil"),
+    *conv_calls(2, 2, 2, 11, 13, 5, 3, 2, 2, "floor"),
+    *conv_calls(3, 1, 2, 6, 7, 2, 4, 1, 3, "ceil"),
+    *conv_calls(17, 3, 4, 10, 10, 1, 1, 0, 1, "floor"),
+    *conv_calls(2, 1, 2, 2, 3, 4, 2, 0, 1, "ceil"),
+    *conv_calls(3, 3, 8, 35, 35, 11, 4, 0, 1, "ceil"),  # AlexNet's first, smaller
+    *conv_calls(17, 16, 8, 13, 13, 3, 1, 1, 2, "floor"),  # and its fourth
+    *local_calls(1, 1, 1, 3, 3, 3, 1, 0, "floor"),
+    *local_calls(17, 3, 2, 7, 6, 3, 1, 1, "floor"),
+    *local_calls(2, 2, 5, 8, 9, 3, 2, 0, "ceil"),
+    *local_calls(3, 4, 4, 5, 5, 1, 1, 0, "floor"),
+    *(call for kind in ("any", "negative", "ties") for call in (
+        *pool_calls(1, 1, 1, 1, 1, 1, 0, "ceil", kind),
+        *pool_calls(2, 3, 8, 7, 3, 2, 0, "ceil", kind),
+        *pool_calls(17, 2, 9, 10, 3, 2, 1, "floor", kind),
+        *pool_calls(1, 4, 7, 7, 3, 1, 1, "ceil", kind),
+        *pool_calls(2, 1, 8, 9, 2, 3, 1, "ceil", kind),
+        *pool_calls(2, 2, 2, 3, 5, 2, 2, "ceil", kind),
+    )),
+    *(call for kernel in ("lrn", "lrn_within") for call in (
+        *norm_calls(kernel, 1, 7, 3, 2, 5),
+        *norm_calls(kernel, 17, 4, 5, 6, 3, beta=0.5),
+        *norm_calls(kernel, 2, 6, 4, 7, 4, beta=1.1),
+        *norm_calls(kernel, 1, 1, 1, 1, 2),
+        *norm_calls(kernel, 2, 3, 4, 3, 9),
+        *norm_calls(kernel, 2, 5, 3, 3, 1, alpha=0.0, k=2.0),
+    )),
+    *dense_calls(1, 1, 1), *dense_calls(17, 35, 13), *dense_calls(3, 200, 10),
+    *pointwise_calls(1, 1), *pointwise_calls(17, 3, 5, 7), *pointwise_calls(2, 1001),
+    *loss_calls(1, 2), *loss_calls(17, 10), *loss_calls(17, 5, "ties"), *loss_calls(6, 10, "huge"),
+    *memory_calls(1, [1], 1, 1), *memory_calls(17, [3, 1, 4], 5, 2),
+]
+IDS = [f"{name}-{i}" for i, (name, _) in enumerate(CALLS)]
+
+
+@pytest.fixture(scope="module")
+def fast():
+    pytest.importorskip("numba")
+    return importlib.import_module("npnet.kernels.numba")
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(("name", "arguments"), CALLS, ids=IDS)
+def test_numba_agrees_with_the_definition(fast, name, arguments, dtype):
+    assert_agree(fast, name, arguments, dtype)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(("name", "arguments"), CALLS, ids=IDS)
+def test_the_definition_writes_every_element_and_changes_no_input(name, arguments, dtype):
+    for array in run(definition, name, cast(arguments, dtype)).values():
+        assert np.all(np.isfinite(array) & (array > -(2**31)))  # neither NaN nor the lowest integer is left
+
+
+def test_every_kernel_of_the_contract_is_called_here():
+    apart = {"empty", "view", "to_host", "from_host", "fill"} | {name for name in CONTRACT if name.endswith("_scratch")}
+    assert {name for name, _ in CALLS} == set(CONTRACT) - apart
+
+
+# -- random shapes -----------------------------------------------------------------------------------------------------
+
+small, rounding = st.integers(1, 4), st.sampled_from(["floor", "ceil"])
+
+
+@st.composite
+def windows(draw):
+    """h, w, size, stride, pad, rounding: at least one window fits."""
+    size, stride = draw(st.integers(1, 5)), draw(small)
+    pad, how = draw(st.integers(0, size - 1)), draw(rounding)
+    least = max(1, size - 2 * pad) if how == "floor" else 1
+    h, w = (draw(st.integers(least, least + 8)) for _ in range(2))
+    return h, w, size, stride, pad, how
+
+
+@given(n=small, c=small, o=small, window=windows(), groups=st.integers(1, 3))
+def test_convolutions_of_any_shape_agree(fast, n, c, o, window, groups):
+    for name, arguments in conv_calls(n, c, o, *window[:-1], groups, window[-1]):
+        assert_agree(fast, name, arguments, np.float64)
+
+
+@given(n=small, c=small, o=small, window=windows())
+def test_unshared_convolutions_of_any_shape_agree(fast, n, c, o, window):
+    for name, arguments in local_calls(n, c, o, *window):
+        assert_agree(fast, name, arguments, np.float64)
+
+
+@given(n=small, c=small, window=windows(), kind=st.sampled_from(["any", "negative", "ties"]))
+def test_pools_of_any_shape_agree(fast, n, c, window, kind):
+    for name, arguments in pool_calls(n, c, *window, kind):
+        assert_agree(fast, name, arguments, np.float64)
+
+
+@given(kernel=st.sampled_from(["lrn", "lrn_within"]), n=small, c=st.integers(1, 9), h=st.integers(1, 9), w=small,
+       size=st.integers(1, 7), beta=st.sampled_from([0.75, 0.5, 1.0, 0.3]))
+def test_norms_of_any_shape_agree(fast, kernel, n, c, h, w, size, beta):
+    for name, arguments in norm_calls(kernel, n, c, h, w, size, beta=beta):
+        assert_agree(fast, name, arguments, np.float64)
+
+
+# -- the plain loops, threads, and the contract itself -----------------------------------------------------------------
+
+
+@pytest.fixture
+def loops(fast, monkeypatch):
+    """The numba backend with every compiled kernel replaced by the plain Python it was compiled from."""
+    from numba.core.dispatcher import Dispatcher
+
+    modules = [importlib.import_module(f"{fast.__name__}.{m.name}") for m in pkgutil.iter_modules(fast.__path__)]
+    replaced = 0
+    for module in (fast, *modules):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Dispatcher):
+                home = importlib.import_module(value.py_func.__module__)
+                assert getattr(home, value.py_func.__name__) is value.py_func, "the plain loop stays callable by name"
+                monkeypatch.setattr(module, name, value.py_func)
+                replaced += 1
+    assert replaced > 20
+    return fast
+
+
+def is_small(arguments):
+    return max(v.size for v in arguments.values() if isinstance(v, np.ndarray)) <= 2000
+
+
+SMALL = [i for i, (_, arguments) in enumerate(CALLS) if "parts" in arguments or is_small(arguments)]
+
+
+@pytest.mark.parametrize(("name", "arguments"), [CALLS[i] for i in SMALL], ids=[IDS[i] for i in SMALL])
+def test_the_plain_loops_agree_too(loops, name, arguments):
+    with np.errstate(over="ignore"):  # the counter's arithmetic is modulo 2^64
+        assert_agree(loops, name, arguments, np.float64)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CALLS, ids=IDS)
+def test_one_thread_and_two_agree(fast, name, arguments):
+    import numba
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("there is one thread only")
+    before, results = numba.get_num_threads(), []
+    try:
+        for threads in (1, 2, 2):
+            numba.set_num_threads(threads)
+            results.append(run(fast, name, arguments))
+    finally:
+        numba.set_num_threads(before)
+    one, two, again = results
+    for key in one:
+        np.testing.assert_array_equal(two[key], again[key], err_msg="the same number of threads gives the same bits")
+        np.testing.assert_allclose(two[key], one[key], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", kernels.NAMES)
+def test_a_backend_has_the_functions_of_the_contract_and_no_others(name):
+    pytest.importorskip(name)
+    backend = importlib.import_module(f"npnet.kernels.{name}")
+    assert sorted(backend.__all__) == sorted(CONTRACT)
+    for function, promised in CONTRACT.items():
+        expected = [p for p in inspect.signature(promised).parameters if p != "self"]
+        assert list(inspect.signature(getattr(backend, function)).parameters) == expected, function
+
+
+def test_memory_functions_do_what_the_contract_says(backend):
+    x = backend.empty((12,), np.dtype(np.float32))
+    assert (x.shape, x.dtype) == ((12,), np.float32)
+    backend.fill(x, 2.0)
+    corner = backend.view(x, (2, 3))
+    backend.from_host(np.arange(6.0).reshape(2, 3), corner)  # cast from float64
+    host = backend.to_host(x)
+    np.testing.assert_array_equal(host, [0, 1, 2, 3, 4, 5, 2, 2, 2, 2, 2, 2])
+    host[:] = 9
+    np.testing.assert_array_equal(backend.to_host(x)[:3], [0, 1, 2])  # it was a copy
+    assert backend.empty((0,), np.dtype(np.float64)).shape == (0,)
+
+
+def test_a_backend_that_does_not_exist_is_named(backend):
+    with pytest.raises(ValueError, match=r"backend \(='torch'\) must be one of numpy, numba"):
+        npnet.use("torch")
+    assert kernels.active() is backend, "a failed choice changes nothing"
+
+
+def test_a_backend_that_is_not_installed_says_what_to_install(backend, monkeypatch):
+    def missing(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(kernels.importlib, "import_module", missing)
+    with pytest.raises(ImportError, match=r"pip install numba, or choose another with NPNET_BACKEND=numpy"):
+        npnet.use("numba")
+    assert kernels.active() is backend
+
+
+def test_the_environment_chooses(monkeypatch):
+    monkeypatch.setattr(kernels, "_active", None)
+    monkeypatch.setenv("NPNET_BACKEND", "numpy")
+    assert kernels.active() is definition
+    assert kernels.active_name() == "numpy"
+
+
+def test_a_layer_keeps_the_backend_it_was_made_with(backend):
+    layer = npnet.layers.Dense(2, 2)
+    npnet.use("numpy")
+    assert layer.kernels is backend
+    assert layer.weight.kernels is backend
