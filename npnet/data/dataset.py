@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from npnet.errors import UserError
 
-class DataError(Exception):
+
+class DataError(UserError):
     """Something about data that the user can mend. One line: what is wrong, where, and what to do about it."""
 
 

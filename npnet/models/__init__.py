@@ -15,7 +15,9 @@ MODELS: dict[str, Callable[..., Sequential]] = {
     f.__name__: f for f in (cifar_80sec, cifar_19pct, cifar_18pct, cifar_13pct, cifar_11pct, cifar_figure1)
 }
 
-INPUTS: dict[str, Shape] = {**dict.fromkeys(MODELS, (3, 32, 32)), "cifar_13pct": (3, 24, 24), "cifar_11pct": (3, 24, 24)}
+INPUTS: dict[str, Shape] = {
+    **dict.fromkeys(MODELS, (3, 32, 32)), "cifar_13pct": (3, 24, 24), "cifar_11pct": (3, 24, 24),
+}
 """The shape (C, H, W) of the images that each model takes."""
 
 

@@ -1,4 +1,6 @@
-"""Training: the update rule as printed, schedules, the trainer and its checkpoints."""
+"""Training: the update rule as printed, schedules, the trainer, its checkpoints and its record."""
+from .schedules import Plateau, Steps
 from .sgd import SGD
+from .trainer import Interrupted, Trainer
 
-__all__ = ["SGD"]
+__all__ = ["SGD", "Interrupted", "Plateau", "Steps", "Trainer"]

@@ -1,0 +1,229 @@
+"""AlexNet's Figure 1: how many epochs a net needs to 25 % training error with ReLU, and with tanh.
+
+The paper (§3.1): a four-layer convolutional net on CIFAR-10, no regularisation of any kind, the learning rate of each
+activation chosen on its own so that training is as fast as possible. Which net it was is nowhere published; this is
+cuda-convnet's 19pct without its weight decay (`npnet.models.cifar_figure1`).
+
+Training error is measured as the program of 2011 did: on the images of each fifth of an epoch as they are learnt from,
+before the update.
+"""
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from npnet import data, plot
+from npnet.errors import UserError
+from npnet.files import write_atomically
+from npnet.train import metrics
+
+from .recipe import Recipe, trainer
+
+LEVEL = 0.25
+"""The training error at which the paper's figure draws its line."""
+
+PAPER_RATIO = 6.0
+"""The paper: the net with ReLUs reaches it six times faster than the one with tanh."""
+
+ACTIVATIONS = ("relu", "tanh")
+
+RATES = {"relu": 0.002, "tanh": 0.004}
+"""Learning rates chosen by `tune` on CIFAR-10 (results/figure1/tuning.json)."""
+
+GRID = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
+"""Learning rates that `tune` tries."""
+
+TUNING_SEED = 1000
+"""Rates are chosen on another seed than those that are reported."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: what a worker process is told."""
+
+    activation: str
+    rate: float
+    seed: int
+    epochs: int
+    until: float
+    data: str
+    images: int
+    folder: Path
+    resume: bool
+    progress: bool
+
+    @property
+    def label(self) -> str:
+        return f"{self.activation}, rate {self.rate:g}, seed {self.seed}"
+
+
+def recipe(activation: str, rate: float, epochs: int) -> Recipe:
+    """The experiment with one of the two activations."""
+    return Recipe(
+        "figure1", "cifar_figure1", epochs=epochs, rate=rate, weight_decay=0.0, arguments={"activation": activation},
+        reported="25 % training error six times faster with ReLU than with tanh",
+    )
+
+
+def crossing(lines: Sequence[dict[str, Any]], level: float = LEVEL) -> float | None:
+    """The epoch at which the training error first reaches `level`, linear between two measurements. None: never.
+
+    A measurement stands for the middle of the images it was made on.
+    """
+    points = curve(lines)
+    for (e0, y0), (e1, y1) in zip([(0.0, 1.0), *points], points, strict=False):
+        if y1 <= level:
+            return e1 if y0 <= level else e0 + (e1 - e0) * (y0 - level) / (y0 - y1)
+    return None
+
+
+def curve(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """(epoch, training error), each at the middle of the images it was measured on."""
+    points, before = [], 0.0
+    for line in lines:
+        if "error" in line:
+            points.append(((before + line["epoch"]) / 2, line["error"]))
+            before = line["epoch"]
+    return points
+
+
+def train_one(job: Job) -> tuple[Job, str | None]:
+    """Train, or go on training, into the job's folder. Returns what went wrong, if the loss went to infinity."""
+    train = data.load(job.data, "train")
+    if job.images:
+        train = train.take(min(job.images, len(train)))
+    run = trainer(
+        recipe(job.activation, job.rate, job.epochs), train, folder=job.folder, seed=job.seed, resume=job.resume,
+        until=lambda line: line["error"] <= job.until, progress=job.progress, label=job.label,
+    )
+    try:
+        run.run()
+    except UserError as error:
+        if "the loss is" in str(error):
+            return job, str(error)
+        raise
+    return job, None
+
+
+def train_all(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Job, str | None]:
+    """All of them, `workers` at a time, each with its share of the cores. Returns what went wrong with each, or None."""
+    if workers <= 1:
+        return dict(train_one(job) for job in jobs)
+    from tqdm.auto import tqdm
+
+    os.environ["NUMBA_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    results = {}
+    with (
+        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool,
+        tqdm(total=len(jobs), unit=" runs", disable=not progress) as bar,
+    ):
+        for done in as_completed([pool.submit(train_one, job) for job in jobs]):
+            job, failure = done.result()
+            results[job] = failure
+            bar.update()
+            epochs = crossing(metrics.read(job.folder))
+            bar.write(f"{job.label}: " + (failure or (f"{LEVEL:.0%} after {epochs:.1f} epochs" if epochs else
+                      f"not at {LEVEL:.0%} after {job.epochs} epochs")))
+    return results
+
+
+def tune(
+    name: str, folder: Path, epochs: int, images: int, workers: int, resume: bool, progress: bool
+) -> dict[str, float]:
+    """For each activation, the rate of `GRID` that reaches 25 % in the fewest epochs. Written to ``tuning.json``."""
+    jobs = [
+        Job(a, rate, TUNING_SEED, epochs, LEVEL, name, images, folder / "tuning" / f"{a}-{rate:g}", resume,
+            progress and workers <= 1)
+        for rate in GRID for a in ACTIVATIONS
+    ]
+    failures = train_all(jobs, workers, progress)
+    table = []
+    for job in jobs:
+        lines = metrics.read(job.folder)
+        table.append({
+            "activation": job.activation, "rate": job.rate, "epochs_to_25_percent": crossing(lines),
+            "last_error": curve(lines)[-1][1] if curve(lines) else None, "diverged": failures[job] is not None,
+        })
+    chosen = {}
+    for a in ACTIVATIONS:
+        reached = [(row["epochs_to_25_percent"], row["rate"]) for row in table
+                   if row["activation"] == a and row["epochs_to_25_percent"] is not None]
+        if not reached:
+            raise UserError(f"tuning: no learning rate of {GRID} brought {a} to {LEVEL:.0%} in {epochs} epochs: "
+                            f"give it more with --epochs")
+        chosen[a] = min(reached)[1]
+    write_atomically(folder / "tuning.json", json.dumps(
+        {"data": name, "images": images, "seed": TUNING_SEED, "epochs": epochs, "chosen": chosen, "runs": table},
+        indent=1) + "\n")
+    return chosen
+
+
+def run(
+    name: str, folder: Path, *, rates: dict[str, float] | None = None, tuned: bool = False, seeds: int = 1,
+    epochs: int = 60, images: int = 0, until: float = 0.2, workers: int = 1, resume: bool = False, progress: bool = True,
+) -> dict[str, Any]:
+    """Train with both activations and `seeds` seeds each, into folders below `folder`, and `draw`.
+
+    name : "cifar10", "shapes" or a folder.  tuned : choose the rates first (`tune`).  images : train on so many only
+    (0: all).  until : training ends at this training error, or after `epochs`.
+    """
+    chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else (rates or RATES)
+    jobs = [
+        Job(a, chosen[a], seed, epochs, until, name, images, folder / f"{a}-seed{seed}", resume,
+            progress and workers <= 1)
+        for seed in range(seeds) for a in ACTIVATIONS
+    ]
+    for job, failure in train_all(jobs, workers, progress).items():
+        if failure:
+            raise UserError(f"{job.label}: {failure}")
+    facts = {
+        "data": name, "images": images, "seeds": seeds, "rates": chosen,
+        "runs": [{**asdict(job), "folder": job.folder.name} for job in jobs],
+    }
+    for row in facts["runs"]:
+        for key in ("resume", "progress", "data", "images"):
+            del row[key]
+    write_atomically(folder / "figure1.json", json.dumps(facts, indent=1) + "\n")
+    return draw(folder)
+
+
+def draw(folder: Path) -> dict[str, Any]:
+    """``figure1.svg`` and ``.png`` and ``summary.json`` from the metrics in `folder`, without training.
+
+    Raises UserError if there are none.
+    """
+    path = folder / "figure1.json"
+    if not path.exists():
+        raise UserError(f"{folder}: holds no Figure 1 (no figure1.json): npnet figure1 --out {folder} makes one")
+    facts = json.loads(path.read_text())
+    curves: dict[str, list[list[tuple[float, float]]]] = {a: [] for a in ACTIVATIONS}
+    epochs: dict[str, list[float | None]] = {a: [] for a in ACTIVATIONS}
+    for row in facts["runs"]:
+        lines = metrics.read(folder / row["folder"])
+        curves[row["activation"]].append(curve(lines))
+        epochs[row["activation"]].append(crossing(lines))
+    means = {a: _mean(epochs[a]) for a in ACTIVATIONS}
+    relu, tanh = means["relu"], means["tanh"]
+    ratio = tanh / relu if relu and tanh else None
+    paired = [t / r for r, t in zip(epochs["relu"], epochs["tanh"], strict=True) if r and t]
+    summary = {
+        "data": facts["data"], "images": facts["images"], "rates": facts["rates"], "epochs_to_25_percent": epochs,
+        "mean_epochs": means, "ratio": ratio, "ratio_by_seed": paired, "paper_ratio": PAPER_RATIO,
+    }
+    write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+    names = {"cifar10": "CIFAR-10", "shapes": "shapes, the built-in set (not CIFAR-10)"}
+    title = names.get(facts["data"], str(facts["data"]))
+    if facts["images"]:
+        title += f", {facts['images']:,} images"
+    plot.figure1(curves, means, facts["rates"], LEVEL, title, [folder / "figure1.svg", folder / "figure1.png"])
+    return summary
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None if any run did not get there."""
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None

@@ -1,0 +1,64 @@
+"""How the learning rate falls. AlexNet §5."""
+from collections.abc import Sequence
+from typing import Any
+
+
+class Steps:
+    """The rate is multiplied by `factor` at each of the epochs `drops` (counted from 0, fractions allowed).
+
+    cuda-convnet's "divide by 10 after 8 epochs" is ``Steps(0.001, drops=[8])``.
+    """
+
+    def __init__(self, rate: float, drops: Sequence[float] = (), factor: float = 0.1) -> None:
+        if list(drops) != sorted(drops):
+            raise ValueError(f"drops (={list(drops)}) must be in rising order")
+        self.start, self.drops, self.factor = rate, tuple(drops), factor
+
+    def rate(self, epoch: float) -> float:
+        """The learning rate at `epoch`, a fraction while inside one."""
+        return self.start * self.factor ** sum(epoch >= drop for drop in self.drops)
+
+    def observe(self, error: float) -> bool:
+        """Takes the validation error after an epoch; True when there is no use in going on."""
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+
+
+class Plateau(Steps):
+    """The rate is divided by 10 when the validation error has stopped improving, three times, then training ends.
+
+    AlexNet §5 did this by hand. "Stopped improving" is said with `patience`: so many epochs without a new best.
+    """
+
+    def __init__(self, rate: float, patience: int = 5, drops: int = 3, factor: float = 0.1) -> None:
+        if patience < 1:
+            raise ValueError(f"patience (={patience}) must be at least 1")
+        super().__init__(rate, (), factor)
+        self.patience, self.allowed = patience, drops
+        self.best, self.waited, self.dropped = float("inf"), 0, 0
+
+    def rate(self, epoch: float) -> float:
+        return self.start * self.factor**self.dropped
+
+    def observe(self, error: float) -> bool:
+        if error < self.best:
+            self.best, self.waited = error, 0
+            return False
+        self.waited += 1
+        if self.waited < self.patience:
+            return False
+        self.waited = 0
+        self.dropped += 1
+        return self.dropped > self.allowed
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited, "dropped": self.dropped}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.best, self.waited, self.dropped = state["best"], state["waited"], state["dropped"]

@@ -1,0 +1,219 @@
+"""The training loop."""
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from npnet.data import Loader
+from npnet.errors import UserError
+from npnet.layers import Layer, SoftmaxCrossEntropy
+
+from . import checkpoint, metrics
+from .schedules import Steps
+from .sgd import SGD
+
+
+class Interrupted(UserError):
+    """Training was stopped from outside (Ctrl-C, SIGTERM), after a whole step, and can go on from its checkpoint."""
+
+
+class Trainer:
+    """Trains a net: batch, forward, loss, backward, update, and keeps a record that can be taken up anywhere.
+
+    A run is a function of its arguments and seeds alone. Stopped anywhere, by Ctrl-C or by kill -9, and resumed, it
+    ends with the same bits as one that never stopped, on the same backend and number of threads.
+
+    Parameters
+    ----------
+    net : Layer
+    loader : Loader
+        Of the training set.
+    sgd : SGD
+    schedule : Steps or Plateau
+    epochs : int
+    folder : Path or None
+        Where ``metrics.jsonl`` and ``checkpoint.safetensors`` are written. None: nothing is.
+    evaluate : () -> {"test_error": ..., ...}, optional
+        Called after every epoch; what it returns is recorded, and "test_error" given to the schedule.
+    until : line of metrics -> bool, optional
+        Called with every line of training metrics; True ends the run.
+    lines : int
+        Lines of metrics in an epoch.
+    checkpoint_minutes, checkpoint_steps : float, int
+        How often a checkpoint is written: after so many minutes, and (0: no) after so many steps; at the end always.
+    progress : bool
+        Show a bar: images per second, loss, error, time left.
+    """
+
+    def __init__(
+        self,
+        net: Layer,
+        loader: Loader,
+        sgd: SGD,
+        schedule: Steps,
+        epochs: int,
+        folder: Path | None = None,
+        *,
+        evaluate: Callable[[], dict[str, Any]] | None = None,
+        until: Callable[[dict[str, Any]], bool] | None = None,
+        lines: int = 5,
+        checkpoint_minutes: float = 2.0,
+        checkpoint_steps: int = 0,
+        progress: bool = True,
+        label: str = "",
+    ) -> None:
+        self.net, self.loader, self.sgd, self.schedule, self.epochs = net, loader, sgd, schedule, epochs
+        self.folder, self.evaluate, self.until, self.lines = folder, evaluate, until, lines
+        self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
+        self.progress, self.label = progress, label
+        self.loss = SoftmaxCrossEntropy()
+        self.history: list[dict[str, Any]] = []
+        self.step, self.seconds, self.finished = 0, 0.0, False
+        self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
+        self._saved: int | None = None
+        self._stop = False
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint; from the beginning, if it has none."""
+        assert self.folder is not None
+        path = self.folder / checkpoint.NAME
+        if path.exists():
+            facts = checkpoint.load(path, self.net, self.sgd)
+            self.step, self.seconds, self.finished = facts["step"], facts["seconds"], facts["finished"]
+            self._tally, self._saved = facts["tally"], self.step
+            self.schedule.restore(facts["schedule"])
+        self.history = metrics.cut(self.folder, self.step)
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train to the end. Returns the lines of metrics.
+
+        Raises
+        ------
+        UserError
+            If the loss is no longer finite, with the step, the rate, and the last checkpoint.
+        Interrupted
+            After Ctrl-C or SIGTERM; a checkpoint has been written.
+        """
+        with self._signals(), self._bar() as bar:
+            began, saved = time.perf_counter() - self.seconds, time.perf_counter()
+            while not self.finished:
+                epoch, done = divmod(self.step, len(self.loader))
+                for images, labels in self.loader.epoch(epoch, skip=done):
+                    self._train(images, labels)
+                    bar.update(len(labels))
+                    bar.set_postfix_str(self._summary(), refresh=False)
+                    self.seconds = time.perf_counter() - began
+                    self._after_step()
+                    if self.finished:
+                        break
+                    due = time.perf_counter() - saved > 60 * self.checkpoint_minutes
+                    if due or self._stop or (self.checkpoint_steps and self.step % self.checkpoint_steps == 0):
+                        self._save()
+                        saved = time.perf_counter()
+                    if self._stop:
+                        where = f", checkpoint in {self.folder}: go on with --resume" if self.folder else ""
+                        raise Interrupted(f"stopped after step {self.step}{where}")
+            if self._saved != self.step:
+                self._save()
+        return self.history
+
+    def _train(self, images: Any, labels: Any) -> None:
+        """One step."""
+        net, kernels = self.net, self.net.kernels
+        x, t = net.like("trainer.x", images), net.like("trainer.labels", labels)
+        kernels.from_host(images, x)
+        kernels.from_host(labels, t)
+        net.set_step(self.step)
+        loss = self.loss.forward(net.forward(x, train=True), t)
+        self.sgd.rate = self.schedule.rate(self.step / len(self.loader))
+        if not math.isfinite(loss):
+            raise UserError(self._diverged(loss))
+        net.backward_parameters(self.loss.backward())
+        self.sgd.step()
+        self.step += 1
+        self._tally["images"] += len(labels)
+        self._tally["loss"] += loss * len(labels)
+        self._tally["wrong"] += self.loss.errors
+
+    def _after_step(self) -> None:
+        """The record: a line of metrics where one is due, the evaluation after an epoch, and whether that was all."""
+        steps = len(self.loader)
+        epoch, done = divmod(self.step, steps)
+        if (self.step * self.lines) // steps > ((self.step - 1) * self.lines) // steps:
+            count = self._tally["images"]
+            line = {
+                "step": self.step, "epoch": self.step / len(self.loader), "loss": self._tally["loss"] / count,
+                "error": self._tally["wrong"] / count, "rate": self.sgd.rate, "seconds": round(self.seconds, 2),
+            }
+            self._record(line)
+            self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
+            self.finished = bool(self.until and self.until(line))
+        if done == 0:
+            if self.evaluate:
+                result = self.evaluate()
+                self._record({"step": self.step, "epoch": float(epoch), **result, "seconds": round(self.seconds, 2)})
+                self.finished |= self.schedule.observe(result["test_error"])
+            self.finished |= epoch >= self.epochs
+
+    def _record(self, line: dict[str, Any]) -> None:
+        self.history.append(line)
+        if self.folder:
+            metrics.append(self.folder, line)
+
+    def _save(self) -> None:
+        if self.folder:
+            facts = {
+                "step": self.step, "seconds": self.seconds, "finished": self.finished, "tally": self._tally,
+                "schedule": self.schedule.state(),
+            }
+            checkpoint.save(self.folder / checkpoint.NAME, self.net, self.sgd, facts)
+            self._saved = self.step
+
+    def _summary(self) -> str:
+        count = self._tally["images"]
+        return f"loss {self._tally['loss'] / count:.3f}, error {self._tally['wrong'] / count:.1%}" if count else ""
+
+    def _diverged(self, loss: float) -> str:
+        last = "there is no checkpoint"
+        if self.folder and self._saved is not None:
+            last = f"the last good checkpoint is of step {self._saved}, {self.folder / checkpoint.NAME}"
+        return (
+            f"the loss is {loss} at step {self.step} (learning rate {self.sgd.rate:g}); {last}: "
+            f"try a smaller learning rate"
+        )
+
+    @contextmanager
+    def _bar(self) -> Iterator[Any]:
+        from tqdm.auto import tqdm
+
+        with tqdm(
+            total=self.epochs * self.loader.images, initial=self._images_seen(), desc=self.label, unit=" images",
+            unit_scale=True, disable=not self.progress, dynamic_ncols=True, smoothing=0.05,
+        ) as bar:
+            yield bar
+
+    def _images_seen(self) -> int:
+        epoch, done = divmod(self.step, len(self.loader))
+        return epoch * self.loader.images + min(done * self.loader.batch, self.loader.images)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM ask to stop after the step; a second Ctrl-C stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: Any) -> None:
+            self._stop = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)
