@@ -5,7 +5,7 @@ import pytest
 from opaque import Opaque
 
 import npnet
-from npnet import gradcheck, kernels, layers
+from npnet import gradcheck, kernels, layers, models
 from npnet.layers import (
     Concat,
     Conv2D,
@@ -62,6 +62,12 @@ def test_every_gradient_of_every_layer(i, backend):
     report.raise_if_failed()
     assert {p.tensor for p in report.points} == {"x", *(p.name for p in case.layer.parameters())}
     assert sum(report.kinks.values()) <= len(report.points) / 20
+
+
+@pytest.mark.parametrize("name", [name for name, (_, side, _) in models.INPUTS.items() if side <= 32])
+def test_whole_nets_from_the_loss_to_the_pixels(name, backend):
+    net, x = models.build(name), random(1, *models.INPUTS[name])
+    gradcheck.check(net, x, labels=[1], loss=SoftmaxCrossEntropy(), samples=2, directions=1).raise_if_failed()
 
 
 def test_the_suite_has_every_layer():

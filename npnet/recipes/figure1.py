@@ -110,7 +110,7 @@ def train_one(job: Job) -> tuple[Job, str | None]:
 
 
 def train_all(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Job, str | None]:
-    """All of them, `workers` at a time, each with its share of the cores. Returns what went wrong with each, or None."""
+    """All of them, `workers` at a time, each with its share of the cores. Returns what went wrong with each."""
     if workers <= 1:
         return dict(train_one(job) for job in jobs)
     from tqdm.auto import tqdm
@@ -141,14 +141,14 @@ def tune(
         for rate in GRID for a in ACTIVATIONS
     ]
     failures = train_all(jobs, workers, progress)
-    table = []
+    table: list[dict[str, Any]] = []
     for job in jobs:
         lines = metrics.read(job.folder)
         table.append({
             "activation": job.activation, "rate": job.rate, "epochs_to_25_percent": crossing(lines),
             "last_error": curve(lines)[-1][1] if curve(lines) else None, "diverged": failures[job] is not None,
         })
-    chosen = {}
+    chosen: dict[str, float] = {}
     for a in ACTIVATIONS:
         reached = [(row["epochs_to_25_percent"], row["rate"]) for row in table
                    if row["activation"] == a and row["epochs_to_25_percent"] is not None]
@@ -164,7 +164,8 @@ def tune(
 
 def run(
     name: str, folder: Path, *, rates: dict[str, float] | None = None, tuned: bool = False, seeds: int = 1,
-    epochs: int = 60, images: int = 0, until: float = 0.2, workers: int = 1, resume: bool = False, progress: bool = True,
+    epochs: int = 60, images: int = 0, until: float = 0.2, workers: int = 1, resume: bool = False,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Train with both activations and `seeds` seeds each, into folders below `folder`, and `draw`.
 
@@ -180,13 +181,11 @@ def run(
     for job, failure in train_all(jobs, workers, progress).items():
         if failure:
             raise UserError(f"{job.label}: {failure}")
+    told = ("activation", "rate", "seed", "epochs", "until")
     facts = {
         "data": name, "images": images, "seeds": seeds, "rates": chosen,
-        "runs": [{**asdict(job), "folder": job.folder.name} for job in jobs],
+        "runs": [{**{key: asdict(job)[key] for key in told}, "folder": job.folder.name} for job in jobs],
     }
-    for row in facts["runs"]:
-        for key in ("resume", "progress", "data", "images"):
-            del row[key]
     write_atomically(folder / "figure1.json", json.dumps(facts, indent=1) + "\n")
     return draw(folder)
 
