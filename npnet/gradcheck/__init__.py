@@ -17,12 +17,14 @@ step 0 and so draws the same mask (Caffe sets the seed anew, likewise).
 At a corner of a ReLU or of max pooling there is no derivative to compare with. A corner between v − hu and v + hu shows
 in the second difference y(h) − 2y(0) + y(−h): halve h, and it falls fourfold if y is smooth, and not at a corner
 (Chainer fits a polynomial for this, Caffe is told where the kinks are). Where the two slopes disagree and there is a
-corner, h is divided by 10, twice; what is still at a kink is skipped and counted. A kink excuses an error of twice its
-own size and no larger one, so that it hides no other. What this cannot see is an error in `forward` that `backward`
+corner, h is divided by 10, twice; what is still at a kink is skipped and counted. A kink excuses an error of at most
+twice its own size, so that it hides no other. What this cannot see is an error in `forward` that `backward`
 follows faithfully, such as max pooling that pads with zeros: that takes another implementation to compare with.
 
-The relative error is \|a − n\| / max(\|a\|, \|n\|, floor), a by `backward` and n by differences; the floor keeps out
-elements that are zero but for rounding. In float64 with h = 1e-5, read it so (after the notes of Stanford's CS231n):
+The relative error is \|a − n\| / max(\|a\|, \|n\|, floor), a by `backward` and n by differences. The floor keeps out what
+is zero but for rounding: a thousandth of the tensor's largest gradient (along a direction, a tenth of the gradient's norm),
+or, if that is more, so much that the rounding of n alone stays below the tolerance. A tensor whose slopes all drown in
+rounding does not pass; it is reported. In float64 with h = 1e-5, read it so (after the notes of Stanford's CS231n):
 
     below 1e-7     right: all that is left is rounding, and the h² of the difference
     1e-7 … 1e-4    suspicious: a small term is missing, h does not fit, or something computes in float32
