@@ -21,8 +21,8 @@ corner, h is divided by 10, twice; what is still at a kink is skipped and counte
 twice its own size, so that it hides no other. What this cannot see is an error in `forward` that `backward`
 follows faithfully, such as max pooling that pads with zeros: that takes another implementation to compare with.
 
-The relative error is \|a − n\| / max(\|a\|, \|n\|, floor), a by `backward` and n by differences. The floor keeps out what
-is zero but for rounding: a thousandth of the tensor's largest gradient (along a direction, a tenth of the gradient's norm),
+The relative error is \|a − n\| / max(\|a\|, \|n\|, floor), a by `backward` and n by differences. The floor keeps out
+what is zero but for rounding: a thousandth of the tensor's largest gradient (along a direction, a tenth of its norm),
 or, if that is more, so much that the rounding of n alone stays below the tolerance. A tensor whose slopes all drown in
 rounding does not pass; it is reported. In float64 with h = 1e-5, read it so (after the notes of Stanford's CS231n):
 
