@@ -92,7 +92,9 @@ class Conv2D(Layer):
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        _, h, w = input_shape
+        c, h, w = input_shape
+        if c != self.in_channels:
+            raise ValueError(f"Conv2D: input_shape (={input_shape}) must have in_channels (={self.in_channels}) channels")
         return (
             self.out_channels,
             sliding_size(h, self.kernel, self.stride, self.pad, self.rounding),

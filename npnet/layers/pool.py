@@ -30,7 +30,8 @@ class _Pool(Layer):
 
     def __repr__(self) -> str:
         extra = "".join(f", {n}={v!r}" for n, v, default in (
-            ("pad", self.pad, 0), ("rounding", self.rounding, "ceil")) if v != default)
+            ("pad", self.pad, 0), ("rounding", self.rounding, "ceil"),
+            ("count_pad", getattr(self, "count_pad", False), False)) if v != default)
         return f"{type(self).__name__}({self.size}, {self.stride}{extra})"
 
 

@@ -37,6 +37,9 @@ RATES = {"relu": 0.002, "tanh": 0.004}
 GRID = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 """Learning rates that `tune` tries."""
 
+HEATS = ((2, 3), (5, 2))
+"""In `tune`: after 2 epochs the best 3 rates of each activation go on, after 5 epochs the best 2, these to 25 %."""
+
 TUNING_SEED = 1000
 """Rates are chosen on another seed than those that are reported."""
 
@@ -134,22 +137,31 @@ def train_all(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Job, st
 def tune(
     name: str, folder: Path, epochs: int, images: int, workers: int, resume: bool, progress: bool
 ) -> dict[str, float]:
-    """For each activation, the rate of `GRID` that reaches 25 % in the fewest epochs. Written to ``tuning.json``."""
-    jobs = [
-        Job(a, rate, TUNING_SEED, epochs, LEVEL, name, images, folder / "tuning" / f"{a}-{rate:g}", resume,
-            progress and workers <= 1)
-        for rate in GRID for a in ACTIVATIONS
-    ]
-    failures = train_all(jobs, workers, progress)
-    table: list[dict[str, Any]] = []
-    for job in jobs:
-        lines = metrics.read(job.folder)
-        table.append({
-            "activation": job.activation, "rate": job.rate, "epochs_to_25_percent": crossing(lines),
-            "last_error": curve(lines)[-1][1] if curve(lines) else None, "diverged": failures[job] is not None,
-        })
+    """For each activation, the rate of `GRID` that reaches 25 % in the fewest epochs. Written to ``tuning.json``.
+
+    In heats: all rates train for some epochs, those with the least training error go on (`HEATS`), the last to the end.
+    """
+    standing = {a: list(GRID) for a in ACTIVATIONS}
+    for length, keep in (*HEATS, (epochs, 0)):
+        going_on = resume or length > HEATS[0][0]
+        jobs = [
+            Job(a, rate, TUNING_SEED, length, LEVEL, name, images, _heat(folder, a, rate), going_on,
+                progress and workers <= 1)
+            for a in ACTIVATIONS for rate in standing[a]
+        ]
+        results = train_all(jobs, workers, progress)
+        failures = {(job.activation, job.rate) for job, failure in results.items() if failure}
+        for a in ACTIVATIONS if keep else ():
+            alive = [rate for rate in standing[a] if (a, rate) not in failures]
+            standing[a] = sorted(alive, key=lambda rate: _rank(metrics.read(_heat(folder, a, rate))))[:keep]
     chosen: dict[str, float] = {}
+    table: list[dict[str, Any]] = []
     for a in ACTIVATIONS:
+        for rate in GRID:
+            lines = metrics.read(_heat(folder, a, rate))
+            table.append({"activation": a, "rate": rate, "epochs_trained": lines[-1]["epoch"] if lines else 0,
+                          "last_error": lines[-1]["error"] if lines else None,
+                          "epochs_to_25_percent": crossing(lines)})
         reached = [(row["epochs_to_25_percent"], row["rate"]) for row in table
                    if row["activation"] == a and row["epochs_to_25_percent"] is not None]
         if not reached:
@@ -160,6 +172,15 @@ def tune(
         {"data": name, "images": images, "seed": TUNING_SEED, "epochs": epochs, "chosen": chosen, "runs": table},
         indent=1) + "\n")
     return chosen
+
+
+def _heat(folder: Path, activation: str, rate: float) -> Path:
+    return folder / "tuning" / f"{activation}-{rate:g}"
+
+
+def _rank(lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Who has reached 25 % leads, by the epoch; then who has the least error."""
+    return crossing(lines) or float("inf"), lines[-1]["error"] if lines else float("inf")
 
 
 def run(

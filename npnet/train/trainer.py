@@ -72,10 +72,10 @@ class Trainer:
         self.progress, self.label = progress, label
         self.loss = SoftmaxCrossEntropy()
         self.history: list[dict[str, Any]] = []
-        self.step, self.seconds, self.finished = 0, 0.0, False
+        self.step, self.seconds = 0, 0.0
         self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
         self._saved: int | None = None
-        self._stop = False
+        self._enough = self._stop = False
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint; from the beginning, if it has none."""
@@ -83,10 +83,15 @@ class Trainer:
         path = self.folder / checkpoint.NAME
         if path.exists():
             facts = checkpoint.load(path, self.net, self.sgd)
-            self.step, self.seconds, self.finished = facts["step"], facts["seconds"], facts["finished"]
+            self.step, self.seconds, self._enough = facts["step"], facts["seconds"], facts["enough"]
             self._tally, self._saved = facts["tally"], self.step
             self.schedule.restore(facts["schedule"])
         self.history = metrics.cut(self.folder, self.step)
+
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or `until` or the schedule has said that it is enough."""
+        return self._enough or self.step >= self.epochs * len(self.loader)
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end. Returns the lines of metrics.
@@ -151,13 +156,11 @@ class Trainer:
             }
             self._record(line)
             self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
-            self.finished = bool(self.until and self.until(line))
-        if done == 0:
-            if self.evaluate:
-                result = self.evaluate()
-                self._record({"step": self.step, "epoch": float(epoch), **result, "seconds": round(self.seconds, 2)})
-                self.finished |= self.schedule.observe(result["test_error"])
-            self.finished |= epoch >= self.epochs
+            self._enough |= bool(self.until and self.until(line))
+        if done == 0 and self.evaluate:
+            result = self.evaluate()
+            self._record({"step": self.step, "epoch": float(epoch), **result, "seconds": round(self.seconds, 2)})
+            self._enough |= self.schedule.observe(result["test_error"])
 
     def _record(self, line: dict[str, Any]) -> None:
         self.history.append(line)
@@ -167,7 +170,7 @@ class Trainer:
     def _save(self) -> None:
         if self.folder:
             facts = {
-                "step": self.step, "seconds": self.seconds, "finished": self.finished, "tally": self._tally,
+                "step": self.step, "seconds": self.seconds, "enough": self._enough, "tally": self._tally,
                 "schedule": self.schedule.state(),
             }
             checkpoint.save(self.folder / checkpoint.NAME, self.net, self.sgd, facts)

@@ -22,7 +22,7 @@ def _dropout(x: Floats, threshold: Any, scale: Any, key: Any, y: Floats) -> None
         z = (z ^ (z >> np.uint64(30))) * FIRST
         z = (z ^ (z >> np.uint64(27))) * SECOND
         z = (z ^ (z >> np.uint64(31))) >> np.uint64(11)
-        y[e] = x[e] * (scale if z >= threshold else scale * 0)
+        y[e] = x[e] * scale if z >= threshold else 0
 
 
 _mask = compiled(_dropout)

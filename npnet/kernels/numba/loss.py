@@ -17,7 +17,7 @@ def _softmax(z: Floats, p: Floats) -> None:
     """Both (N, K)."""
     for n in prange(z.shape[0]):
         largest = z[n].max()
-        total = z[n, 0] * 0
+        total = 0.0
         for k in range(z.shape[1]):
             p[n, k] = math.exp(z[n, k] - largest)
             total += p[n, k]
@@ -66,16 +66,20 @@ def _errors(z: Floats, labels: Labels) -> int:
     return wrong
 
 
-softmax = compiled(_softmax)
+_probabilities = compiled(_softmax)
 cross_entropy, errors = inlined(_cross_entropy), inlined(_errors)
 _backward, _ranks = compiled(_softmax_cross_entropy_backward), compiled(_label_ranks)
+
+
+def softmax(logits: Floats, probabilities: Floats) -> None:
+    _probabilities(logits, probabilities)
 
 
 def softmax_cross_entropy_forward(
     logits: Floats, labels: Labels, probabilities: Floats, summary: NDArray[Any]
 ) -> None:
     check_labels(labels, logits.shape[1])
-    softmax(logits, probabilities)
+    _probabilities(logits, probabilities)
     summary[0] = cross_entropy(logits, labels)
     summary[1] = errors(logits, labels)
 
