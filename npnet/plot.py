@@ -80,3 +80,18 @@ def _save(figure: Any, paths: Sequence[Path]) -> None:
         with matplotlib.rc_context({"svg.hashsalt": "npnet"}):
             figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
         write_atomically(path, buffer.getvalue())
+
+
+def training(lines: Sequence[dict[str, Any]], title: str, paths: Sequence[Path]) -> None:
+    """Training and test error of a run against epochs, from its lines of metrics."""
+    figure, axes = _figure(7.0, 4.0)
+    for key, text, colour, line in (("error", "training", BLUE, "-"), ("test_error", "test", ORANGE, "o-")):
+        points = np.array([(entry["epoch"], entry[key]) for entry in lines if key in entry])
+        if len(points):
+            axes.plot(points[:, 0], points[:, 1], line, color=colour, linewidth=1.4, markersize=3,
+                      label=f"{text}, {points[-1, 1]:.1%} at the end")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set(xlabel="epochs", ylabel="error", xlim=(0, None), ylim=(0, None))
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+    axes.legend(frameon=False)
+    _save(figure, paths)

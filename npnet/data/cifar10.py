@@ -68,7 +68,7 @@ def load(split: str = "train", path: str | Path | None = None) -> Dataset:
     folder = find(path)
     if folder is None:
         where = f"$NPNET_DATA (={os.environ.get('NPNET_DATA', '')!r}) and ./data"
-        raise DataError(f'CIFAR-10 is not in {where}: get it with npnet.data.cifar10.download("data"), or use "shapes"')
+        raise DataError(f'CIFAR-10 is not in {where}: npnet download cifar10 fetches it, and shapes needs no data')
     files = FILES[split]
     images = np.empty((RECORDS * len(files), 3, 32, 32), np.uint8)
     labels = np.empty(RECORDS * len(files), np.int64)

@@ -94,7 +94,7 @@ class Conv2D(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         c, h, w = input_shape
         if c != self.in_channels:
-            raise ValueError(f"Conv2D: input_shape (={input_shape}) must have in_channels (={self.in_channels}) channels")
+            raise ValueError(f"Conv2D: input_shape (={input_shape}) must begin with in_channels (={self.in_channels})")
         return (
             self.out_channels,
             sliding_size(h, self.kernel, self.stride, self.pad, self.rounding),

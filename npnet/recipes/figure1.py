@@ -10,6 +10,8 @@ before the update.
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -34,7 +36,13 @@ ACTIVATIONS = ("relu", "tanh")
 RATES = {"relu": 0.002, "tanh": 0.004}
 """Learning rates chosen by `tune` on CIFAR-10 (results/figure1/tuning.json)."""
 
-GRID = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
+QUICK = {
+    "cifar10": {"images": 10_000, "epochs": 30, "until": LEVEL},
+    "shapes": {"images": 0, "epochs": 12, "until": LEVEL},
+}
+"""What `npnet figure1 --quick` trains: in under three minutes on two cores."""
+
+GRID = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064)
 """Learning rates that `tune` tries."""
 
 HEATS = ((2, 3), (5, 2))
@@ -121,7 +129,7 @@ def train_all(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Job, st
     os.environ["NUMBA_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     results = {}
     with (
-        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _stop_with_parent) as pool,
         tqdm(total=len(jobs), unit=" runs", disable=not progress) as bar,
     ):
         for done in as_completed([pool.submit(train_one, job) for job in jobs]):
@@ -132,6 +140,18 @@ def train_all(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Job, st
             bar.write(f"{job.label}: " + (failure or (f"{LEVEL:.0%} after {epochs:.1f} epochs" if epochs else
                       f"not at {LEVEL:.0%} after {job.epochs} epochs")))
     return results
+
+
+def _stop_with_parent() -> None:
+    """In a worker: when the process that started it is killed, stop as by Ctrl-C, with a checkpoint."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def tune(
@@ -153,7 +173,8 @@ def tune(
         failures = {(job.activation, job.rate) for job, failure in results.items() if failure}
         for a in ACTIVATIONS if keep else ():
             alive = [rate for rate in standing[a] if (a, rate) not in failures]
-            standing[a] = sorted(alive, key=lambda rate: _rank(metrics.read(_heat(folder, a, rate))))[:keep]
+            places = {rate: _rank(metrics.read(_heat(folder, a, rate)), length) for rate in alive}
+            standing[a] = sorted(alive, key=places.__getitem__)[:keep]
     chosen: dict[str, float] = {}
     table: list[dict[str, Any]] = []
     for a in ACTIVATIONS:
@@ -178,8 +199,9 @@ def _heat(folder: Path, activation: str, rate: float) -> Path:
     return folder / "tuning" / f"{activation}-{rate:g}"
 
 
-def _rank(lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """Who has reached 25 % leads, by the epoch; then who has the least error."""
+def _rank(lines: Sequence[dict[str, Any]], epochs: int) -> tuple[float, float]:
+    """After so many epochs: who has reached 25 % leads, by when; then who has the least error."""
+    lines = [line for line in lines if line["epoch"] <= epochs]
     return crossing(lines) or float("inf"), lines[-1]["error"] if lines else float("inf")
 
 

@@ -7,6 +7,7 @@ call with a new combination of types, and kept on disk (numba's cache), so that 
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -53,14 +54,19 @@ def threads() -> int:
 def single_threaded_blas() -> None:
     """Matrix products inside a kernel run on the kernel's own threads, so SciPy's BLAS, which does them, must use one.
 
-    NumPy's BLAS is another copy, and keeps its threads.
+    NumPy's BLAS, where it is a copy of its own, keeps its threads.
     """
     import scipy.linalg.cython_blas  # noqa: F401 (loads the library that numba calls)
     from threadpoolctl import ThreadpoolController
 
-    for library in ThreadpoolController().lib_controllers:
-        if library.user_api == "blas" and "scipy" in library.filepath:
-            library.set_num_threads(1)
+    libraries = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    for library in [library for library in libraries if is_scipys(library.filepath)] or libraries:
+        library.set_num_threads(1)
+
+
+def is_scipys(path: str) -> bool:
+    """Is the BLAS library at `path` the copy that comes with SciPy? Its name does not tell: NumPy's has the same."""
+    return any(part in ("scipy", "scipy.libs") for part in Path(path).parts[-3:-1])
 
 
 def planes(x: Floats) -> Floats:

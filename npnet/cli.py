@@ -1,0 +1,264 @@
+"""The command line."""
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from npnet import __version__
+from npnet.errors import UserError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """What the command ``npnet`` runs. Returns the exit code: 0, 1 if a check failed, 2 if something is wrong."""
+    options = parser().parse_args(arguments)
+    if options.threads:
+        os.environ["NUMBA_NUM_THREADS"] = str(options.threads)
+    if options.backend:
+        os.environ["NPNET_BACKEND"] = options.backend
+    command: Command = options.command
+    try:
+        from npnet.train import Interrupted
+
+        try:
+            return command(options)
+        except Interrupted as stop:
+            return _say(options, str(stop), 130)
+    except (UserError, ValueError, ImportError) as error:
+        return _say(options, " ".join(str(error).split()), 2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(options, f"{where}{error.strerror or error}", 2)
+    except KeyboardInterrupt:
+        return _say(options, "interrupted", 130)
+    except Exception as error:
+        if os.environ.get("NPNET_DEBUG"):
+            traceback.print_exc()
+        return _say(options, f"{type(error).__name__}: {' '.join(str(error).split())} (unexpected; NPNET_DEBUG=1 shows "
+                             f"where)", 2)
+
+
+def _say(options: argparse.Namespace, message: str, code: int) -> int:
+    print(f"npnet {options.name}: {message}", file=sys.stderr)
+    return code
+
+
+def parser() -> Parser:
+    """All commands and their options."""
+    top = Parser(prog="npnet", description="AlexNet and GoogLeNet, built from scratch in NumPy and Numba.",
+                 epilog="npnet COMMAND --help shows examples.")
+    top.add_argument("--version", action="version", version=f"npnet {__version__}")
+    commands = top.add_subparsers(dest="name", required=True, metavar="COMMAND", parser_class=Parser)
+
+    def add(name: str, command: Command, text: str, *examples: str) -> Parser:
+        sub = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog="examples:\n" + "\n".join(f"  npnet {name} {e}" for e in examples))
+        sub.set_defaults(command=command)
+        sub.add_argument("--backend", choices=("numpy", "numba"), help="default: NPNET_BACKEND, else numba")
+        sub.add_argument("--threads", type=_positive, metavar="N", help="default: as many as there are cores")
+        return sub
+
+    sub = add("download", download, "Fetch a data set; goes on with a broken download.",
+              "cifar10", "cifar10 --to /data")
+    sub.add_argument("dataset", choices=("cifar10",))
+    sub.add_argument("--to", type=Path, metavar="DIR", help="default: NPNET_DATA, else data/")
+
+    sub = add("train", train, "Train a net by its published recipe.",
+              "cifar_80sec", "cifar_18pct --data shapes --epochs 5", "cifar_80sec --out runs/a --resume")
+    sub.add_argument("recipe")
+    _data_option(sub)
+    sub.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/RECIPE-seedN")
+    sub.add_argument("--epochs", type=_positive, metavar="N", help="default: the recipe's")
+    sub.add_argument("--rate", type=_rate, metavar="R", help="learning rate at the beginning; default: the recipe's")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    sub.add_argument("--checkpoint-minutes", type=_rate, default=2.0, metavar="M", help="default: 2")
+
+    sub = add("evaluate", evaluate, "Test error of a trained net.", "runs/cifar_80sec-seed0")
+    sub.add_argument("run", type=Path, help="folder that npnet train wrote")
+    _data_option(sub)
+
+    sub = add("figure1", figure1, "AlexNet's Figure 1: training error with ReLU and with tanh.",
+              "", "--quick", "--data cifar10 --tune --seeds 3 --jobs 2", "--redraw --out results/figure1")
+    _data_option(sub)
+    sub.add_argument("--tune", action="store_true", help="choose both learning rates first, and show how")
+    sub.add_argument("--seeds", type=_positive, default=1, metavar="N", help="runs of each activation; default: 1")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="default: runs/figure1-DATA")
+    sub.add_argument("--epochs", type=_positive, default=60, metavar="N", help="at most; default: 60")
+    sub.add_argument("--images", type=_positive, default=0, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--jobs", type=_positive, default=1, metavar="N", help="trainings at the same time; default: 1")
+    sub.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    sub.add_argument("--quick", action="store_true", help="a small one, in under three minutes on two cores")
+    sub.add_argument("--redraw", action="store_true", help="draw from the metrics in --out, without training")
+
+    sub = add("summary", summary, "Layers, shapes, parameters and multiply-adds of a net.", "cifar_18pct")
+    sub.add_argument("model")
+
+    add("gradcheck", gradcheck, "Hold every layer's gradient against finite differences.", "", "--backend numpy")
+    add("doctor", doctor, "Versions, backend, threads, BLAS, data, speed: is everything in order?", "")
+    return top
+
+
+def _data_option(sub: Parser) -> None:
+    sub.add_argument("--data", metavar="DATA", help="cifar10, shapes, or the folder that CIFAR-10 is in")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, at least 1")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number greater than 0")
+    return value
+
+
+def download(options: argparse.Namespace) -> int:
+    """``npnet download``."""
+    from npnet.data import cifar10
+
+    folder = cifar10.download(options.to or os.environ.get("NPNET_DATA") or "data")
+    print(f"CIFAR-10 is in {folder}")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """``npnet train``."""
+    from dataclasses import replace
+
+    from npnet import data, plot
+    from npnet.recipes import RECIPES, trainer
+
+    if options.recipe not in RECIPES:
+        raise UserError(f"recipe {options.recipe!r} is not one of {', '.join(RECIPES)}")
+    recipe = RECIPES[options.recipe]
+    recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate)
+    folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
+    name = options.data or _found()
+    run = trainer(
+        recipe, data.load(name, "train"), data.load(name, "test"), folder, seed=options.seed, resume=options.resume,
+        checkpoint_minutes=options.checkpoint_minutes,
+    )
+    history = run.run()
+    plot.training(history, f"{recipe.name} on {name}", [folder / "training.svg", folder / "training.png"])
+    tested = [line for line in history if "test_error" in line]
+    images = run.step * recipe.batch
+    print(f"{recipe.name} on {name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs, "
+          f"{run.seconds / 60:.1f} minutes, {images / max(run.seconds, 1e-9):,.0f} images/s; its author reports "
+          f"{recipe.reported} on CIFAR-10. {folder}")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """``npnet evaluate``."""
+    from dataclasses import asdict
+
+    from npnet.files import write_atomically
+    from npnet.recipes import evaluate_run
+
+    recipe, rate = evaluate_run(options.run, options.data)
+    low, high = rate.interval
+    write_atomically(options.run / "evaluation.json", json.dumps({**asdict(rate), "interval95": [low, high]}) + "\n")
+    print(f"{recipe.name}: test error {rate.top1:.2%} (95 % interval {low:.1%} to {high:.1%}), not in the first five "
+          f"{rate.top5:.2%}, {rate.images:,} images; its author reports {recipe.reported}")
+    return 0
+
+
+def figure1(options: argparse.Namespace) -> int:
+    """``npnet figure1``."""
+    from npnet.recipes import figure1 as experiment
+
+    name = options.data or _found()
+    folder = options.out or Path("runs") / f"figure1-{Path(name).name}{'-quick' if options.quick else ''}"
+    if options.redraw:
+        result = experiment.draw(folder)
+    else:
+        settings: dict[str, Any] = {"images": options.images, "epochs": options.epochs}
+        if options.quick:
+            settings = experiment.QUICK[name if name == "shapes" else "cifar10"]
+        result = experiment.run(
+            name, folder, tuned=options.tune, seeds=options.seeds, workers=options.jobs, resume=options.resume,
+            **settings,
+        )
+    epochs = {a: "not reached" if e is None else f"{e:.1f} epochs" for a, e in result["mean_epochs"].items()}
+    ratio = f"ratio {result['ratio']:.1f}" if result["ratio"] else "no ratio"
+    print(f"Figure 1 on {result['data']}: 25 % training error with ReLU: {epochs['relu']}, with tanh: "
+          f"{epochs['tanh']}; {ratio} (the paper: {result['paper_ratio']:g}). {folder / 'figure1.png'}")
+    return 0
+
+
+def _found() -> str:
+    """CIFAR-10 where it is found, else the built-in set, which is said."""
+    from npnet.data import cifar10
+
+    folder = cifar10.find()
+    if folder:
+        return "cifar10"
+    print("CIFAR-10 is neither in NPNET_DATA nor in data/ (npnet download cifar10 fetches it): "
+          "using shapes, the built-in set", file=sys.stderr)
+    return "shapes"
+
+
+def summary(options: argparse.Namespace) -> int:
+    """``npnet summary``."""
+    from npnet import models
+    from npnet.models.summary import text
+
+    net = models.build(options.model)
+    print(text(net, models.INPUTS[options.model]))
+    return 0
+
+
+def gradcheck(options: argparse.Namespace) -> int:
+    """``npnet gradcheck``."""
+    from tqdm.auto import tqdm
+
+    from npnet import gradcheck as check
+    from npnet.kernels import active_name
+
+    failed = 0
+    cases = list(check.suite(active_name()))
+    for case in tqdm(cases, unit=" layers", leave=False, dynamic_ncols=True):
+        report = case.check()
+        failed += not report.ok
+        tqdm.write(f"{'ok  ' if report.ok else 'FAIL'}  {report.worst.error:7.1e}  {case.name}" if report.worst else
+                   f"{'ok  ' if report.ok else 'FAIL'}           {case.name}")
+        if not report.ok:
+            tqdm.write(str(report))
+    print(f"{len(cases) - failed} of {len(cases)} agree with finite differences (worst relative error in the second "
+          f"column; tolerance 1e-7, float64, {active_name()})")
+    return 1 if failed else 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """``npnet doctor``."""
+    from npnet.doctor import report
+
+    wrong = 0
+    for well, what, how in report():
+        wrong += not well
+        print(f"{'  ' if well else '! '}{what:15s} {how}", flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

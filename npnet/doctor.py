@@ -1,0 +1,114 @@
+"""What `npnet doctor` finds: is everything there, and how fast is it?"""
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from npnet import __version__, kernels
+from npnet.data import cifar10
+from npnet.errors import UserError
+
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "matplotlib", "pillow", "tqdm", "threadpoolctl", "pooch",
+            "safetensors")
+
+
+def report() -> Iterator[tuple[bool, str, str]]:
+    """(is it well, what, how it is), one finding at a time."""
+    yield True, "npnet", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield from _packages()
+    yield from _backend()
+    yield from _blas()
+    yield from _data()
+    yield from _speed()
+
+
+def _packages() -> Iterator[tuple[bool, str, str]]:
+    versions, missing = [], []
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(package)
+    yield True, "packages", ", ".join(versions)
+    if missing:
+        yield False, "missing", f"{', '.join(missing)}: pip install {' '.join(missing)}"
+
+
+def _backend() -> Iterator[tuple[bool, str, str]]:
+    try:
+        name = kernels.active_name()
+    except (ImportError, ValueError) as error:
+        yield False, "backend", str(error)
+        return
+    if name != "numba":
+        yield True, "backend", f"{name} (numba is the fast one: NPNET_BACKEND=numba)"
+        return
+    import numba
+
+    cache = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else Path(kernels.__file__).parent / "numba"
+    yield True, "backend", f"numba on {numba.get_num_threads()} of {os.cpu_count()} cores (NUMBA_NUM_THREADS)"
+    if os.access(cache, os.W_OK):
+        yield True, "cache", "compiled kernels are kept on disk"
+    else:
+        yield True, "cache", "compiled kernels are kept in your home folder (NUMBA_CACHE_DIR chooses another)"
+
+
+def _blas() -> Iterator[tuple[bool, str, str]]:
+    import scipy.linalg.cython_blas  # noqa: F401 (the library that kernels call)
+    from threadpoolctl import threadpool_info
+
+    from npnet.kernels.numba.compile import is_scipys
+
+    found = [i for i in threadpool_info() if i["user_api"] == "blas"]
+    for i in found:
+        owner = "SciPy's (the kernels')" if is_scipys(i["filepath"]) else "NumPy's"
+        core = i.get("architecture", "unknown")
+        yield True, "BLAS", f"{owner}: {i['internal_api']} {i.get('version', '')}, core type {core}"
+    forced = os.environ.get("OPENBLAS_CORETYPE")
+    if forced:
+        yield False, "BLAS", f"OPENBLAS_CORETYPE={forced} forces a core type, perhaps a slow one: unset it"
+    if not found:
+        yield True, "BLAS", "none that threadpoolctl knows"
+
+
+def _data() -> Iterator[tuple[bool, str, str]]:
+    try:
+        folder = cifar10.find()
+    except UserError as error:
+        yield False, "CIFAR-10", str(error)
+        return
+    yield True, "CIFAR-10", f"in {folder}" if folder else "not found: npnet download cifar10 fetches it"
+
+
+def _speed() -> Iterator[tuple[bool, str, str]]:
+    a = np.random.default_rng(0).standard_normal((1024, 1024), np.float32)
+    a @ a
+    best = min(_seconds(lambda: a @ a) for _ in range(5))
+    yield True, "matrix product", f"{2 * 1024**3 / best / 1e9:.0f} GFLOP/s in float32 (NumPy, 1024 × 1024)"
+    from npnet import models
+    from npnet.layers import SoftmaxCrossEntropy
+    from npnet.train import SGD
+
+    net, loss = models.cifar_18pct(), SoftmaxCrossEntropy()
+    sgd = SGD(net.parameters(), 0.001)
+    x, labels = np.zeros((128, 3, 32, 32), np.float32), np.zeros(128, np.int64)
+
+    def step() -> None:
+        loss.forward(net.forward(x), labels)
+        net.backward_parameters(loss.backward())
+        sgd.step()
+
+    first = _seconds(step)
+    best = min(_seconds(step) for _ in range(5))
+    yield True, "training", (f"{128 / best:,.0f} images/s with cifar_18pct, batch 128; the first step took {first:.1f} "
+                             f"s (compiling, or loading what was compiled)")
+
+
+def _seconds(call: object) -> float:
+    began = time.perf_counter()
+    call()  # type: ignore[operator]
+    return time.perf_counter() - began
