@@ -1,6 +1,10 @@
 """Files are written beside and renamed: whoever reads sees the old one or the new one, whole."""
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from npnet.errors import UserError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -16,3 +20,37 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """`folder` is made, and is this process's to write into. What a killed process left half-written there is removed.
+
+    Raises UserError if another process writes into it. However a process ends, its claim ends with it. (Where the
+    system or the file system has no such locks, nobody is kept out.)
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = _lock(folder)
+    try:
+        for left in folder.glob("*.part"):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _lock(folder: Path) -> int | None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise UserError(f"{folder}: another process is training there: wait for it, or stop it") from None
+    except OSError:  # a file system without locks
+        pass
+    return held

@@ -12,16 +12,20 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from npnet import data, plot
 from npnet.errors import UserError
 from npnet.files import write_atomically
-from npnet.train import metrics
+from npnet.train import Diverged, Interrupted, metrics
 
 from .recipe import Recipe, trainer
 
@@ -83,12 +87,12 @@ def recipe(activation: str, rate: float, epochs: int) -> Recipe:
 def crossing(lines: Sequence[dict[str, Any]], level: float = LEVEL) -> float | None:
     """The epoch at which the training error first reaches `level`, linear between two measurements. None: never.
 
-    A measurement stands for the middle of the images it was made on.
+    A measurement stands for the middle of the images it was made on. There is none before the first.
     """
     points = curve(lines)
-    for (e0, y0), (e1, y1) in zip([(0.0, 1.0), *points], points, strict=False):
+    for (e0, y0), (e1, y1) in zip(points[:1] + points, points, strict=False):
         if y1 <= level:
-            return e1 if y0 <= level else e0 + (e1 - e0) * (y0 - level) / (y0 - y1)
+            return e0 + (e1 - e0) * (y0 - level) / (y0 - y1) if y0 > level else e1
     return None
 
 
@@ -103,7 +107,7 @@ def curve(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
 
 
 def train_one(job: Job) -> tuple[Job, str | None]:
-    """Train, or go on training, into the job's folder. Returns what went wrong, if the loss went to infinity."""
+    """Train, or go on training, into the job's folder. Returns what went wrong, if it diverged."""
     train = data.load(job.data, "train")
     if job.images:
         train = train.take(min(job.images, len(train)))
@@ -113,43 +117,78 @@ def train_one(job: Job) -> tuple[Job, str | None]:
     )
     try:
         run.run()
-    except UserError as error:
-        if "the loss is" in str(error):
-            return job, str(error)
-        raise
+    except Diverged as error:
+        return job, str(error)
     return job, None
 
 
 def train_all(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Job, str | None]:
-    """All of them, `workers` at a time, each with its share of the cores. Returns what went wrong with each."""
+    """All of them, `workers` at a time, each with its share of the cores. Returns what went wrong with each.
+
+    Whatever stops one of them, Ctrl-C or a full disk, stops them all.
+    """
     if workers <= 1:
         return dict(train_one(job) for job in jobs)
     from tqdm.auto import tqdm
 
-    os.environ["NUMBA_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
-    results = {}
+    results, others = {}, multiprocessing.active_children()
     with (
+        _threads(max(1, (os.cpu_count() or 1) // workers)),
         ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _stop_with_parent) as pool,
         tqdm(total=len(jobs), unit=" runs", disable=not progress) as bar,
     ):
-        for done in as_completed([pool.submit(train_one, job) for job in jobs]):
-            job, failure = done.result()
-            results[job] = failure
-            bar.update()
-            epochs = crossing(metrics.read(job.folder))
-            bar.write(f"{job.label}: " + (failure or (f"{LEVEL:.0%} after {epochs:.1f} epochs" if epochs else
-                      f"not at {LEVEL:.0%} after {job.epochs} epochs")))
+        try:
+            for done in as_completed([pool.submit(train_one, job) for job in jobs]):
+                job, failure = done.result()
+                results[job] = failure
+                bar.update()
+                epochs = crossing(metrics.read(job.folder))
+                if progress:
+                    bar.write(f"{job.label}: " + (failure or (f"{LEVEL:.0%} after {epochs:.1f} epochs" if epochs else
+                              f"not at {LEVEL:.0%} after {job.epochs} epochs")))
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _stop([child for child in multiprocessing.active_children() if child not in others])
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted("stopped, each run with its checkpoint: go on with --resume") from None
+            if isinstance(error, BrokenProcessPool):
+                raise UserError("a worker process was killed, perhaps for want of memory: run fewer at the same time, "
+                                "and go on with --resume") from None
+            raise
     return results
 
 
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Processes started here compute with so many threads."""
+    before = os.environ.get("NUMBA_NUM_THREADS")
+    os.environ["NUMBA_NUM_THREADS"] = str(number)
+    try:
+        yield
+    finally:
+        del os.environ["NUMBA_NUM_THREADS"]
+        if before is not None:
+            os.environ["NUMBA_NUM_THREADS"] = before
+
+
+def _stop(workers: Sequence[BaseProcess]) -> None:
+    """Ask them to end after their step, with a checkpoint, until they have: SIGTERM is Ctrl-C to a `Trainer`."""
+    while any(worker.is_alive() for worker in workers):
+        for worker in workers:
+            worker.terminate()
+        time.sleep(0.1)
+
+
 def _stop_with_parent() -> None:
-    """In a worker: when the process that started it is killed, stop as by Ctrl-C, with a checkpoint."""
+    """In a worker: when the process that started it is killed, end after the step, with a checkpoint."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def watch() -> None:
         parent.join()
-        os.kill(os.getpid(), signal.SIGINT)
+        while True:  # the first one ends a training, the next one the process that waits for another
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -162,8 +201,8 @@ def tune(
     In heats: all rates train for some epochs, those with the least training error go on (`HEATS`), the last to the end.
     """
     standing = {a: list(GRID) for a in ACTIVATIONS}
-    for length, keep in (*HEATS, (epochs, 0)):
-        going_on = resume or length > HEATS[0][0]
+    for i, (length, keep) in enumerate([*((min(length, epochs), keep) for length, keep in HEATS), (epochs, 0)]):
+        going_on = resume or i > 0
         jobs = [
             Job(a, rate, TUNING_SEED, length, LEVEL, name, images, _heat(folder, a, rate), going_on,
                 progress and workers <= 1)
@@ -213,8 +252,10 @@ def run(
     """Train with both activations and `seeds` seeds each, into folders below `folder`, and `draw`.
 
     name : "cifar10", "shapes" or a folder.  tuned : choose the rates first (`tune`).  images : train on so many only
-    (0: all).  until : training ends at this training error, or after `epochs`.
+    (0: all).  until : training ends at this training error, at most 25 %, or after `epochs`.
     """
+    if until > LEVEL:
+        raise ValueError(f"until (={until}) must be at most {LEVEL}: the error that is waited for")
     chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else (rates or RATES)
     jobs = [
         Job(a, chosen[a], seed, epochs, until, name, images, folder / f"{a}-seed{seed}", resume,
@@ -258,7 +299,7 @@ def draw(folder: Path) -> dict[str, Any]:
     }
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
     names = {"cifar10": "CIFAR-10", "shapes": "shapes, the built-in set (not CIFAR-10)"}
-    title = names.get(facts["data"], str(facts["data"]))
+    title = names.get(facts["data"], Path(facts["data"]).name)
     if facts["images"]:
         title += f", {facts['images']:,} images"
     plot.figure1(curves, means, facts["rates"], LEVEL, title, [folder / "figure1.svg", folder / "figure1.png"])

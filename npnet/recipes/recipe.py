@@ -1,7 +1,7 @@
 """A published experiment as data, and what runs it."""
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from npnet.train.checkpoint import NAME as CHECKPOINT
 from npnet.weights import load_weights
 
 FILE = "recipe.json"
+FREE = ("epochs", "reported", "reported_error")
+"""What may differ when a run goes on: it changes no bit of what has been trained."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
         facts = json.loads(path.read_text())
         recipe = facts.pop("recipe")
         return Recipe(**{**recipe, "drops": tuple(recipe["drops"])}), facts
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a recipe of this version ({error})") from None
 
 
@@ -106,7 +108,7 @@ def trainer(
 
     run = Trainer(
         net, train_loader, SGD(net.parameters(), recipe.rate, recipe.momentum, recipe.weight_decay),
-        Steps(recipe.rate, recipe.drops, recipe.factor), int(recipe.epochs), folder,
+        Steps(recipe.rate, recipe.drops, recipe.factor), recipe.epochs, folder,
         evaluate=evaluate if test_loader else None, until=until, checkpoint_minutes=checkpoint_minutes,
         checkpoint_steps=checkpoint_steps, progress=progress, label=label or recipe.name,
     )
@@ -121,20 +123,25 @@ def _claim(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) ->
         if not resume:
             raise UserError(f"{folder}: holds a run of {there.name} already: --resume goes on with it, --out DIR "
                             f"takes another folder")
-        if replace(there, epochs=recipe.epochs) != recipe or were != facts:
-            ours, theirs = {**asdict(recipe), **facts}, {**asdict(there), **were}
-            differs = ", ".join(f"{k} {theirs.get(k)!r} there, {ours[k]!r} here"
-                                for k in ours if ours[k] != theirs.get(k) and k != "epochs")
+        ours, theirs = {**asdict(recipe), **facts}, {**asdict(there), **were}
+        differs = ", ".join(f"{k} {theirs.get(k)!r} there, {ours[k]!r} here"
+                            for k in ours if ours[k] != theirs.get(k) and k not in FREE)
+        if differs:
             raise UserError(f"{folder}: holds another run ({differs}): choose another folder with --out DIR")
-    else:
-        recipe.save(folder, **facts)
+        if recipe.epochs <= there.epochs:
+            return
+    recipe.save(folder, **facts)
 
 
 def evaluate_run(folder: Path, where: str | Path | None = None) -> tuple[Recipe, ErrorRate]:
-    """Test error of the run in `folder`, by its last checkpoint; `where` names other data than it was trained on."""
+    """Test error of the run in `folder`, by its last checkpoint; `where` names other data than it was trained on.
+
+    The mean image is that of as many training images as the run had.
+    """
     recipe, facts = load(folder)
     name = where or facts["data"].split()[0]
     train, test = data.load(name, "train"), data.load(name, "test")
+    train = train.take(min(facts["images"], len(train)))
     net = recipe.build(0, len(train.classes))
     load_weights(net, folder / CHECKPOINT)
     _, loader = loaders(recipe, train, test, 0)

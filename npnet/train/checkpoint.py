@@ -4,7 +4,7 @@ from typing import Any
 
 from npnet.errors import UserError
 from npnet.layers import Layer
-from npnet.weights import load_arrays, load_weights, save_arrays
+from npnet.weights import assign, load_arrays, save_arrays
 
 from .sgd import SGD
 
@@ -23,17 +23,24 @@ def save(path: Path, net: Layer, sgd: SGD, facts: dict[str, Any]) -> None:
         save_arrays(path, arrays, facts)
     except OSError as error:
         raise UserError(
-            f"{path}: the checkpoint cannot be written ({error.strerror}); the one before it is untouched: "
+            f"{path}: the checkpoint cannot be written ({error.strerror or error}); the one before it is untouched: "
             f"make room, and go on with --resume"
         ) from None
 
 
 def load(path: Path, net: Layer, sgd: SGD) -> dict[str, Any]:
-    """Restores what `save` wrote, and returns its `facts`."""
-    load_weights(net, path)
+    """Restores what `save` wrote, and returns its `facts`.
+
+    Raises UserError if the file is not whole, holds no velocities, or is another net's; then nothing is changed.
+    """
     arrays, facts = load_arrays(path)
-    for p, v in zip(sgd.parameters, sgd.velocities, strict=True):
-        if f"{p.name}.velocity" not in arrays:
+    velocities = {name: array for name, array in arrays.items() if name.endswith(".velocity")}
+    weights = {name: array for name, array in arrays.items() if name not in velocities}
+    for name in [p.name for p in sgd.parameters if p.name in weights]:
+        velocity = velocities.get(f"{name}.velocity")
+        if velocity is None or velocity.shape != weights[name].shape or not facts:
             raise UserError(f"{path}: holds weights but no velocities: it is no checkpoint")
-        p.kernels.from_host(arrays[f"{p.name}.velocity"], v)
+    assign(net, weights, path)
+    for p, v in zip(sgd.parameters, sgd.velocities, strict=True):
+        p.kernels.from_host(velocities[f"{p.name}.velocity"], v)
     return facts

@@ -1,17 +1,27 @@
 """Metrics: a line of JSON for every interval, in ``metrics.jsonl`` of the run's folder."""
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from npnet.errors import UserError
 from npnet.files import write_atomically
 
 NAME = "metrics.jsonl"
 
 
 def append(folder: Path, line: dict[str, Any]) -> None:
-    """One more line."""
-    with open(folder / NAME, "a") as file:
-        file.write(json.dumps(line) + "\n")
+    """One more line, on the disk before a checkpoint can be that says it is there."""
+    try:
+        with open(folder / NAME, "a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(
+            f"{folder / NAME}: cannot be written ({error.strerror or error}): make room, and go on with --resume"
+        ) from None
 
 
 def read(folder: str | Path) -> list[dict[str, Any]]:
@@ -27,8 +37,8 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
     return lines
 
 
-def cut(folder: Path, step: int) -> list[dict[str, Any]]:
-    """Forget the lines after `step`: a run that goes on from there writes them again. Returns the others."""
-    kept = [line for line in read(folder) if line["step"] <= step]
-    write_atomically(folder / NAME, "".join(json.dumps(line) + "\n" for line in kept))
-    return kept
+def write(folder: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """These lines and no others: a run that goes on from a checkpoint writes those after it again."""
+    path, text = folder / NAME, "".join(json.dumps(line) + "\n" for line in lines)
+    if not path.exists() or path.read_text() != text:
+        write_atomically(path, text)

@@ -18,8 +18,12 @@ class Steps:
         """The learning rate at `epoch`, a fraction while inside one."""
         return self.start * self.factor ** sum(epoch >= drop for drop in self.drops)
 
-    def observe(self, error: float) -> bool:
-        """Takes the validation error after an epoch; True when there is no use in going on."""
+    def observe(self, error: float) -> None:
+        """Takes the validation error after an epoch."""
+
+    @property
+    def over(self) -> bool:
+        """There is no use in going on."""
         return False
 
     def state(self) -> dict[str, Any]:
@@ -31,9 +35,10 @@ class Steps:
 
 
 class Plateau(Steps):
-    """The rate is divided by 10 when the validation error has stopped improving, three times, then training ends.
+    """The rate is divided by 10 when the validation error stops improving; the fourth time, training ends.
 
-    AlexNet §5 did this by hand. "Stopped improving" is said with `patience`: so many epochs without a new best.
+    AlexNet §5 did this by hand, "three times prior to termination". "Stopped improving" is said with `patience`: so
+    many epochs without a new best.
     """
 
     def __init__(self, rate: float, patience: int = 5, drops: int = 3, factor: float = 0.1) -> None:
@@ -46,15 +51,15 @@ class Plateau(Steps):
     def rate(self, epoch: float) -> float:
         return self.start * self.factor**self.dropped
 
-    def observe(self, error: float) -> bool:
+    def observe(self, error: float) -> None:
+        self.waited += 1
         if error < self.best:
             self.best, self.waited = error, 0
-            return False
-        self.waited += 1
-        if self.waited < self.patience:
-            return False
-        self.waited = 0
-        self.dropped += 1
+        if self.waited >= self.patience:
+            self.waited, self.dropped = 0, self.dropped + 1
+
+    @property
+    def over(self) -> bool:
         return self.dropped > self.allowed
 
     def state(self) -> dict[str, Any]:

@@ -8,17 +8,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from npnet.data import Loader
 from npnet.errors import UserError
+from npnet.files import only_writer
 from npnet.layers import Layer, SoftmaxCrossEntropy
 
 from . import checkpoint, metrics
-from .schedules import Steps
+from .schedules import Plateau, Steps
 from .sgd import SGD
 
 
 class Interrupted(UserError):
     """Training was stopped from outside (Ctrl-C, SIGTERM), after a whole step, and can go on from its checkpoint."""
+
+
+class Diverged(UserError):
+    """The loss or a weight is no longer finite."""
 
 
 class Trainer:
@@ -34,7 +41,8 @@ class Trainer:
         Of the training set.
     sgd : SGD
     schedule : Steps or Plateau
-    epochs : int
+    epochs : float
+        Rounded up to whole steps.
     folder : Path or None
         Where ``metrics.jsonl`` and ``checkpoint.safetensors`` are written. None: nothing is.
     evaluate : () -> {"test_error": ..., ...}, optional
@@ -47,6 +55,8 @@ class Trainer:
         How often a checkpoint is written: after so many minutes, and (0: no) after so many steps; at the end always.
     progress : bool
         Show a bar: images per second, loss, error, time left.
+    label : str
+        What the bar begins with.
     """
 
     def __init__(
@@ -55,7 +65,7 @@ class Trainer:
         loader: Loader,
         sgd: SGD,
         schedule: Steps,
-        epochs: int,
+        epochs: float,
         folder: Path | None = None,
         *,
         evaluate: Callable[[], dict[str, Any]] | None = None,
@@ -66,6 +76,8 @@ class Trainer:
         progress: bool = True,
         label: str = "",
     ) -> None:
+        if isinstance(schedule, Plateau) and not evaluate:
+            raise ValueError("a Plateau schedule needs evaluate, whose test_error it waits for")
         self.net, self.loader, self.sgd, self.schedule, self.epochs = net, loader, sgd, schedule, epochs
         self.folder, self.evaluate, self.until, self.lines = folder, evaluate, until, lines
         self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
@@ -75,44 +87,59 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
         self._saved: int | None = None
-        self._enough = self._stop = False
+        self._reached = self._stop = self._cut_short = self._resumed = False
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint; from the beginning, if it has none."""
-        assert self.folder is not None
+        if self.folder is None:
+            raise ValueError("folder (=None) must name one: without it there is nothing to resume")
         path = self.folder / checkpoint.NAME
         if path.exists():
             facts = checkpoint.load(path, self.net, self.sgd)
-            self.step, self.seconds, self._enough = facts["step"], facts["seconds"], facts["enough"]
-            self._tally, self._saved = facts["tally"], self.step
+            self.step, self.seconds, self._tally = facts["step"], facts["seconds"], facts["tally"]
+            self._saved = self.step
             self.schedule.restore(facts["schedule"])
-        self.history = metrics.cut(self.folder, self.step)
+        elif self.step or self._cut_short:
+            raise UserError(f"{self.folder}: holds no checkpoint to go back to: make a new net and trainer")
+        self.history = [line for line in metrics.read(self.folder) if line["step"] <= self.step]
+        self._reached = any(self._is_reached(line) for line in self.history)
+        self._resumed, self._cut_short = True, False
 
     @property
     def finished(self) -> bool:
         """All epochs are done, or `until` or the schedule has said that it is enough."""
-        return self._enough or self.step >= self.epochs * len(self.loader)
+        return self._reached or self.schedule.over or self.step >= self.steps
+
+    @property
+    def steps(self) -> int:
+        """Steps in all the epochs."""
+        return math.ceil(round(self.epochs * len(self.loader), 6))
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end. Returns the lines of metrics.
 
         Raises
         ------
-        UserError
+        Diverged
             If the loss is no longer finite, with the step, the rate, and the last checkpoint.
+        UserError
+            If the folder holds a run that was not resumed, another process is writing into it, or the disk is full.
         Interrupted
             After Ctrl-C or SIGTERM; a checkpoint has been written.
         """
-        with self._signals(), self._bar() as bar:
+        with self._signals(), self._room(), self._bar() as bar:
+            self._stop = False
             began, saved = time.perf_counter() - self.seconds, time.perf_counter()
             while not self.finished:
                 epoch, done = divmod(self.step, len(self.loader))
                 for images, labels in self.loader.epoch(epoch, skip=done):
+                    self._cut_short = True
                     self._train(images, labels)
                     bar.update(len(labels))
                     bar.set_postfix_str(self._summary(), refresh=False)
                     self.seconds = time.perf_counter() - began
                     self._after_step()
+                    self._cut_short = False
                     if self.finished:
                         break
                     due = time.perf_counter() - saved > 60 * self.checkpoint_minutes
@@ -120,10 +147,11 @@ class Trainer:
                         self._save()
                         saved = time.perf_counter()
                     if self._stop:
-                        where = f", checkpoint in {self.folder}: go on with --resume" if self.folder else ""
-                        raise Interrupted(f"stopped after step {self.step}{where}")
+                        raise self._interrupted()
             if self._saved != self.step:
                 self._save()
+            if self._stop:  # asked for during the last step: what would come after this run is not wanted either
+                raise self._interrupted()
         return self.history
 
     def _train(self, images: Any, labels: Any) -> None:
@@ -136,7 +164,7 @@ class Trainer:
         loss = self.loss.forward(net.forward(x, train=True), t)
         self.sgd.rate = self.schedule.rate(self.step / len(self.loader))
         if not math.isfinite(loss):
-            raise UserError(self._diverged(loss))
+            raise self._diverged(f"the loss is {loss} at step {self.step}")
         net.backward_parameters(self.loss.backward())
         self.sgd.step()
         self.step += 1
@@ -156,11 +184,14 @@ class Trainer:
             }
             self._record(line)
             self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
-            self._enough |= bool(self.until and self.until(line))
+            self._reached |= self._is_reached(line)
         if done == 0 and self.evaluate:
             result = self.evaluate()
             self._record({"step": self.step, "epoch": float(epoch), **result, "seconds": round(self.seconds, 2)})
-            self._enough |= self.schedule.observe(result["test_error"])
+            self.schedule.observe(result["test_error"])
+
+    def _is_reached(self, line: dict[str, Any]) -> bool:
+        return bool(self.until and "error" in line and self.until(line))
 
     def _record(self, line: dict[str, Any]) -> None:
         self.history.append(line)
@@ -169,9 +200,10 @@ class Trainer:
 
     def _save(self) -> None:
         if self.folder:
+            if not all(np.isfinite(p.numpy()).all() for p in self.net.parameters()):
+                raise self._diverged(f"a weight is no longer finite after step {self.step}")
             facts = {
-                "step": self.step, "seconds": self.seconds, "enough": self._enough, "tally": self._tally,
-                "schedule": self.schedule.state(),
+                "step": self.step, "seconds": self.seconds, "tally": self._tally, "schedule": self.schedule.state(),
             }
             checkpoint.save(self.folder / checkpoint.NAME, self.net, self.sgd, facts)
             self._saved = self.step
@@ -180,27 +212,44 @@ class Trainer:
         count = self._tally["images"]
         return f"loss {self._tally['loss'] / count:.3f}, error {self._tally['wrong'] / count:.1%}" if count else ""
 
-    def _diverged(self, loss: float) -> str:
+    def _interrupted(self) -> Interrupted:
+        where = f", checkpoint in {self.folder}: go on with --resume" if self.folder else ""
+        return Interrupted(f"stopped after step {self.step}{where}")
+
+    def _diverged(self, what: str) -> Diverged:
         last = "there is no checkpoint"
         if self.folder and self._saved is not None:
             last = f"the last good checkpoint is of step {self._saved}, {self.folder / checkpoint.NAME}"
-        return (
-            f"the loss is {loss} at step {self.step} (learning rate {self.sgd.rate:g}); {last}: "
-            f"try a smaller learning rate"
-        )
+        return Diverged(f"{what} (learning rate {self.sgd.rate:g}); {last}: try a smaller learning rate")
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """The folder is this run's, and its metrics are those of the steps that were made."""
+        if self._cut_short:
+            raise UserError("the last step was cut short: resume() goes back to the last checkpoint")
+        if self.folder is None:
+            yield
+            return
+        with only_writer(self.folder):
+            files = (self.folder / checkpoint.NAME, self.folder / metrics.NAME)
+            if not self.step and not self._resumed and any(file.exists() for file in files):
+                raise UserError(f"{self.folder}: holds a run already: resume() goes on with it")
+            metrics.write(self.folder, self.history)
+            yield
 
     @contextmanager
     def _bar(self) -> Iterator[Any]:
         from tqdm.auto import tqdm
 
         with tqdm(
-            total=self.epochs * self.loader.images, initial=self._images_seen(), desc=self.label, unit=" images",
+            total=self._images(self.steps), initial=self._images(self.step), desc=self.label, unit=" images",
             unit_scale=True, disable=not self.progress, dynamic_ncols=True, smoothing=0.05,
         ) as bar:
             yield bar
 
-    def _images_seen(self) -> int:
-        epoch, done = divmod(self.step, len(self.loader))
+    def _images(self, step: int) -> int:
+        """Seen in so many steps."""
+        epoch, done = divmod(step, len(self.loader))
         return epoch * self.loader.images + min(done * self.loader.batch, self.loader.images)
 
     @contextmanager
@@ -219,4 +268,4 @@ class Trainer:
             yield
         finally:
             for s, handler in before.items():
-                signal.signal(s, handler)
+                signal.signal(s, handler if handler is not None else signal.SIG_DFL)

@@ -10,7 +10,7 @@ from npnet.errors import UserError
 from npnet.files import write_atomically
 from npnet.layers import Layer
 
-__all__ = ["load_arrays", "load_weights", "save_arrays", "save_weights"]
+__all__ = ["assign", "load_arrays", "load_weights", "save_arrays", "save_weights"]
 
 
 def save_weights(net: Layer, path: str | Path) -> None:
@@ -21,14 +21,27 @@ def save_weights(net: Layer, path: str | Path) -> None:
 def load_weights(net: Layer, path: str | Path) -> None:
     """The parameters of `net` from a file of `save_weights`, or from a checkpoint.
 
-    Raises UserError if the file is not whole, lacks a parameter, or has one of another shape; then nothing is changed.
+    Raises UserError if the file is not whole, or holds other parameters than the net's; then nothing is changed.
     """
     arrays, _ = load_arrays(path)
+    assign(net, {name: array for name, array in arrays.items() if not name.endswith(".velocity")}, path)
+
+
+def assign(net: Layer, arrays: dict[str, NDArray[Any]], path: str | Path) -> None:
+    """The parameters of `net` ← `arrays`, by name. `path` is where they are from.
+
+    Raises UserError if one is missing, too many or of another shape; then nothing is changed.
+    """
+    names = {p.name for p in net.parameters()}
+    for name in arrays:
+        if name not in names:
+            raise UserError(f"{path}: holds {name}, which this net has not: it was written by another net")
     for p in net.parameters():
         if p.name not in arrays:
             raise UserError(f"{path}: holds no {p.name}: it was written by another net")
         if arrays[p.name].shape != p.shape:
-            raise UserError(f"{path}: {p.name} has the shape {arrays[p.name].shape}, this net needs {p.shape}")
+            raise UserError(f"{path}: {p.name} has the shape {arrays[p.name].shape}, this net needs {p.shape}: it was "
+                            f"written by another net")
     for p in net.parameters():
         p.assign(arrays[p.name])
 
@@ -53,4 +66,5 @@ def load_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, An
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error})") from None
+        raise UserError(f"{path}: not a whole safetensors file ({error}): replace it, or delete it to begin anew"
+                        ) from None

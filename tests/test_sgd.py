@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from npnet.layers import Constant, Parameter
+from npnet.train import SGD
+
+MOMENTUM, DECAY = 0.9, 0.0005
+
+
+def parameter(value, rate=1.0, decay=1.0, dtype=np.float64):
+    p = Parameter("w", np.shape(value), Constant(0.0, rate=rate, decay=decay))
+    p.astype(dtype)
+    p.assign(np.asarray(value, dtype))
+    return p
+
+
+def give(p, gradient):
+    p.kernels.from_host(np.asarray(gradient, p.dtype), p.grad)
+
+
+def test_two_steps_are_those_of_section_5(backend):
+    p = parameter([1.0, -2.0])
+    sgd = SGD([p], rate=0.1)
+    give(p, [0.5, 0.25])
+    sgd.step()
+    v = [-0.0005 * 0.1 * 1.0 - 0.1 * 0.5, -0.0005 * 0.1 * -2.0 - 0.1 * 0.25]  # v₀ = 0
+    w = [1.0 + v[0], -2.0 + v[1]]
+    np.testing.assert_allclose(p.numpy(), w, rtol=1e-14)
+    give(p, [-1.0, 4.0])
+    sgd.step()
+    v = [0.9 * v[0] - 0.0005 * 0.1 * w[0] + 0.1 * 1.0, 0.9 * v[1] - 0.0005 * 0.1 * w[1] - 0.1 * 4.0]
+    np.testing.assert_allclose(p.numpy(), [w[0] + v[0], w[1] + v[1]], rtol=1e-14)
+    np.testing.assert_allclose(p.kernels.to_host(sgd.velocities[0]), v, rtol=1e-14)
+
+
+def test_a_parameters_own_factors_multiply_rate_and_decay(backend):
+    w = parameter([3.0], rate=0.5, decay=4.0)
+    b = parameter([3.0], rate=2.0, decay=0.0)
+    sgd = SGD([w, b], rate=0.1)
+    for p in (w, b):
+        give(p, [1.0])
+    sgd.step()
+    np.testing.assert_allclose(w.numpy(), [3.0 - 0.0005 * 4.0 * (0.1 * 0.5) * 3.0 - 0.1 * 0.5], rtol=1e-14)
+    np.testing.assert_allclose(b.numpy(), [3.0 - 0.1 * 2.0], rtol=1e-14)
+
+
+def test_the_rate_is_inside_the_velocity(backend):
+    """After the rate drops, what v has gathered at the old one runs on; PyTorch's v would be scaled down with it."""
+    p = parameter([0.0])
+    sgd = SGD([p], rate=1.0, momentum=0.5, weight_decay=0.0)
+    give(p, [1.0])
+    sgd.step()
+    assert p.numpy() == [-1.0]
+    sgd.rate = 0.1
+    give(p, [0.0])
+    sgd.step()
+    ours = -1.0 + 0.5 * -1.0  # v = 0.5 · (−1) whatever the rate is now
+    pytorch = -1.0 - 0.1 * (0.5 * 1.0)  # u = 0.5 · 1, w ← w − 0.1 u
+    assert (ours, pytorch) == (-1.5, -1.05)
+    np.testing.assert_allclose(p.numpy(), [ours], rtol=1e-14)
+
+
+def test_the_papers_momentum_and_decay_are_the_defaults():
+    sgd = SGD([parameter([0.0])])
+    assert (sgd.rate, sgd.momentum, sgd.weight_decay) == (0.01, 0.9, 0.0005)
+
+
+def test_float32_stays_float32(backend):
+    p = parameter([1.0, 2.0], dtype=np.float32)
+    sgd = SGD([p], rate=0.1)
+    give(p, [1.0, 1.0])
+    sgd.step()
+    assert p.numpy().dtype == np.float32
+    assert p.kernels.to_host(sgd.velocities[0]).dtype == np.float32
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"rate": -1.0}, r"rate \(=-1.0\) must not be negative"),
+    ({"rate": float("nan")}, r"rate \(=nan\)"),
+    ({"momentum": 1.0}, r"momentum \(=1.0\) must be less than 1"),
+    ({"momentum": -0.1}, r"momentum \(=-0.1\)"),
+    ({"weight_decay": -0.1}, r"weight_decay \(=-0.1\)"),
+])
+def test_impossible_numbers_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SGD([], **arguments)
