@@ -127,8 +127,8 @@ class Trainer:
         Interrupted
             After Ctrl-C or SIGTERM; a checkpoint has been written.
         """
+        self._stop = False  # before the signals are heeded: one that comes from then on counts
         with self._signals(), self._room(), self._bar() as bar:
-            self._stop = False
             began, saved = time.perf_counter() - self.seconds, time.perf_counter()
             while not self.finished:
                 epoch, done = divmod(self.step, len(self.loader))
