@@ -83,6 +83,7 @@ def parser() -> Parser:
     sub.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/RECIPE-seedN")
     sub.add_argument("--epochs", type=_positive, metavar="N", help="default: the recipe's")
     sub.add_argument("--rate", type=_rate, metavar="R", help="learning rate at the beginning; default: the recipe's")
+    sub.add_argument("--images", type=_positive, default=0, metavar="N", help="train on so many only; default: all")
     sub.add_argument("--seed", type=int, default=0, metavar="N")
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
     sub.add_argument("--checkpoint-minutes", type=_rate, default=2.0, metavar="M", help="default: 2")
@@ -154,17 +155,20 @@ def train(options: argparse.Namespace) -> int:
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate)
     folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
     name = options.data or _found()
+    images = data.load(name, "train")
+    if options.images:
+        images = images.take(min(options.images, len(images)))
     run = trainer(
-        recipe, data.load(name, "train"), data.load(name, "test"), folder, seed=options.seed, resume=options.resume,
+        recipe, images, data.load(name, "test"), folder, seed=options.seed, resume=options.resume,
         checkpoint_minutes=options.checkpoint_minutes,
     )
     history = run.run()
     plot.training(history, f"{recipe.name} on {name}", [folder / "training.svg", folder / "training.png"])
     tested = [line for line in history if "test_error" in line]
-    images = run.step * recipe.batch
+    speed = tested[-1]["epoch"] * len(images) / max(run.seconds, 1e-9)
     print(f"{recipe.name} on {name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs, "
-          f"{run.seconds / 60:.1f} minutes, {images / max(run.seconds, 1e-9):,.0f} images/s; its author reports "
-          f"{recipe.reported} on CIFAR-10. {folder}")
+          f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s; its author reports {recipe.reported} on CIFAR-10. "
+          f"{folder}")
     return 0
 
 

@@ -11,19 +11,22 @@ BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito's palette: told apart by co
 Curve = list[tuple[float, float]]
 
 
+STYLES = {"relu": ("ReLU", BLUE, "-"), "tanh": ("tanh", ORANGE, "--")}
+
+
 def figure1(
     curves: dict[str, list[Curve]], crossings: dict[str, float | None], rates: dict[str, float], level: float,
     title: str, paths: Sequence[Path],
 ) -> None:
-    """AlexNet's Figure 1: training error against epochs, solid for ReLU, dashed for tanh, the `level` dotted.
+    """AlexNet's Figure 1: training error against epochs, solid for ReLU, dashed for tanh, with a line at `level`.
 
     curves : for "relu" and "tanh", a list over seeds of (epoch, training error).  crossings : the mean epoch at which
     each reaches `level`, None where one never does.
     """
-    figure, axes = _figure(7.0, 4.4)
-    styles = {"relu": ("ReLU", BLUE, "-"), "tanh": ("tanh", ORANGE, "--")}
-    longest = max((points[-1][0] for runs in curves.values() for points in runs if points), default=1.0)
-    for name, (text, colour, line) in styles.items():
+    figure, axes = _figure(7.0, 4.6)
+    longest = {name: max((run[-1][0] for run in curves[name] if run), default=0.0) for name in STYLES}
+    end = max(*longest.values()) or 1.0
+    for i, (name, (text, colour, line)) in enumerate(STYLES.items()):
         runs = [np.array(points) for points in curves[name] if points]
         if not runs:
             continue
@@ -37,24 +40,37 @@ def figure1(
         if at is not None:
             axes.plot([at, at], [0, level], ":", color=colour, linewidth=1)
             axes.plot([at], [level], "o", color=colour, markersize=5)
-            axes.annotate(f"{at:.1f} epochs", (at, 0.02), (4, 0), textcoords="offset points", color=colour)
+            left = at > 0.8 * end
+            axes.annotate(  # one above the other, however close they are
+                f"{text}: {at:.1f} epochs", (at, 0.015 + 0.055 * i), (-4 if left else 4, 0), fontsize=9, color=colour,
+                textcoords="offset points", ha="right" if left else "left",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )
     axes.axhline(level, color="0.4", linewidth=0.8, linestyle=(0, (4, 4)))
-    axes.annotate(f"{level:.0%}", (longest, level), (-2, 3), textcoords="offset points", ha="right", color="0.4")
-    relu, tanh = crossings["relu"], crossings["tanh"]
-    if relu and tanh:
-        verdict = f"ReLU reaches {level:.0%} {tanh / relu:.1f} times faster (the paper's figure: 6 times)"
-    elif relu:
-        verdict = f"tanh has not reached {level:.0%} in {longest:.0f} epochs, ReLU did after {relu:.1f}"
-    else:
-        verdict = f"not reached in {longest:.0f} epochs: {level:.0%}"
+    axes.annotate(f"{level:.0%}", (1, level), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                  va="center", color="0.4")
     seeds = max(len(runs) for runs in curves.values())
-    axes.set_title(f"Training error on {title}" + (f", {seeds} seeds (band: least to most)" if seeds > 1 else ""),
-                   loc="left", fontsize=10)
-    axes.text(0.985, 0.70, verdict, transform=axes.transAxes, ha="right", fontsize=9)
-    axes.set(xlabel="epochs", ylabel="training error", xlim=(0, longest), ylim=(0, 0.8))
+    heading = f"Training error on {title}" + (f", {seeds} seeds (band: least to most)" if seeds > 1 else "")
+    said = verdict(crossings, longest, level, seeds)
+    figure.suptitle(f"{heading}\n{said}", x=0.02, ha="left", fontsize=10)
+    axes.set(xlabel="epochs", ylabel="training error", xlim=(0, end), ylim=(0, 0.9))
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
-    axes.legend(frameon=False, loc="upper right")
-    _save(figure, paths)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, fontsize=9)
+    _save(figure, paths, f"{heading}, against epochs. {said}.")
+
+
+def verdict(crossings: dict[str, float | None], longest: dict[str, float], level: float, seeds: int = 1) -> str:
+    """What Figure 1 shows, in a sentence. crossings : as for `figure1`.  longest : epochs that each was trained."""
+    relu, tanh = crossings["relu"], crossings["tanh"]
+    if relu is not None and tanh is not None:
+        return (f"{level:.0%} after {relu:.1f} epochs with ReLU and {tanh:.1f} with tanh: {tanh / relu:.1f} times as "
+                f"many (the paper: 6 times)")
+    never = "not by every seed in" if seeds > 1 else "not in"
+    parts = [
+        f"{f'after {at:.1f}' if at is not None else f'{never} {longest[name]:.0f}'} epochs with {STYLES[name][0]}"
+        for name, at in crossings.items()
+    ]
+    return f"{level:.0%} " + "; ".join(parts) + " (the paper: 6 times)"
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -68,15 +84,18 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, paths: Sequence[Path]) -> None:
-    """In the format of each path's ending; the same numbers give the same file."""
+def _save(figure: Any, paths: Sequence[Path], description: str) -> None:
+    """In the format of each path's ending, for those who cannot see it with a `description`.
+
+    The same numbers give the same file.
+    """
     import io
 
     import matplotlib
 
     for path in paths:
         buffer = io.BytesIO()
-        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        metadata = {"Description": description, "Date" if path.suffix == ".svg" else "Software": None}
         with matplotlib.rc_context({"svg.hashsalt": "npnet"}):
             figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
         write_atomically(path, buffer.getvalue())
@@ -94,4 +113,4 @@ def training(lines: Sequence[dict[str, Any]], title: str, paths: Sequence[Path])
     axes.set(xlabel="epochs", ylabel="error", xlim=(0, None), ylim=(0, None))
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     axes.legend(frameon=False)
-    _save(figure, paths)
+    _save(figure, paths, f"{title}: error against epochs")

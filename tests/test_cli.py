@@ -1,0 +1,140 @@
+"""The command line from end to end, as a user runs it: in a process of its own, in an empty folder."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ("download", "train", "evaluate", "figure1", "summary", "gradcheck", "doctor")
+SMALL = ("--data", "shapes", "--images", "600", "--epochs", "1")
+
+
+@pytest.fixture
+def npnet(tmp_path):
+    """Runs ``npnet`` in an empty folder, without any data set in sight."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("NPNET_DATA", "NPNET_BACKEND")}
+
+    def run(*arguments, code=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "npnet", *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True,
+            text=True, timeout=300,
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    run.folder, run.environment = tmp_path, environment
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_examples(npnet, command):
+    assert f"examples:\n  npnet {command}" in npnet(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "npnet: the following arguments are required: COMMAND"),
+        (("fly",), "invalid choice: 'fly'"),
+        (("train", "vgg"), "npnet train: recipe 'vgg' is not one of cifar_80sec"),
+        (("train", "cifar_80sec", "--epochs", "0"), "--epochs: '0' must be a whole number, at least 1"),
+        (("train", "cifar_80sec", "--rate", "nan"), "--rate: 'nan' must be a number greater than 0"),
+        (("train", "cifar_80sec", "--data", "nowhere"), "there is no data set 'nowhere'"),
+        (("train", "cifar_80sec", "--data", "cifar10"), "npnet download cifar10 fetches it"),
+        (("train", "cifar_80sec", "--data", "."), "holds no CIFAR-10"),
+        (("train", "cifar_80sec", *SMALL, "--out", "/proc/there"), "npnet train: "),
+        (("evaluate", "nowhere"), "nowhere: holds no run (no recipe.json)"),
+        (("figure1", "--redraw", "--out", "nowhere"), "nowhere: holds no Figure 1"),
+        (("summary", "resnet"), "model (='resnet') must be one of cifar_80sec"),
+        (("summary", "cifar_18pct", "--backend", "cuda"), "invalid choice: 'cuda'"),
+    ],
+)
+def test_what_fails_says_so_in_one_line(npnet, arguments, says):
+    done = npnet(*arguments, code=2)
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1 + done.stderr.count("using shapes")
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_summary_prints_the_counts(npnet):
+    lines = npnet("summary", "cifar_18pct").stdout.splitlines()
+    assert lines[-1].split() == ["total", "89,578", "12,298,240"]
+    assert next(line for line in lines if line.startswith("conv2")).endswith("32 × 16 × 16      25,632      6,553,600")
+
+
+def test_gradcheck_reports_every_layer(npnet):
+    out = npnet("gradcheck", "--backend", "numpy").stdout
+    assert "FAIL" not in out
+    assert out.splitlines()[-1].endswith("numpy)")
+    assert "42 of 42 agree" in out or int(out.splitlines()[-1].split()[0]) > 42
+
+
+def test_doctor_finds_what_is_there(npnet):
+    npnet.environment.pop("OPENBLAS_CORETYPE", None)
+    out = npnet("doctor").stdout
+    for what in ("npnet", "packages", "backend", "BLAS", "CIFAR-10", "matrix product", "training"):
+        assert f"  {what}" in out
+    assert "not found: npnet download cifar10" in out
+
+
+def test_doctor_says_what_is_wrong(npnet):
+    npnet.environment["OPENBLAS_CORETYPE"] = "Haswell"
+    assert "! BLAS            OPENBLAS_CORETYPE=Haswell" in npnet("doctor", code=1).stdout
+
+
+def test_train_then_evaluate_then_train_on(npnet):
+    done = npnet("train", "cifar_80sec", *SMALL, "--out", "run")
+    assert "600/600" in done.stderr  # the bar: images, and how fast
+    assert "test error" in done.stdout
+    run = npnet.folder / "run"
+    assert {p.name for p in run.iterdir()} == {
+        "recipe.json", "metrics.jsonl", "checkpoint.safetensors", "training.svg", "training.png"}
+    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
+    out = npnet("evaluate", "run").stdout
+    assert f"test error {last['test_error']:.2%}" in out
+    assert json.loads((run / "evaluation.json").read_text())["top1"] == last["test_error"]
+
+    assert "run: holds a run of cifar_80sec already: --resume" in npnet(
+        "train", "cifar_80sec", *SMALL, "--out", "run", code=2).stderr
+    assert "seed 0 there, 1 here" in npnet(
+        "train", "cifar_80sec", *SMALL, "--out", "run", "--resume", "--seed", 1, code=2).stderr
+    npnet("train", "cifar_80sec", *SMALL[:-1], 2, "--out", "run", "--resume")
+    epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert epochs[-1] == 2 and epochs == sorted(epochs)  # noqa: PT018
+
+
+def test_ctrl_c_keeps_what_was_learnt(npnet):
+    command = [sys.executable, "-m", "npnet", "train", "cifar_80sec", "--data", "shapes", "--out", "run"]
+    process = subprocess.Popen(command, cwd=npnet.folder, env=npnet.environment, stderr=subprocess.PIPE, text=True)
+    metrics: Path = npnet.folder / "run" / "metrics.jsonl"
+    while not metrics.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "npnet train: stopped after step " in said.splitlines()[-1]
+    assert "--resume" in said.splitlines()[-1]
+    assert (npnet.folder / "run" / "checkpoint.safetensors").exists()
+
+
+def test_a_rate_that_is_too_high_stops_the_run(npnet):
+    said = npnet("train", "cifar_80sec", *SMALL, "--out", "run", "--rate", "1e9", code=2).stderr.splitlines()[-1]
+    assert "the loss is nan at step" in said
+    assert "learning rate 1e+09" in said
+
+
+def test_figure1_without_cifar10_says_that_it_uses_shapes(npnet):
+    done = npnet("figure1", "--images", "500", "--epochs", "1", "--out", "figure")
+    assert "using shapes, the built-in set" in done.stderr
+    assert "Figure 1 on shapes: 25 % training error with ReLU: not reached" in done.stdout
+    svg = npnet.folder / "figure" / "figure1.svg"
+    first = svg.read_bytes()
+    assert b"shapes" in first
+    svg.unlink()
+    npnet("figure1", "--redraw", "--out", "figure")
+    assert svg.read_bytes() == first
