@@ -50,12 +50,14 @@ def figure1(
     axes.annotate(f"{level:.0%}", (1, level), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                   va="center", color="0.4")
     seeds = max(len(runs) for runs in curves.values())
-    heading = f"Training error on {title}" + (f", {seeds} seeds (band: least to most)" if seeds > 1 else "")
+    heading = f"Training error on {title}" + (f", {seeds} seeds" if seeds > 1 else "")
     said = verdict(crossings, longest, level, seeds)
     figure.suptitle(f"{heading}\n{said}", x=0.02, ha="left", fontsize=10)
-    axes.set(xlabel="epochs", ylabel="training error", xlim=(0, end), ylim=(0, 0.9))
+    band = " (the band is from the least to the most of the seeds)" if seeds > 1 else ""
+    axes.set(xlabel=f"epochs{band}", ylabel="training error", xlim=(0, end), ylim=(0, 0.9))
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, fontsize=9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, fontsize=9)
     _save(figure, paths, f"{heading}, against epochs. {said}.")
 
 
@@ -65,7 +67,7 @@ def verdict(crossings: dict[str, float | None], longest: dict[str, float], level
     if relu is not None and tanh is not None:
         return (f"{level:.0%} after {relu:.1f} epochs with ReLU and {tanh:.1f} with tanh: {tanh / relu:.1f} times as "
                 f"many (the paper: 6 times)")
-    never = "not by every seed in" if seeds > 1 else "not in"
+    never = "not always in" if seeds > 1 else "not in"
     parts = [
         f"{f'after {at:.1f}' if at is not None else f'{never} {longest[name]:.0f}'} epochs with {STYLES[name][0]}"
         for name, at in crossings.items()

@@ -51,7 +51,7 @@ def save_arrays(path: str | Path, arrays: dict[str, NDArray[Any]], facts: dict[s
     from safetensors.numpy import save
 
     write_atomically(
-        Path(path), save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, {"npnet": json.dumps(facts)})
+        Path(path), save({k: np.asarray(v, order="C") for k, v in arrays.items()}, {"npnet": json.dumps(facts)})
     )
 
 

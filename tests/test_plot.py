@@ -1,0 +1,123 @@
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from npnet import plot
+
+LONG = "shapes, the built-in set (not CIFAR-10), 2,000 images"
+RATES = {"relu": 0.0005, "tanh": 0.0005}
+
+
+def falling(epochs, speed, seed=0):
+    """Training error that falls from 90 % to 15 %, five points an epoch."""
+    x = (np.arange(5 * epochs) + 0.5) / 5
+    noise = np.random.default_rng(seed).normal(0, 0.004, len(x))
+    return list(zip(x.tolist(), (0.15 + 0.75 * np.exp(-x / speed) + noise).tolist(), strict=True))
+
+
+def crossing(points):
+    return next((x for x, y in points if y <= 0.25), None)
+
+
+CASES = {
+    "both": (12, 3, 60, 18), "close": (14, 5, 14, 5.4), "at the end": (4, 1.5, 26, 12), "tanh slower": (12, 3, 60, 90),
+    "relu slower": (60, 90, 12, 3), "neither": (6, 60, 6, 90), "at once": (3, 0.3, 30, 2),
+}
+
+
+def arguments(case, seeds=1):
+    n, fast, m, slow = CASES[case]
+    curves = {"relu": [falling(n, fast, s) for s in range(seeds)], "tanh": [falling(m, slow, s) for s in range(seeds)]}
+    crossings = {}
+    for name, runs in curves.items():
+        found = [crossing(run) for run in runs]
+        crossings[name] = None if None in found else float(np.mean(found))
+    return curves, crossings
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What was drawn, instead of a file."""
+    kept = []
+    monkeypatch.setattr(plot, "_save", lambda figure, paths, description: kept.append((figure, description)))
+    return kept
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_no_text_of_figure1_overlaps_another_or_leaves_the_picture(drawn, case, seeds):
+    plot.figure1(*arguments(case, seeds), RATES, 0.25, LONG, [])
+    figure, _ = drawn[0]
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    texts = [figure._suptitle, *axes.texts, *axes.get_legend().get_texts(), axes.xaxis.label, axes.yaxis.label,
+             *axes.get_xticklabels(), *axes.get_yticklabels()]
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    shown = [t for t in texts if t.get_text() and not (
+        (t in axes.get_xticklabels() and not left <= t.get_position()[0] <= right)
+        or (t in axes.get_yticklabels() and not bottom <= t.get_position()[1] <= top))]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in shown]
+    for text, box in boxes:
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
+    for (text, a), (other, b) in itertools.combinations(boxes, 2):
+        assert not a.overlaps(b), (text, other)
+
+
+def test_figure1_looks_like_the_papers(drawn):
+    curves, crossings = arguments("both", seeds=3)
+    plot.figure1(curves, crossings, {"relu": 0.004, "tanh": 0.016}, 0.25, "CIFAR-10", [])
+    figure, description = drawn[0]
+    axes = figure.axes[0]
+    relu, tanh = (next(line for line in axes.lines if line.get_label().startswith(name)) for name in ("ReLU", "tanh"))
+    assert (relu.get_linestyle(), tanh.get_linestyle()) == ("-", "--")
+    assert relu.get_color() != tanh.get_color()
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == [
+        "ReLU, learning rate 0.004", "tanh, learning rate 0.016"]
+    np.testing.assert_allclose(relu.get_ydata(), np.mean([[y for _, y in run] for run in curves["relu"]], axis=0))
+    assert len(axes.collections) == 2, "a band for each"
+    assert any(set(line.get_ydata()) == {0.25} and len(line.get_ydata()) == 2 for line in axes.lines)
+    written = figure._suptitle.get_text()
+    ratio = crossings["tanh"] / crossings["relu"]
+    assert "Training error on CIFAR-10, 3 seeds\n" in written
+    assert f"25% after {crossings['relu']:.1f} epochs with ReLU and {crossings['tanh']:.1f} with tanh" in written
+    assert f"{ratio:.1f} times as many (the paper: 6 times)" in written
+    assert " ".join(written.split()) == " ".join(description.replace(", against epochs.", "").rstrip(".").split())
+
+
+@pytest.mark.parametrize(("crossings", "seeds", "said"), [
+    ({"relu": 5.0, "tanh": 30.0}, 1, "25% after 5.0 epochs with ReLU and 30.0 with tanh: 6.0 times as many"),
+    ({"relu": 5.0, "tanh": None}, 1, "25% after 5.0 epochs with ReLU; not in 60 epochs with tanh"),
+    ({"relu": None, "tanh": 9.0}, 1, "25% not in 20 epochs with ReLU; after 9.0 epochs with tanh"),
+    ({"relu": None, "tanh": None}, 3, "25% not always in 20 epochs with ReLU; not always in 60 epochs with tanh"),
+])
+def test_the_verdict_says_what_was_reached(crossings, seeds, said):
+    assert plot.verdict(crossings, {"relu": 20.0, "tanh": 60.0}, 0.25, seeds) == f"{said} (the paper: 6 times)"
+
+
+def test_without_any_point_there_is_still_a_picture(tmp_path):
+    plot.figure1({"relu": [], "tanh": [[]]}, {"relu": None, "tanh": None}, RATES, 0.25, "nothing", [tmp_path / "a.svg"])
+    assert (tmp_path / "a.svg").stat().st_size
+
+
+def test_the_same_numbers_give_the_same_files_with_a_description(tmp_path):
+    for folder in ("a", "b"):
+        paths = [tmp_path / folder / name for name in ("figure1.svg", "figure1.png")]
+        plot.figure1(*arguments("both", 2), RATES, 0.25, "CIFAR-10", paths)
+    for name in ("figure1.svg", "figure1.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    said = "Training error on CIFAR-10, 2 seeds"
+    with Image.open(tmp_path / "a" / "figure1.png") as image:
+        assert image.info["Description"].startswith(said)
+    assert said in (tmp_path / "a" / "figure1.svg").read_text()
+
+
+def test_a_runs_curves_end_where_its_metrics_do(drawn):
+    lines = [{"epoch": 0.5, "error": 0.8}, {"epoch": 1.0, "error": 0.6}, {"epoch": 1.0, "test_error": 0.65}]
+    plot.training(lines, "a run", [])
+    axes = drawn[0][0].axes[0]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == [
+        "training, 60.0% at the end", "test, 65.0% at the end"]
