@@ -1,0 +1,182 @@
+"""Notebooks run from their sources, exercises solved, and the stored ones are in step with them.
+
+The run of a notebook takes about half a minute on two free cores (NPNET_QUICK cuts its trainings short), the rest of
+this file a few seconds. It needs neither a network, nor CIFAR-10, nor results/.
+"""
+import copy
+import importlib.util
+import json
+import re
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+jupytext = pytest.importorskip("jupytext")
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("nbclient")
+pytest.importorskip("ipykernel")
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks"
+SOURCES = sorted(FOLDER.glob("[0-9]*.py"))
+LIMIT_SECONDS = 120
+LIMIT_BYTES = 300_000
+LONGEST_CELL = 20
+
+spec = importlib.util.spec_from_file_location("execute_notebooks", FOLDER / "execute.py")
+execute = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(execute)
+
+each_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def with_solutions(notebook):
+    """After each hidden solution, the solution as a cell, and once more the cell that checks the answer."""
+    cells, check = [], None
+    for cell in notebook.cells:
+        cells.append(cell)
+        if "check" in tags(cell):
+            check = cell
+        solution = re.search(r"```python\n(.*?)```", cell.source, re.DOTALL) if "<details>" in cell.source else None
+        if solution:
+            solved = nbformat.v4.new_code_cell(solution.group(1), metadata={"tags": ["solution"]})
+            again = copy.deepcopy(check)
+            again.metadata["tags"] = ["solved"]
+            again.id = f"{check.id}-solved"
+            cells += [solved, again]
+    notebook.cells = cells
+    return notebook
+
+
+def texts(notebook):
+    """Everything that the outputs say, without the bytes of pictures."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            yield output.get("text", "")
+            for kind, content in output.get("data", {}).items():
+                if not kind.startswith("image/png"):
+                    yield str(content)
+
+
+def test_there_are_notebooks_and_each_is_on_the_map():
+    assert SOURCES
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for source in SOURCES:
+        assert f"{source.stem}.ipynb" in readme
+
+
+@pytest.mark.filterwarnings("default")
+@each_notebook
+def test_runs_quickly_and_its_solutions_are_right(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("NPNET_QUICK", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = with_solutions(execute.read(source))
+    began = time.perf_counter()
+    execute.run(notebook, tmp_path, timeout=LIMIT_SECONDS)  # a failing assert in a cell raises here
+    assert time.perf_counter() - began < LIMIT_SECONDS
+    solved = [cell for cell in notebook.cells if "solved" in tags(cell)]
+    assert len(solved) == 3
+    for cell in solved:
+        assert "right" in cell.outputs[0].text
+    assert {path.name for path in tmp_path.iterdir()} <= {"ipython"}  # it writes nothing where it runs
+
+
+@each_notebook
+def test_stored_notebook_is_in_step_with_its_source(source):
+    stored = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    fresh = execute.read(source)
+    command = f"python notebooks/execute.py {source.stem}"
+    assert [(c.cell_type, c.source, tags(c)) for c in stored.cells] == [
+        (c.cell_type, c.source, tags(c)) for c in fresh.cells
+    ], f"{source.stem}.ipynb is not in step with {source.name}: {command}"
+
+
+@each_notebook
+def test_stored_outputs_are_there_small_and_clean(source):
+    path = source.with_suffix(".ipynb")
+    stored = nbformat.read(path, as_version=4)
+    code = [cell for cell in stored.cells if cell.cell_type == "code"]
+    assert path.stat().st_size <= LIMIT_BYTES
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert sum(bool(cell.outputs) for cell in code) > len(code) / 2
+    for cell in code:
+        for output in cell.outputs:
+            assert output.output_type in ("stream", "display_data"), output
+            assert output.get("name") != "stderr", output.text
+            assert "image/png" not in output.get("data", {}) or len(output.metadata["image/png"]["alt"]) > 40
+    here = {str(ROOT), str(Path.home()), tempfile.gettempdir(), sys.prefix, socket.gethostname()} - {"", "/"}
+    for text in texts(stored):
+        assert not re.search(r"(^|[\s'\"(])/(home|root|tmp|work|usr|opt|Users)/|[A-Z]:\\", text), text
+        assert not [name for name in here if name in text and len(name) > 3], text
+
+
+@each_notebook
+def test_cells_are_short(source):
+    for cell in execute.read(source).cells:
+        if cell.cell_type == "code":
+            assert len([line for line in cell.source.splitlines() if line.strip()]) < LONGEST_CELL, cell.source
+
+
+def metrics_of_a_run(folder, errors):
+    folder.mkdir(parents=True)
+    lines = [{"step": i, "epoch": (i + 1) / 5, "loss": 1.0, "error": error} for i, error in enumerate(errors)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def cells_of_figure_1(monkeypatch, folder, capsys):
+    """The set-up of 01_relu and its cells about the stored figure, run in `folder`. (what is printed, what is shown)"""
+    monkeypatch.chdir(folder)
+    code = [cell for cell in execute.read(FOLDER / "01_relu.py").cells if cell.cell_type == "code"]
+    last = next(i for i, cell in enumerate(code) if "def show(" in cell.source)
+    names, shown = {}, []
+    for cell in code[: last + 1]:
+        exec(cell.source, names)
+    names["display"] = shown.append
+    for cell in code[last + 1 :]:
+        if "figure1" in tags(cell):
+            exec(cell.source, names)
+    return capsys.readouterr().out, shown
+
+
+def test_relu_without_stored_trainings(monkeypatch, tmp_path, capsys):
+    printed, shown = cells_of_figure_1(monkeypatch, tmp_path, capsys)
+    assert "results/figure1 is not here" in printed
+    assert not shown
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_relu_with_stored_trainings(monkeypatch, tmp_path, capsys, reached):
+    folder = tmp_path / "results" / "figure1"
+    fall = {"relu": [0.8, 0.6, 0.4, 0.2], "tanh": [0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2 if reached else 0.3]}
+    runs = [{"activation": a, "rate": 0.1, "seed": s, "folder": f"{a}-seed{s}"} for s in range(2) for a in fall]
+    for run in runs:
+        metrics_of_a_run(folder / run["folder"], fall[run["activation"]])
+    rates = dict.fromkeys(fall, 0.1)
+    (folder / "figure1.json").write_text(
+        json.dumps({"data": "cifar10", "images": 0, "seeds": 2, "rates": rates, "runs": runs})
+    )
+    tried = [
+        {"activation": a, "rate": rate, "epochs_trained": 2.0, "last_error": error, "epochs_to_25_percent": None}
+        for a in fall for rate, error in ((0.05, 0.5), (0.1, 0.4), (0.2, None))
+    ]
+    (folder / "tuning.json").write_text(json.dumps({"chosen": rates, "runs": tried}))
+    before = sorted(folder.rglob("*"))
+    printed, (picture,) = cells_of_figure_1(monkeypatch, tmp_path, capsys)
+    assert sorted(folder.rglob("*")) == before  # nothing is written into the stored results
+    assert picture.data.startswith(b"\x89PNG")
+    if reached:  # 0.4 at 0.5 epochs, 0.2 at 0.7: 0.65; 0.3 at 1.5, 0.2 at 1.7: 1.6
+        assert f"{1.6 / 0.65:.1f}   (the paper: 6)" in printed
+    else:
+        assert "never got there" in printed
+    assert "diverged" in printed
+    assert printed.count("← chosen") == 2
+    assert printed.count("is inside the list") == 2
