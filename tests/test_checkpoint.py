@@ -44,7 +44,7 @@ def start(folder, backend, checkpoint_steps, seconds):
     )
 
 
-@pytest.mark.parametrize(("name", "kills"), [("numpy", 20), ("numba", 5)])
+@pytest.mark.parametrize(("name", "kills"), [("numpy", 20), ("numba", 3)])
 def test_a_run_killed_at_random_moments_ends_with_the_bits_of_one_never_stopped(tmp_path, name, kills):
     pytest.importorskip(name)
     whole, torn, rng = tmp_path / "whole", tmp_path / "torn", random.Random(name)

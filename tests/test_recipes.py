@@ -1,0 +1,163 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import npnet
+from npnet import data, models
+from npnet.data import shapes
+from npnet.errors import UserError
+from npnet.evaluate import error_rate
+from npnet.recipes import RECIPES, Recipe, evaluate_run, load, recipe, trainer
+from npnet.train import checkpoint, metrics
+from npnet.weights import load_arrays
+
+SMALL = replace(RECIPES["cifar_13pct"], epochs=1, batch=20)  # with crops and mirrors
+
+
+@pytest.fixture(scope="module")
+def train():
+    return shapes.load("train", 50)
+
+
+@pytest.fixture(scope="module")
+def test():
+    return shapes.load("test", 30)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_json_and_back(tmp_path, name):
+    RECIPES[name].save(tmp_path, seed=3, data="x")
+    assert load(tmp_path) == (RECIPES[name], {"seed": 3, "data": "x"})
+    assert json.loads((tmp_path / recipe.FILE).read_text())["recipe"]["name"] == name
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", ""), ("[]", ""), ("{}", "'recipe'"), ('{"recipe": {"name": "x"}}', "'drops'"),
+    ('{"recipe": {"name": "x", "drops": [], "secret": 1}}', ".* unexpected keyword argument 'secret'"),
+])
+def test_a_damaged_recipe_is_one_line(tmp_path, text, message):
+    (tmp_path / recipe.FILE).write_text(text)
+    with pytest.raises(UserError, match=r"not a recipe of this version \(" + message) as error:
+        load(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_a_run_says_so(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_published_recipe_trains(train, test, name):
+    run = trainer(replace(RECIPES[name], epochs=0.5, batch=25), train, test, progress=False)
+    assert len(run.run()) == 1
+    assert RECIPES[name].reported_error == {"80": 0.26, "19": 0.19, "18": 0.18, "13": 0.13, "11": 0.11}[name[6:8]]
+
+
+def test_the_schedules_are_those_of_the_files():
+    r = RECIPES
+    assert (r["cifar_80sec"].epochs, r["cifar_80sec"].drops) == (10, (8,))
+    assert (r["cifar_18pct"].epochs, r["cifar_18pct"].drops) == (140, (120, 130))
+    assert (r["cifar_11pct"].epochs, r["cifar_11pct"].drops, r["cifar_11pct"].crop) == (520, (500, 510), 24)
+    for one in r.values():
+        assert (one.batch, one.momentum, one.rate, one.weight_decay, one.factor) == (128, 0.9, 0.001, 1.0, 0.1)
+        assert models.INPUTS[one.model][1] == (one.crop or 32)
+
+
+def test_a_trainer_is_what_the_recipe_says(train, test):
+    run = trainer(replace(SMALL, drops=(0.5,), momentum=0.8), train, test, seed=7, progress=False)
+    assert (run.sgd.momentum, run.sgd.weight_decay, run.schedule.start, run.schedule.drops) == (0.8, 1.0, 0.001, (0.5,))
+    loader = run.loader
+    assert (loader.batch, loader.crop, loader.mirror, loader.train, loader.seed) == (20, 24, True, True, 7)
+    for p, q in zip(run.net.parameters(), models.cifar_13pct(seed=7).parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+    images, _ = next(loader.epoch(0))
+    assert np.abs(images).max() > 50, "grey levels, 0 to 255"
+    assert [("test_error" in line, "test_top5" in line) for line in run.run()][-1] == (True, True)
+
+
+def test_a_folder_that_holds_a_run_is_taken_up_or_left_alone(tmp_path, train):
+    trainer(SMALL, train, folder=tmp_path, progress=False).run()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match="holds a run of cifar_13pct already: --resume goes on with it, --out DIR"):
+        trainer(SMALL, train, folder=tmp_path)
+    changes = [
+        (replace(SMALL, rate=0.002), 0, train, r"\(rate 0.001 there, 0.002 here\)"),
+        (replace(SMALL, mirror=False, batch=9), 0, train, r"\(batch 20 there, 9 here, mirror True there, False here\)"),
+        (SMALL, 4, train, r"\(seed 0 there, 4 here\)"),
+        (SMALL, 0, train.take(20), r"\(images 50 there, 20 here\)"),
+        (RECIPES["cifar_80sec"], 0, train, r"\(name 'cifar_13pct' there, 'cifar_80sec' here, "),
+    ]
+    for other, seed, images, message in changes:
+        with pytest.raises(UserError, match="holds another run " + message) as error:
+            trainer(other, images, folder=tmp_path, seed=seed, resume=True)
+        assert "\n" not in str(error.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_another_backend_is_another_run(tmp_path, train, backend):
+    trainer(SMALL, train, folder=tmp_path, progress=False)
+    here = npnet.kernels.active_name()
+    other = "numpy" if here == "numba" else "numba"
+    pytest.importorskip(other)
+    npnet.use(other)
+    with pytest.raises(UserError, match=rf"\(backend '{here}' there, '{other}' here\)"):
+        trainer(SMALL, train, folder=tmp_path, resume=True)
+
+
+def test_what_was_reported_may_be_told_better_and_later_facts_be_more(tmp_path, train):
+    trainer(SMALL, train, folder=tmp_path, progress=False).run()
+    facts = json.loads((tmp_path / recipe.FILE).read_text())
+    (tmp_path / recipe.FILE).write_text(json.dumps({**facts, "machine": "laptop"}))
+    run = trainer(replace(SMALL, reported="13 %"), train, folder=tmp_path, resume=True, progress=False)
+    assert run.finished
+
+
+def test_more_epochs_are_written_down_and_end_where_one_run_would(tmp_path, train):
+    two = replace(SMALL, epochs=2)
+    trainer(SMALL, train, folder=tmp_path / "a", progress=False).run()
+    trainer(two, train, folder=tmp_path / "a", resume=True, progress=False).run()
+    trainer(two, train, folder=tmp_path / "b", progress=False).run()
+    assert load(tmp_path / "a")[0] == load(tmp_path / "b")[0] == two
+    a, b = (load_arrays(tmp_path / folder / checkpoint.NAME)[0] for folder in "ab")
+    assert sorted(a) == sorted(b)
+    for name, array in a.items():
+        np.testing.assert_array_equal(array, b[name])
+    assert [{**line, "seconds": 0} for line in metrics.read(tmp_path / "a")] == [
+        {**line, "seconds": 0} for line in metrics.read(tmp_path / "b")]
+    trainer(SMALL, train, folder=tmp_path / "a", resume=True, progress=False)  # fewer: there is nothing left to do
+    assert load(tmp_path / "a")[0].epochs == 2
+
+
+def test_evaluating_a_run_gives_the_error_that_training_ended_with(tmp_path, train, test, monkeypatch):
+    whole = shapes.load("train", 80)
+    monkeypatch.setattr(data, "load", lambda name, split: {"train": whole, "test": test}[split])
+    lines = trainer(SMALL, whole.take(50), test, tmp_path, progress=False).run()
+    again, rate = evaluate_run(tmp_path)
+    assert again == SMALL
+    assert (rate.top1, rate.top5) == (lines[-1]["test_error"], lines[-1]["test_top5"])
+    assert rate.images == 30
+
+
+def test_the_mean_image_that_is_taken_off_is_that_of_the_images_trained_on(tmp_path, test, monkeypatch):
+    dark, light = (replace(shapes.load("train", 40), images=np.full((40, 3, 32, 32), v, np.uint8)) for v in (10, 200))
+    both = replace(dark, images=np.concatenate([dark.images, light.images]),
+                   labels=np.concatenate([dark.labels, light.labels]), boxes=None)
+    monkeypatch.setattr(data, "load", lambda name, split: {"train": both, "test": test}[split])
+    trainer(SMALL, both.take(40), test, tmp_path, progress=False).run()
+    seen = []
+    monkeypatch.setattr(recipe, "error_rate", lambda net, loader: seen.append(loader) or error_rate(net, loader))
+    evaluate_run(tmp_path)
+    assert (seen[0].mean == 10).all()
+
+
+def test_a_run_without_a_checkpoint_cannot_be_evaluated(tmp_path):
+    SMALL.save(tmp_path, data="shapes train", images=50)
+    with pytest.raises(UserError, match="there is no such file"):
+        evaluate_run(tmp_path)
+
+
+def test_the_number_of_classes_is_that_of_the_data():
+    assert Recipe("r", "cifar_80sec", 1, 0.1).build(0, classes=3).output_shape((3, 32, 32)) == (3,)
