@@ -35,8 +35,8 @@ def read(file):
     return notebook
 
 
-def run(notebook, folder, timeout=120):
-    """Execute all cells in `folder`, in place. `timeout` is that of a cell, in seconds."""
+def run(notebook, folder, timeout=600):
+    """Execute all cells in `folder`, in place. A cell that takes longer than `timeout` seconds hangs."""
     NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", record_timing=False, coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},

@@ -1,16 +1,16 @@
 """Notebooks run from their sources, exercises solved, and the stored ones are in step with them.
 
-The run of a notebook takes about half a minute on two free cores (NPNET_QUICK cuts its trainings short), the rest of
+The run of a notebook takes about 15 seconds on two free cores (NPNET_QUICK cuts its trainings short), the rest of
 this file a few seconds. It needs neither a network, nor CIFAR-10, nor results/.
 """
 import copy
 import importlib.util
 import json
+import os
 import re
 import socket
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ pytest.importorskip("ipykernel")
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 SOURCES = sorted(FOLDER.glob("[0-9]*.py"))
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 120  # of one core, so that a busy machine does not count
 LIMIT_BYTES = 300_000
 LONGEST_CELL = 20
 
@@ -80,9 +80,11 @@ def test_runs_quickly_and_its_solutions_are_right(source, tmp_path, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = with_solutions(execute.read(source))
-    began = time.perf_counter()
-    execute.run(notebook, tmp_path, timeout=LIMIT_SECONDS)  # a failing assert in a cell raises here
-    assert time.perf_counter() - began < LIMIT_SECONDS
+    before = os.times()
+    execute.run(notebook, tmp_path)  # a failing assert in a cell raises here
+    after = os.times()
+    seconds = sum(getattr(after, part) - getattr(before, part) for part in ("children_user", "children_system"))
+    assert seconds < LIMIT_SECONDS
     solved = [cell for cell in notebook.cells if "solved" in tags(cell)]
     assert len(solved) == 3
     for cell in solved:
@@ -162,7 +164,7 @@ def test_relu_with_stored_trainings(monkeypatch, tmp_path, capsys, reached):
         metrics_of_a_run(folder / run["folder"], fall[run["activation"]])
     rates = dict.fromkeys(fall, 0.1)
     (folder / "figure1.json").write_text(
-        json.dumps({"data": "cifar10", "images": 0, "seeds": 2, "rates": rates, "runs": runs})
+        json.dumps({"data": "cifar10", "images": 0, "seeds": 2, "level": 0.25, "rates": rates, "runs": runs})
     )
     tried = [
         {"activation": a, "rate": rate, "epochs_trained": 2.0, "last_error": error, "epochs_to_25_percent": None}
