@@ -205,8 +205,8 @@ def figure1(options: argparse.Namespace) -> int:
         )
     epochs = {a: "not reached" if e is None else f"{e:.1f} epochs" for a, e in result["mean_epochs"].items()}
     ratio = f"ratio {result['ratio']:.1f}" if result["ratio"] else "no ratio"
-    print(f"Figure 1 on {result['data']}: 25 % training error with ReLU: {epochs['relu']}, with tanh: "
-          f"{epochs['tanh']}; {ratio} (the paper: {result['paper_ratio']:g}). {folder / 'figure1.png'}")
+    print(f"Figure 1 on {result['data']}: {result['level']:.0%} training error with ReLU: {epochs['relu']}, with tanh: "
+          f"{epochs['tanh']}; {ratio} (the paper, to 25%: {result['paper_ratio']:g}). {folder / 'figure1.png'}")
     return 0
 
 

@@ -131,7 +131,7 @@ def test_a_rate_that_is_too_high_stops_the_run(npnet):
 def test_figure1_without_cifar10_says_that_it_uses_shapes(npnet):
     done = npnet("figure1", "--images", "500", "--epochs", "1", "--out", "figure")
     assert "using shapes, the built-in set" in done.stderr
-    assert "Figure 1 on shapes: 25 % training error with ReLU: not reached" in done.stdout
+    assert "Figure 1 on shapes: 25% training error with ReLU: not reached" in done.stdout
     svg = npnet.folder / "figure" / "figure1.svg"
     first = svg.read_bytes()
     assert b"shapes" in first
