@@ -239,7 +239,10 @@ class Trainer:
 
     @contextmanager
     def _bar(self) -> Iterator[Any]:
-        from tqdm.auto import tqdm
+        if self.progress:
+            from tqdm.auto import tqdm  # in a notebook it warns, if there are no widgets to draw with
+        else:
+            from tqdm import tqdm
 
         with tqdm(
             total=self._images(self.steps), initial=self._images(self.step), desc=self.label, unit=" images",

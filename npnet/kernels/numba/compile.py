@@ -28,9 +28,15 @@ def compiled(loop: Loop) -> Loop:
     return fast
 
 
-def inlined(loop: Loop) -> Loop:
-    """On the thread that calls it: part of another kernel, or too little work to divide."""
+def serial(loop: Loop) -> Loop:
+    """On the thread that calls it: too little work to divide."""
     fast: Loop = numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
+    return fast
+
+
+def inlined(loop: Loop) -> Loop:
+    """Part of the kernels that call it, written out in them: a call costs as much as a row of 32 pixels."""
+    fast: Loop = numba.njit(inline="always")(loop)
     return fast
 
 

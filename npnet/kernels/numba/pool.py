@@ -3,7 +3,8 @@
 A row of outputs at a time: for each pixel of the window, all outputs of the row look at theirs together. That becomes
 vector instructions if three things are seen to: windows that have the pixel outside the image are left out beforehand;
 slices begin where the reading begins, so that no index could be negative; and the papers' stride of 2 is a constant.
-Max pooling of 128 × 32 maps of 32 × 32 pixels: 37 ms on one thread without these, 12 ms with them.
+The maximum is taken down the columns first, then along the row: 3 + 3 steps instead of 9. 128 × 32 maps of 32 × 32
+pixels took 37 ms on one thread with neither, 12 ms with the first, 9 ms with both.
 """
 from typing import Any
 
@@ -22,13 +23,25 @@ def _inside(offset: int, length: int, stride: int, windows: int) -> tuple[int, i
     return first, max(first, min(windows, (length - 1 - offset) // stride + 1))
 
 
-def _larger(pixels: Floats, stride: int, start: int, best: Floats, place: NDArray[Any]) -> None:
-    """Where pixels[j · stride] is larger than best[j], or NaN, it takes its place."""
-    for j in range(best.size):
-        v = pixels[j * stride]
+def _larger(pixels: Floats, row: int, best: Floats, place: NDArray[Any]) -> None:
+    """Down the columns: where a pixel is larger than the best above it, or NaN, it takes its place."""
+    for j in range(pixels.size):
+        v = pixels[j]
         take = (v > best[j]) | (v != v)
         best[j] = v if take else best[j]
-        place[j] = start + j * stride if take else place[j]
+        place[j] = row if take else place[j]
+
+
+def _largest(
+    column: Floats, columns: NDArray[Any], stride: int, start: int, width: int, best: Floats, place: NDArray[Any]
+) -> None:
+    """Along the row: of equal ones, the first in row-major order, which may be in a later column."""
+    for j in range(best.size):
+        v = column[j * stride]
+        at = columns[j * stride] * width + start + j * stride
+        take = (v > best[j]) | ((v == best[j]) & (at < place[j])) | (v != v)
+        best[j] = v if take else best[j]
+        place[j] = at if take else place[j]
 
 
 def _accumulate(pixels: Floats, stride: int, total: Floats) -> None:
@@ -41,21 +54,23 @@ def _max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArr
     """x (N·C, H, W), y and argmax (N·C, OH, OW)."""
     count, height, width = x.shape
     for plane in prange(count):
+        column, rows = np.empty(width, x.dtype), np.empty(width, np.int32)
         for i in range(y.shape[1]):
+            top = max(i * stride - pad, 0)
+            column[:] = x[plane, top]
+            rows[:] = top
+            for row in range(top + 1, min(i * stride - pad + size, height)):
+                larger(x[plane, row], row, column, rows)
             best, place = y[plane, i], argmax[plane, i]
-            top = i * stride - pad
-            for j in range(y.shape[2]):
-                best[j] = -np.inf
-                place[j] = max(top, 0) * width + max(j * stride - pad, 0)
-            for row in range(max(top, 0), min(top + size, height)):
-                for k in range(size):
-                    first, last = inside(k - pad, width, stride, y.shape[2])
-                    column = first * stride + k - pad
-                    pixels, start = x[plane, row, column:], row * width + column
-                    if stride == 2:
-                        larger(pixels, 2, start, best[first:last], place[first:last])
-                    else:
-                        larger(pixels, stride, start, best[first:last], place[first:last])
+            best[:] = -np.inf
+            place[:] = height * width
+            for k in range(size):
+                first, last = inside(k - pad, width, stride, y.shape[2])
+                start = first * stride + k - pad
+                if stride == 2:
+                    largest(column[start:], rows[start:], 2, start, width, best[first:last], place[first:last])
+                else:
+                    largest(column[start:], rows[start:], stride, start, width, best[first:last], place[first:last])
 
 
 def _max_pool_backward(dy: Floats, argmax: NDArray[Any], dx: Floats) -> None:
@@ -107,7 +122,8 @@ def _average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_p
                         dx[plane, row, column] += share
 
 
-inside, counted, larger, accumulate = (inlined(f) for f in (_inside, _counted, _larger, _accumulate))
+inside, counted, accumulate = inlined(_inside), inlined(_counted), inlined(_accumulate)
+larger, largest = inlined(_larger), inlined(_largest)
 _max_forward = compiled(_max_pool_forward)
 _max_backward = compiled(_max_pool_backward)
 _average_forward = compiled(_average_pool_forward)
