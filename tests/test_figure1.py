@@ -157,8 +157,8 @@ def test_tuning_takes_the_best_of_each_heat(tmp_path, small, monkeypatch):
 
     monkeypatch.setattr(figure1, "train_all", train_all)
     monkeypatch.setattr(figure1, "GRID", (0.001, 0.002, 0.004, 0.008, 0.016))
-    monkeypatch.setattr(figure1, "HEATS", ((2, 3), (4, 2), (8, 1)))
-    chosen = figure1.tune("shapes", tmp_path, 60, IMAGES, 1, False, False)
+    monkeypatch.setattr(figure1, "HEATS", ((2, 3), (4, 2)))
+    chosen = figure1.tune("shapes", tmp_path, 8, IMAGES, 1, False, False)
     assert chosen == {"relu": 0.002, "tanh": 0.001}
     told = json.loads((tmp_path / "tuning.json").read_text())
     assert told["chosen"] == chosen

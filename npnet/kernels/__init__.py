@@ -49,7 +49,7 @@ def use(backend: "str | Backend[Any]") -> None:
 def active() -> Backend[Array]:
     """The chosen backend: what `use` set, else the environment's ``NPNET_BACKEND``, else numba."""
     if _active is None:
-        use(os.environ.get("NPNET_BACKEND", "numba"))
+        use(os.environ.get("NPNET_BACKEND") or "numba")
     assert _active is not None
     return _active
 
