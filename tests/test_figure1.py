@@ -130,7 +130,7 @@ def test_a_rate_that_diverges_ends_the_figure_with_its_name(tmp_path, small):
 
 
 def test_training_must_go_as_far_as_the_line(tmp_path):
-    with pytest.raises(ValueError, match=r"level \(=1.0\) must be more than 0.01 and less than 1"):
+    with pytest.raises(ValueError, match=r"level \(=1.0\) must be more than 0 and less than 1"):
         run(tmp_path, level=1.0)
 
 

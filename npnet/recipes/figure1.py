@@ -113,7 +113,7 @@ def train_one(job: Job) -> tuple[Job, str | None]:
         train = train.take(min(job.images, len(train)))
     run = trainer(
         recipe(job.activation, job.rate, job.epochs), train, folder=job.folder, seed=job.seed, resume=job.resume,
-        until=lambda line: line["error"] <= job.level - 0.01, progress=job.progress, label=job.label,
+        until=lambda line: line["error"] <= job.level, progress=job.progress, label=job.label,
     )
     try:
         run.run()
@@ -249,10 +249,10 @@ def run(
     """Train with both activations and `seeds` seeds each, into folders below `folder`, and `draw`.
 
     name : "cifar10", "shapes" or a folder.  tuned : choose the rates first (`tune`).  images : train on so many only
-    (0: all).  level : the training error that is waited for. Training ends a hundredth below it, or after `epochs`.
+    (0: all).  level : the training error that is waited for. Training ends there, or after `epochs`.
     """
-    if not 0.01 < level < 1:
-        raise ValueError(f"level (={level}) must be more than 0.01 and less than 1")
+    if not 0 < level < 1:
+        raise ValueError(f"level (={level}) must be more than 0 and less than 1")
     chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else (rates or RATES)
     jobs = [
         Job(a, chosen[a], seed, epochs, level, name, images, folder / f"{a}-seed{seed}", resume,
