@@ -415,9 +415,9 @@ if summary:
 
 # %% [markdown]
 # **How the learning rates were chosen** (C2). Each activation tries the same rates, on another seed than those
-# reported. All train for a few epochs, the best go on for some more, until one is left. A rate is better if it
-# has reached 25 % sooner or, where neither has, if its training error is less. If the best were at an end of the list,
-# the list would be too short. If `tuning.json` is stored, here it is:
+# reported. All train for two epochs, the best four to eight, and the best two race to 25 %. A rate is better if it has
+# reached 25 % sooner or, where neither has, if its training error is less. If the best were at an end of the list, the
+# list would be too short. If `tuning.json` is stored, here it is:
 
 # %% tags=["figure1"]
 if (folder / "tuning.json").exists():

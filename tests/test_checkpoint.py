@@ -80,7 +80,7 @@ def test_a_run_resumed_in_the_middle_of_an_epoch_takes_everything_up(tmp_path, b
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     small_trainer(whole, epochs=2, tested=True).run()
     for stop in (1, 4, 10, 11, 12, 15, 21):  # around the lines of metrics and the evaluation, before and at a drop
-        run = small_trainer(torn, epochs=2, tested=True, checkpoint_steps=1, until=lambda line: False)
+        run = small_trainer(torn, epochs=2, tested=True, checkpoint_steps=1, until=lambda lines: False)
         run.resume()
         after = run._after_step
 

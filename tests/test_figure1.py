@@ -27,22 +27,33 @@ def lines(*errors, epochs=0.2):
     return [{"step": i, "epoch": epochs * (i + 1), "error": e} for i, e in enumerate(errors)]
 
 
-def test_a_point_of_the_curve_stands_in_the_middle_of_its_images():
-    measured = [*lines(0.8, 0.4), {"step": 1, "epoch": 0.4, "test_error": 0.1}, {"step": 2, "epoch": 1.4, "error": 0.3}]
-    np.testing.assert_allclose(figure1.curve(measured), [(0.1, 0.8), (0.3, 0.4), (0.9, 0.3)])
+def test_a_point_of_the_curve_is_the_mean_of_the_epoch_before_it():
+    measured = lines(0.9, 0.7, 0.6, 0.5, 0.3, 0.1, 0.2)  # fifths of an epoch
+    measured.insert(3, {"step": 1, "epoch": 0.6, "test_error": 0.1})
+    measured.append({"step": 9, "epoch": 2.4, "error": 0.15})  # one line for the whole of the next epoch
+    expected = [
+        (0.1, 0.9), (0.2, 0.8), (0.3, 2.2 / 3), (0.4, 2.7 / 4), (0.5, 0.6), (0.7, 0.44), (0.9, 0.34), (1.9, 0.15)]
+    np.testing.assert_allclose(figure1.curve(measured), expected)
+
+
+def test_a_saw_tooth_within_the_epochs_is_no_crossing():
+    """Early in an epoch the error is less than late in it: the mean of an epoch is what counts."""
+    saw = lines(*[0.24, 0.26, 0.28, 0.30, 0.32] * 4)
+    assert all(error >= 0.2799 for _, error in figure1.curve(saw)[4:])
 
 
 @pytest.mark.parametrize(("errors", "epoch"), [
-    ((0.8, 0.5, 0.2), 0.3 + 0.2 * 5 / 6),  # from 0.5 to 0.2: five sixths of the way at 0.25
-    ((0.8, 0.25, 0.2), 0.3),  # on the point
-    ((0.8, 0.3, 0.2, 0.4, 0.1), 0.4),  # the first time
-    ((0.2, 0.1), 0.1),  # from the first measurement on: nothing is known before it
-    ((0.25,), 0.1),
+    ((0.8, 0.5, 0.2), 1.5 + 5 / 6),  # from 0.5 to 0.2: five sixths of the way at 0.25
+    ((0.8, 0.25, 0.2), 1.5),  # on the point
+    ((0.8, 0.3, 0.2, 0.4, 0.1), 2.0),  # the first time
+    ((0.2, 0.1), 0.5),  # from the first measurement on: nothing is known before it
+    ((0.25,), 0.5),
     ((0.9, 0.8, 0.2500001), None),
     ((), None),
 ])
 def test_crossing(errors, epoch):
-    assert figure1.crossing(lines(*errors)) == (None if epoch is None else pytest.approx(epoch, rel=1e-12))
+    reached = figure1.crossing(lines(*errors, epochs=1))
+    assert reached == (None if epoch is None else pytest.approx(epoch, rel=1e-12))
 
 
 def test_crossing_at_another_level_ignores_evaluations():

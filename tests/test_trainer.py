@@ -119,12 +119,12 @@ def test_plateau_without_an_evaluation_is_refused():
 
 
 def test_until_ends_the_run_with_a_checkpoint_and_a_later_one_goes_on(tmp_path):
-    run = small_trainer(tmp_path, epochs=2, tested=True, until=lambda line: line["step"] >= 8)
+    run = small_trainer(tmp_path, epochs=2, tested=True, until=lambda lines: lines[-1]["step"] >= 8)
     assert [line["step"] for line in run.run()] == [4, 8]
-    again = small_trainer(tmp_path, epochs=2, tested=True, until=lambda line: line["step"] >= 8)
+    again = small_trainer(tmp_path, epochs=2, tested=True, until=lambda lines: lines[-1]["step"] >= 8)
     again.resume()
     assert (again.step, again.finished) == (8, True)
-    more = small_trainer(tmp_path, epochs=2, tested=True, until=lambda line: line["step"] >= 15)
+    more = small_trainer(tmp_path, epochs=2, tested=True, until=lambda lines: lines[-1]["step"] >= 15)
     more.resume()
     assert not more.finished
     assert more.run()[-1]["step"] == 15

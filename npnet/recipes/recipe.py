@@ -84,7 +84,7 @@ def trainer(
     *,
     seed: int = 0,
     resume: bool = False,
-    until: Callable[[dict[str, Any]], bool] | None = None,
+    until: Callable[[list[dict[str, Any]]], bool] | None = None,
     checkpoint_minutes: float = 2.0,
     checkpoint_steps: int = 0,
     progress: bool = True,

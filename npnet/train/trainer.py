@@ -47,8 +47,8 @@ class Trainer:
         Where ``metrics.jsonl`` and ``checkpoint.safetensors`` are written. None: nothing is.
     evaluate : () -> {"test_error": ..., ...}, optional
         Called after every epoch; what it returns is recorded, and "test_error" given to the schedule.
-    until : line of metrics -> bool, optional
-        Called with every line of training metrics; True ends the run.
+    until : lines of metrics -> bool, optional
+        Called with all lines so far after every line of training metrics; True ends the run.
     lines : int
         Lines of metrics in an epoch.
     checkpoint_minutes, checkpoint_steps : float, int
@@ -69,7 +69,7 @@ class Trainer:
         folder: Path | None = None,
         *,
         evaluate: Callable[[], dict[str, Any]] | None = None,
-        until: Callable[[dict[str, Any]], bool] | None = None,
+        until: Callable[[list[dict[str, Any]]], bool] | None = None,
         lines: int = 5,
         checkpoint_minutes: float = 2.0,
         checkpoint_steps: int = 0,
@@ -102,7 +102,7 @@ class Trainer:
         elif self.step or self._cut_short:
             raise UserError(f"{self.folder}: holds no checkpoint to go back to: make a new net and trainer")
         self.history = [line for line in metrics.read(self.folder) if line["step"] <= self.step]
-        self._reached = any(self._is_reached(line) for line in self.history)
+        self._reached = bool(self.history and self.until and self.until(self.history))
         self._resumed, self._cut_short = True, False
 
     @property
@@ -184,14 +184,11 @@ class Trainer:
             }
             self._record(line)
             self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
-            self._reached |= self._is_reached(line)
+            self._reached |= bool(self.until and self.until(self.history))
         if done == 0 and self.evaluate:
             result = self.evaluate()
             self._record({"step": self.step, "epoch": float(epoch), **result, "seconds": round(self.seconds, 2)})
             self.schedule.observe(result["test_error"])
-
-    def _is_reached(self, line: dict[str, Any]) -> bool:
-        return bool(self.until and "error" in line and self.until(line))
 
     def _record(self, line: dict[str, Any]) -> None:
         self.history.append(line)
