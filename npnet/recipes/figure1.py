@@ -8,25 +8,18 @@ Training error is measured as the program of 2011 did, on the images as they are
 the mean over an epoch's worth of them, every fifth of an epoch (`curve`).
 """
 import json
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from npnet import data, plot
 from npnet.errors import UserError
 from npnet.files import write_atomically
-from npnet.train import Diverged, Interrupted, metrics
+from npnet.train import Diverged, metrics
 
+from . import parallel
 from .recipe import Recipe, trainer
 
 LEVEL = 0.25
@@ -115,7 +108,7 @@ def curve(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
     return points
 
 
-def train_one(job: Job) -> tuple[Job, str | None]:
+def train_one(job: Job) -> str | None:
     """Train, or go on training, into the job's folder. Returns what went wrong, if it diverged."""
     train = data.load(job.data, "train")
     if job.images:
@@ -127,79 +120,27 @@ def train_one(job: Job) -> tuple[Job, str | None]:
     try:
         run.run()
     except Diverged as error:
-        return job, str(error)
-    return job, None
+        return str(error)
+    return None
 
 
-def train_all(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Job, str | None]:
-    """All of them, `workers` at a time, each with its share of the cores. Returns what went wrong with each.
-
-    Whatever stops one of them, Ctrl-C or a full disk, stops them all.
-    """
-    if workers <= 1:
-        return dict(train_one(job) for job in jobs)
+def train_all(jobs: Sequence[Job], number: int, progress: bool) -> dict[Job, str | None]:
+    """All of them, `number` at a time. Returns what went wrong with each."""
     from tqdm.auto import tqdm
 
-    results, others = {}, multiprocessing.active_children()
-    with (
-        _threads(max(1, (os.cpu_count() or 1) // workers)),
-        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _stop_with_parent) as pool,
-        tqdm(total=len(jobs), unit=" runs", disable=not progress) as bar,
-    ):
-        try:
-            for done in as_completed([pool.submit(train_one, job) for job in jobs]):
-                job, failure = done.result()
-                results[job] = failure
-                bar.update()
+    results = {}
+    several = progress and number > 1  # a single one shows its own progress
+    with closing(parallel.each(train_one, jobs, number)) as ends, tqdm(
+        total=len(jobs), unit=" runs", disable=not several
+    ) as bar:
+        for job, failure in ends:
+            results[job] = failure
+            bar.update()
+            if several:
                 epochs = crossing(metrics.read(job.folder), job.level)
-                if progress:
-                    reached = f"after {epochs:.1f}" if epochs else f"not after {job.epochs}"
-                    bar.write(f"{job.label}: {failure or f'{job.level:.0%} {reached} epochs'}")
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            _stop([child for child in multiprocessing.active_children() if child not in others])
-            if isinstance(error, KeyboardInterrupt):
-                raise Interrupted("stopped, each run with its checkpoint: go on with --resume") from None
-            if isinstance(error, BrokenProcessPool):
-                raise UserError("a worker process was killed, perhaps for want of memory: run fewer at the same time, "
-                                "and go on with --resume") from None
-            raise
+                reached = f"after {epochs:.1f}" if epochs else f"not after {job.epochs}"
+                bar.write(f"{job.label}: {failure or f'{job.level:.0%} {reached} epochs'}")
     return results
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Processes started here compute with so many threads."""
-    before = os.environ.get("NUMBA_NUM_THREADS")
-    os.environ["NUMBA_NUM_THREADS"] = str(number)
-    try:
-        yield
-    finally:
-        del os.environ["NUMBA_NUM_THREADS"]
-        if before is not None:
-            os.environ["NUMBA_NUM_THREADS"] = before
-
-
-def _stop(workers: Sequence[BaseProcess]) -> None:
-    """Ask them to end after their step, with a checkpoint, until they have: SIGTERM is Ctrl-C to a `Trainer`."""
-    while any(worker.is_alive() for worker in workers):
-        for worker in workers:
-            worker.terminate()
-        time.sleep(0.1)
-
-
-def _stop_with_parent() -> None:
-    """In a worker: when the process that started it is killed, end after the step, with a checkpoint."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        while True:  # the first one ends a training, the next one the process that waits for another
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def tune(
