@@ -1,6 +1,5 @@
 """The command line."""
 import argparse
-import json
 import os
 import sys
 import traceback
@@ -176,12 +175,12 @@ def evaluate(options: argparse.Namespace) -> int:
     """``npnet evaluate``."""
     from dataclasses import asdict
 
-    from npnet.files import write_atomically
+    from npnet.files import write_json
     from npnet.recipes import evaluate_run
 
     recipe, rate = evaluate_run(options.run, options.data)
     low, high = rate.interval
-    write_atomically(options.run / "evaluation.json", json.dumps({**asdict(rate), "interval95": [low, high]}) + "\n")
+    write_json(options.run / "evaluation.json", {**asdict(rate), "interval95": [low, high]})
     print(f"{recipe.name}: test error {rate.top1:.2%} (95 % interval {low:.1%} to {high:.1%}), not in the first five "
           f"{rate.top5:.2%}, {rate.images:,} images; its author reports {recipe.reported}")
     return 0

@@ -1,8 +1,10 @@
 """Files are written beside and renamed: whoever reads sees the old one or the new one, whole."""
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from npnet.errors import UserError
 
@@ -20,6 +22,11 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`path` ← `value` as JSON for people to read, at once."""
+    write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from npnet.data.dataset import DataError, Dataset
+from npnet.files import write_atomically
 
 FOLDER = "cifar-10-batches-bin"
 FILES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
@@ -126,7 +127,7 @@ def unpack(archive: Path, folder: Path) -> None:
                     name = wanted.get(member.name)
                     source = tar.extractfile(member) if name and member.isreg() else None
                     if name and source:
-                        _write(fresh / name, source.read(min(member.size, RECORDS * RECORD + 1)))
+                        write_atomically(fresh / name, source.read(min(member.size, RECORDS * RECORD + 1)))
             for name in wanted.values():
                 if not (fresh / name).exists():
                     raise DataError(f"{archive} lacks {FOLDER}/{name}: remove it and run this again")
@@ -178,10 +179,3 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     if len(names) != len(CLASSES):
         raise DataError(f"{file} names {len(names)} classes, expected {len(CLASSES)}: remove it, the names are known")
     return names
-
-
-def _write(file: Path, content: bytes) -> None:
-    with open(file, "wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())

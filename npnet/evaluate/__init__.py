@@ -29,9 +29,7 @@ def error_rate(net: Layer, loader: Loader) -> ErrorRate:
     """Error rates over all images of `loader` (one that was made with ``train=False``)."""
     ranks = []
     for images, labels in loader.epoch(0):
-        x, t = net.like("evaluate.x", images), net.like("evaluate.labels", labels)
-        net.kernels.from_host(images, x)
-        net.kernels.from_host(labels, t)
+        x, t = net.upload("evaluate.x", images), net.upload("evaluate.labels", labels)
         rank = net.array("evaluate.ranks", labels.shape, np.int64)
         net.kernels.label_ranks(net.forward(x, train=False), t, rank)
         ranks.append(net.kernels.to_host(rank))

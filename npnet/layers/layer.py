@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from npnet import kernels
 from npnet.kernels import Array, Shape
@@ -118,6 +119,12 @@ class Layer:
     def like(self, name: str, x: Array) -> Array:
         """`array` with the shape and dtype of `x`."""
         return self.array(name, x.shape, x.dtype)
+
+    def upload(self, name: str, host: NDArray[Any]) -> Array:
+        """`array` with the contents of `host`, an array of NumPy's."""
+        x = self.array(name, host.shape, host.dtype)
+        self.kernels.from_host(host, x)
+        return x
 
     def __call__(self, x: Array, train: bool = True) -> Array:
         return self.forward(x, train)

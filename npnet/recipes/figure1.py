@@ -16,7 +16,7 @@ from typing import Any
 
 from npnet import data, plot
 from npnet.errors import UserError
-from npnet.files import write_atomically
+from npnet.files import write_json
 from npnet.train import Diverged, metrics
 
 from . import parallel
@@ -175,9 +175,8 @@ def tune(
             table.append({"activation": a, "rate": rate, "epochs_trained": lines[-1]["epoch"] if lines else 0,
                           "last_error": lines[-1]["error"] if lines else None,
                           "epochs_to_25_percent": crossing(lines)})
-    write_atomically(folder / "tuning.json", json.dumps(
-        {"data": name, "images": images, "seed": TUNING_SEED, "epochs": epochs, "chosen": chosen, "runs": table},
-        indent=1) + "\n")
+    write_json(folder / "tuning.json", {
+        "data": name, "images": images, "seed": TUNING_SEED, "epochs": epochs, "chosen": chosen, "runs": table})
     return chosen
 
 
@@ -218,7 +217,7 @@ def run(
         "data": "shapes" if name == "shapes" else "cifar10", "images": images, "seeds": seeds, "level": level,
         "rates": chosen, "runs": runs,
     }
-    write_atomically(folder / "figure1.json", json.dumps(facts, indent=1) + "\n")
+    write_json(folder / "figure1.json", facts)
     return draw(folder)
 
 
@@ -246,7 +245,7 @@ def draw(folder: Path) -> dict[str, Any]:
         "data": facts["data"], "images": facts["images"], "rates": facts["rates"], "level": level, "epochs": epochs,
         "mean_epochs": means, "ratio": ratio, "ratio_by_seed": paired, "paper_ratio": PAPER_RATIO,
     }
-    write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(folder / "summary.json", summary)
     names = {"cifar10": "CIFAR-10", "shapes": "shapes, the built-in set (not CIFAR-10)"}
     title = names[facts["data"]]
     if facts["images"]:

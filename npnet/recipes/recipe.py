@@ -9,7 +9,7 @@ from npnet import data, models
 from npnet.data import Dataset, Loader
 from npnet.errors import UserError
 from npnet.evaluate import ErrorRate, error_rate
-from npnet.files import write_atomically
+from npnet.files import write_json
 from npnet.kernels import active_name
 from npnet.layers import Sequential
 from npnet.train import SGD, Steps, Trainer
@@ -51,7 +51,7 @@ class Recipe:
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Into the folder of a run, with facts about it."""
-        write_atomically(folder / FILE, json.dumps({"recipe": asdict(self), **facts}, indent=1) + "\n")
+        write_json(folder / FILE, {"recipe": asdict(self), **facts})
 
 
 def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:

@@ -156,10 +156,8 @@ class Trainer:
 
     def _train(self, images: Any, labels: Any) -> None:
         """One step."""
-        net, kernels = self.net, self.net.kernels
-        x, t = net.like("trainer.x", images), net.like("trainer.labels", labels)
-        kernels.from_host(images, x)
-        kernels.from_host(labels, t)
+        net = self.net
+        x, t = net.upload("trainer.x", images), net.upload("trainer.labels", labels)
         net.set_step(self.step)
         loss = self.loss.forward(net.forward(x, train=True), t)
         self.sgd.rate = self.schedule.rate(self.step / len(self.loader))

@@ -75,8 +75,13 @@ def is_scipys(path: str) -> bool:
     return any(part in ("scipy", "scipy.libs") for part in Path(path).parts[-3:-1])
 
 
+def maps(x: Floats) -> Floats:
+    """(N, C, H, W) as (N, C, H·W), without a copy: a kernel that got a copy would write into it in vain."""
+    return np.reshape(x, (*x.shape[:2], -1), copy=False)
+
+
 def planes(x: Floats) -> Floats:
-    """(N, C, H, W) as (N·C, H, W), without a copy: a kernel that got a copy would write into it in vain."""
+    """(N, C, H, W) as (N·C, H, W), without a copy."""
     return np.reshape(x, (-1, *x.shape[2:]), copy=False)
 
 

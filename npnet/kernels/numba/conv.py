@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, single_threaded_blas, threads, total
+from .compile import compiled, inlined, maps, single_threaded_blas, threads, total
 
 Floats = NDArray[Any]
 ROWS = 512  # patches in one product, where the batch has as many: with fewer, BLAS is busier packing than multiplying
@@ -193,7 +193,7 @@ def conv2d_forward(
     images, patches, products, *_ = _divide(scratch, plan)
     _forward(
         x, _rows(w, groups), b, w.shape[2:], y.shape[2:], stride, pad, plan.block,
-        images, patches, products, _pixels(y),
+        images, patches, products, maps(y),
     )
 
 
@@ -204,7 +204,7 @@ def conv2d_backward_weight(
     plan = _plan(x.shape, dw.shape, dy.shape, stride, pad)
     images, patches, products, partial, dws, dbs = _divide(scratch, plan)
     _backward_weight(
-        _pixels(dy), x, dw.shape[2:], dy.shape[2:], stride, pad, plan.block,
+        maps(dy), x, dw.shape[2:], dy.shape[2:], stride, pad, plan.block,
         images, patches, products, partial, dws, dbs,
     )
     for g, rows in enumerate(_rows(dw, groups)):
@@ -219,7 +219,7 @@ def conv2d_backward_data(
     plan = _plan(dx.shape, w.shape, dy.shape, stride, pad)
     images, patches, products, *_ = _divide(scratch, plan)
     _backward_data(
-        _pixels(dy), _rows(w, groups), w.shape[2:], dy.shape[2:], stride, pad, plan.block,
+        maps(dy), _rows(w, groups), w.shape[2:], dy.shape[2:], stride, pad, plan.block,
         images, patches, products, dx,
     )
 
@@ -227,8 +227,3 @@ def conv2d_backward_data(
 def _rows(w: Floats, groups: int) -> Floats:
     """(O, C/groups, KH, KW) as (groups, O/groups, taps)."""
     return np.reshape(w, (groups, w.shape[0] // groups, -1), copy=False)
-
-
-def _pixels(y: Floats) -> Floats:
-    """(N, O, OH, OW) as (N, O, OH·OW), without a copy: a kernel that got a copy would write into it in vain."""
-    return np.reshape(y, (*y.shape[:2], -1), copy=False)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.loss import check_labels
 
-from .compile import compiled, serial
+from .compile import compiled, inlined, serial
 
 Floats = NDArray[Any]
 Labels = NDArray[Any]
@@ -43,29 +43,30 @@ def _softmax_cross_entropy_backward(p: Floats, labels: Labels, dz: Floats) -> No
             dz[n, k] = (p[n, k] - (1 if k == labels[n] else 0)) / p.shape[0]
 
 
+def _rank(z: Floats, label: int) -> int:
+    """How many of the scores z (K,) are ahead of the label's; all of them, if one is NaN."""
+    ahead = 0
+    broken = False
+    for k in range(z.size):
+        ahead += z[k] > z[label] or (z[k] == z[label] and k < label)
+        broken |= z[k] != z[k]
+    return z.size - 1 if broken else ahead
+
+
 def _label_ranks(z: Floats, labels: Labels, ranks: Labels) -> None:
     for n in prange(z.shape[0]):
-        own = z[n, labels[n]]
-        ahead = 0
-        broken = False
-        for k in range(z.shape[1]):
-            ahead += z[n, k] > own or (z[n, k] == own and k < labels[n])
-            broken |= z[n, k] != z[n, k]
-        ranks[n] = z.shape[1] - 1 if broken else ahead
+        ranks[n] = rank(z[n], labels[n])
 
 
 def _errors(z: Floats, labels: Labels) -> int:
     """How many labels are not in first place."""
     wrong = 0
     for n in range(z.shape[0]):
-        own = z[n, labels[n]]
-        ahead = own != own
-        for k in range(z.shape[1]):
-            ahead |= z[n, k] > own or (z[n, k] == own and k < labels[n]) or z[n, k] != z[n, k]
-        wrong += ahead
+        wrong += rank(z[n], labels[n]) > 0
     return wrong
 
 
+rank = inlined(_rank)
 _probabilities = compiled(_softmax)
 cross_entropy, errors = serial(_cross_entropy), serial(_errors)
 _backward, _ranks = compiled(_softmax_cross_entropy_backward), compiled(_label_ranks)

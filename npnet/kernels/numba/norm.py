@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, planes
+from .compile import compiled, inlined, maps, planes
 
 Floats = NDArray[Any]
 
@@ -103,14 +103,14 @@ _within_forward, _within_backward = compiled(_lrn_within_forward), compiled(_lrn
 
 def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
     t = a.dtype.type
-    _forward(_pixels(a), size, t(alpha), t(beta), t(k), _pixels(d), _pixels(b))
+    _forward(maps(a), size, t(alpha), t(beta), t(k), maps(d), maps(b))
 
 
 def lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
 ) -> None:
     t = a.dtype.type
-    _backward(_pixels(db), _pixels(a), _pixels(b), _pixels(d), size, t(alpha), t(beta), _pixels(da))
+    _backward(maps(db), maps(a), maps(b), maps(d), size, t(alpha), t(beta), maps(da))
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
@@ -123,8 +123,3 @@ def lrn_within_backward(
 ) -> None:
     t = a.dtype.type
     _within_backward(planes(db), planes(a), planes(b), planes(d), size, t(alpha), t(beta), planes(da))
-
-
-def _pixels(x: Floats) -> Floats:
-    """(N, C, H, W) as (N, C, H·W), without a copy."""
-    return np.reshape(x, (*x.shape[:2], -1), copy=False)
