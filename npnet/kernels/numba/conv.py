@@ -1,227 +1,320 @@
-"""Convolution as matrix products of patches: a block of images at a time on each thread, small enough to stay in cache.
+"""Convolution as a product of weights (O, taps) and patches (taps, pixels), the patches being read where they lie.
 
-The patches of a block form a matrix (taps, rows): tap (c, k, l) of every patch side by side. At stride 1 such a row is
-made of whole runs of the image's rows, so that laying patches out is copying, the weights (O, taps) can be used as
-they lie, and the products are planes of y: nothing is ever transposed.
+Tap (c, k, l) of all patches, side by side, is channel c of the image moved k up and l to the left. So a channel is
+copied KW times, moved by each l, its rows close together; in such a copy the pixels moved k up are the same numbers
+from another place on. An image of which every pixel stands in KH · KW patches is copied KW times, and never packed
+again as a library's product would. The sums are `tile`s.
+
+The gradient of the input is a convolution too: of dy, by the weights turned round, with zeros between dy's pixels where
+the stride was more than 1. That of the weights is the product of patches and dy.
 """
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, maps, single_threaded_blas, threads, total
+from .compile import compiled, inlined, maps, threads, total
+from .tile import ROWS, tile, widest
+from .tile import lanes as lanes_of
 
 Floats = NDArray[Any]
-ROWS = 512  # patches in one product, where the batch has as many: with fewer, BLAS is busier packing than multiplying
+Numbers = NDArray[np.int64]
+
+COPIES = 400_000  # bytes of a thread's copies: with the weights of a block they stay in the second-level cache (1 MB)
+PIXELS = 800  # in a band
 
 
-def _pad_image(x: Floats, pad: int, image: Floats) -> None:
-    """image[c, i + pad, j + pad] = x[c, i, j]; zero around it."""
-    image[:] = 0
+def _copy_row(x: Floats, first: int, stride: int, spread: int, row: Floats) -> None:
+    """row[j] = the pixel `first` + j · stride of x, which has `spread` − 1 zeros between its pixels; zero outside."""
+    row[:] = 0
+    if spread > 1:  # stride is 1
+        for i in range(max(0, -(-first // spread)), min(x.size, (first + row.size - 1) // spread + 1)):
+            row[i * spread - first] = x[i]
+    else:
+        start = max(0, -(first // stride))
+        stop = max(start, min(row.size, (x.size - 1 - first) // stride + 1))
+        target, source = row[start:stop], x[first + start * stride :]
+        if stride == 4:  # a stride that the compiler knows becomes vector instructions: 15 ns for 55 pixels, not 250
+            for j in range(target.size):
+                target[j] = source[j * 4]
+        elif stride == 2:
+            for j in range(target.size):
+                target[j] = source[j * 2]
+        else:
+            for j in range(target.size):
+                target[j] = source[j * stride]
+
+
+def _copy_plane(x: Floats, width: int, above: int, left: int, plane: Floats) -> None:
+    """The image x, its rows one after another, moved down by `above` rows and to the right by `left`; zero outside."""
+    shift = above * width + left
+    start, stop = max(0, shift), max(0, min(plane.size, x.size + shift))
+    plane[:start] = 0
+    plane[stop:] = 0
+    target, source = plane[start:stop], x[start - shift :]
+    for i in range(target.size):
+        target[i] = source[i]
+    for i in range(0, plane.size, width):  # what went over an edge
+        for j in range(left):
+            plane[i + j] = 0
+        for j in range(width + left, width):
+            plane[i + j] = 0
+
+
+def _copy(x: Floats, first: int, pad: Any, stride: int, spread: int, copies: Floats) -> None:
+    """copies[c, l, q, r, j] = x[c, (first + r) · stride + q − pad, j · stride + l − pad], `x` spread and padded."""
     for c in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            for j in range(x.shape[2]):
-                image[c, i + pad, j + pad] = x[c, i, j]
-
-
-def _lay_out(image: Floats, kernel: Any, out: Any, stride: int, first: int, patches: Floats) -> None:
-    """patches[(c, k, l), first + (i, j)] = image[c, i·stride + k, j·stride + l]."""
-    tap = 0
-    for c in range(image.shape[0]):
-        for k in range(kernel[0]):
-            for m in range(kernel[1]):
-                for i in range(out[0]):
-                    run, row = patches[tap, first + i * out[1] :], image[c, i * stride + k, m:]
-                    if stride == 1:  # said apart, so that it becomes a vector copy
-                        for j in range(out[1]):
-                            run[j] = row[j]
+        for m in range(copies.shape[1]):
+            if stride == 1 and spread == 1 and copies.shape[4] == x.shape[2]:  # long runs: three times as fast
+                copy_plane(x[c].reshape(-1), x.shape[2], pad[0] - first, pad[1] - m, copies[c, m].reshape(-1))
+                continue
+            for q in range(copies.shape[2]):
+                for r in range(copies.shape[3]):
+                    i = (first + r) * stride + q - pad[0]
+                    if 0 <= i <= (x.shape[1] - 1) * spread and i % spread == 0:
+                        copy_row(x[c, i // spread], m - pad[1], stride, spread, copies[c, m, q, r])
                     else:
-                        for j in range(out[1]):
-                            run[j] = row[j * stride]
-                tap += 1
+                        copies[c, m, q, r] = 0
 
 
-def _add_back(patches: Floats, kernel: Any, out: Any, stride: int, first: int, image: Floats) -> None:
-    """The transpose of `_lay_out`: every pixel of `image` (written) collects what the patches hold for it."""
-    image[:] = 0
-    tap = 0
-    for c in range(image.shape[0]):
-        for k in range(kernel[0]):
-            for m in range(kernel[1]):
-                for i in range(out[0]):
-                    run, row = patches[tap, first + i * out[1] :], image[c, i * stride + k, m:]
-                    if stride == 1:
-                        for j in range(out[1]):
-                            row[j] += run[j]
-                    else:
-                        for j in range(out[1]):
-                            row[j * stride] += run[j]
-                tap += 1
-
-
-def _conv2d_forward(
-    x: Floats, w: Floats, b: Floats, kernel: Any, out: Any, stride: int, pad: int, block: int,
-    images: Floats, patches: Floats, products: Floats, y: Floats
-) -> None:
-    """x (N, C, H, W), w (groups, O/groups, taps), y (N, O, pixels). The rest is scratch, one row for each thread."""
+def _pack(w: Floats, blocks: Floats) -> None:
+    """blocks[g, o // ROWS, t, o % ROWS] = w[g, o, t], and zero where there is no such o."""
     groups, width, taps = w.shape
-    team, channels, pixels = images.shape[0], images.shape[1], y.shape[2]
-    for t in prange(team):
-        stop = x.shape[0] * (t + 1) // team
-        for begin in range(x.shape[0] * t // team, stop, block):
-            count = min(block, stop - begin)
-            rows = count * pixels
-            patch = patches[t, : taps * rows].reshape(taps, rows)
-            product = products[t, : width * rows].reshape(width, rows)
-            for g in range(groups):
-                for n in range(count):
-                    pad_image(x[begin + n, g * channels : (g + 1) * channels], pad, images[t])
-                    lay_out(images[t], kernel, out, stride, n * pixels, patch)
-                np.dot(w[g], patch, product)
-                for n in range(count):
-                    for o in range(width):
-                        bias = b[g * width + o]
-                        for p in range(pixels):
-                            y[begin + n, g * width + o, p] = product[o, n * pixels + p] + bias
+    per_group = blocks.shape[1]
+    for block in prange(groups * per_group):
+        g, first = block // per_group, block % per_group * ROWS
+        for r in range(ROWS):
+            for t in range(taps):
+                blocks[g, first // ROWS, t, r] = w[g, first + r, t] if first + r < width else 0
 
 
-def _conv2d_backward_weight(
-    dy: Floats, x: Floats, kernel: Any, out: Any, stride: int, pad: int, block: int,
-    images: Floats, patches: Floats, products: Floats, partial: Floats, dw: Floats, db: Floats
+def _pack_turned(w: Floats, blocks: Floats) -> None:
+    """blocks[g, c // ROWS, (o, k, l), c % ROWS] = w[g, o, c, KH − 1 − k, KW − 1 − l]."""
+    groups, width, channels, height, length = w.shape
+    per_group = blocks.shape[1]
+    for block in prange(groups * per_group):
+        g, first = block // per_group, block % per_group * ROWS
+        t = 0
+        for o in range(width):
+            for k in range(height):
+                for m in range(length):
+                    for r in range(ROWS):
+                        inside = first + r < channels
+                        blocks[g, first // ROWS, t, r] = (
+                            w[g, o, first + r, height - 1 - k, length - 1 - m] if inside else 0)
+                    t += 1
+
+
+def _correlate(
+    x: Floats, blocks: Floats, b: Floats, way: Any, offsets: Numbers, rows: Numbers, lanes: int, copies: Floats,
+    sums: Floats, out: Any, y: Floats
 ) -> None:
-    """dy (N, O, pixels). Every thread adds up its own images, in dw[t] (groups, taps, O/groups) and db[t] (O,)."""
-    _, groups, taps, width = dw.shape
-    team, channels, pixels = images.shape[0], images.shape[1], dy.shape[2]
-    for t in prange(team):
-        dw[t] = 0
-        db[t] = 0
-        stop = x.shape[0] * (t + 1) // team
-        for begin in range(x.shape[0] * t // team, stop, block):
-            count = min(block, stop - begin)
-            rows = count * pixels
-            patch = patches[t, : taps * rows].reshape(taps, rows)
-            product = products[t, : width * rows].reshape(width, rows)
+    """y[n, o, p] = b[o] + Σ_t w[o, t] · patch[t, p], for a band of the image and some channels at a time.
+
+    x (N, C, H, W), blocks as `_pack` makes them, y (N, O, pixels), copies (team, numbers), sums (team, a tile).
+    """
+    pad, stride, spread, bands, shape = way
+    groups, width, channels = blocks.shape[0], y.shape[1] // blocks.shape[0], x.shape[1] // blocks.shape[0]
+    team, jobs, taps = copies.shape[0], x.shape[0] * bands, blocks.shape[2] // channels
+    for thread in prange(team):
+        flat = copies[thread]
+        moved = flat[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
+        for job in range(jobs * thread // team, jobs * (thread + 1) // team):
+            n, band = job // bands, job % bands
+            first, last = out[0] * band // bands, out[0] * (band + 1) // bands
+            pixels = (last - first) * out[1]
             for g in range(groups):
-                for n in range(count):
-                    pad_image(x[begin + n, g * channels : (g + 1) * channels], pad, images[t])
-                    lay_out(images[t], kernel, out, stride, n * pixels, patch)
-                    for o in range(width):
-                        for p in range(pixels):
-                            product[o, n * pixels + p] = dy[begin + n, g * width + o, p]
-                        db[t, g * width + o] += total(dy[begin + n, g * width + o])
-                np.dot(patch, product.T, partial[t])
-                dw[t, g] += partial[t]
+                for channel in range(0, channels, shape[0]):
+                    some = min(shape[0], channels - channel)
+                    start = g * channels + channel
+                    copy(x[n, start : start + some], first, pad, stride, spread, moved)
+                    for p in range(0, pixels, 3 * lanes):
+                        columns = min(3 * lanes, pixels - p)
+                        whole = -(-columns // lanes) * lanes
+                        c = sums[thread, : ROWS * whole].reshape((ROWS, whole))
+                        for block in range(blocks.shape[1]):
+                            o, some_rows = g * width + block * ROWS, min(ROWS, width - block * ROWS)
+                            weights = blocks[g, block, channel * taps :].reshape(-1)
+                            for r in range(some_rows):
+                                line = y[n, o + r, first * out[1] + p :]
+                                if channel == 0:
+                                    c[r] = b[o + r]
+                                else:
+                                    for j in range(columns):
+                                        c[r, j] = line[j]
+                            tile(weights, rows, ROWS, flat[p:], offsets[: some * taps], c)
+                            for r in range(some_rows):
+                                line = y[n, o + r, first * out[1] + p :]
+                                for j in range(columns):
+                                    line[j] = c[r, j]
 
 
-def _conv2d_backward_data(
-    dy: Floats, w: Floats, kernel: Any, out: Any, stride: int, pad: int, block: int,
-    images: Floats, patches: Floats, products: Floats, dx: Floats
+def _backward_weight(
+    dy: Floats, x: Floats, way: Any, offsets: Numbers, steps: Numbers, lanes: int, copies: Floats, panels: Floats,
+    partial: Floats, out: Any, db: Floats
 ) -> None:
-    """dy (N, O, pixels), w (groups, O/groups, taps), dx (N, C, H, W)."""
-    groups, width, taps = w.shape
-    team, channels, pixels = images.shape[0], images.shape[1], dy.shape[2]
-    for t in prange(team):
-        stop = dx.shape[0] * (t + 1) // team
-        for begin in range(dx.shape[0] * t // team, stop, block):
-            count = min(block, stop - begin)
-            rows = count * pixels
-            patch = patches[t, : taps * rows].reshape(taps, rows)
-            product = products[t, : width * rows].reshape(width, rows)
+    """partial[thread, g, o // (3 lanes), part, t // ROWS] = the tile of Σ_p patch[t, p] · dy[o, p]; db = Σ_p dy[o, p].
+
+    dy (N, O, pixels).  panels (team, blocks of o, pixels of a band · 3 lanes): dy turned, so that the channels of a
+    pixel are neighbours.  A part is as many channels as are copied at a time.
+    """
+    pad, stride, spread, bands, shape = way
+    team, groups, jobs = copies.shape[0], partial.shape[1], x.shape[0] * bands
+    width, channels = dy.shape[1] // groups, x.shape[1] // groups
+    for thread in prange(team):
+        partial[thread] = 0
+        db[thread] = 0
+        flat = copies[thread]
+        moved = flat[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
+        for job in range(jobs * thread // team, jobs * (thread + 1) // team):
+            n, band = job // bands, job % bands
+            first, last = out[0] * band // bands * out[1], out[0] * (band + 1) // bands * out[1]
             for g in range(groups):
-                for n in range(count):
-                    for o in range(width):
-                        for p in range(pixels):
-                            product[o, n * pixels + p] = dy[begin + n, g * width + o, p]
-                np.dot(w[g].T, product, patch)
-                for n in range(count):
-                    add_back(patch, kernel, out, stride, n * pixels, images[t])
-                    for c in range(channels):
-                        for i in range(dx.shape[2]):
-                            for j in range(dx.shape[3]):
-                                dx[begin + n, g * channels + c, i, j] = images[t, c, i + pad, j + pad]
+                for o in range(width):
+                    line, panel = dy[n, g * width + o, first:last], panels[thread, o // (3 * lanes), o % (3 * lanes) :]
+                    db[thread, g * width + o] += total(line)
+                    for p in range(line.size):
+                        panel[steps[p]] = line[p]
+                for part in range(partial.shape[3]):
+                    start = g * channels + part * shape[0]
+                    stop = min((g + 1) * channels, start + shape[0])
+                    copy(x[n, start:stop], first // out[1], pad, stride, spread, moved)
+                    for block in range(partial.shape[2]):
+                        whole = -(-min(3 * lanes, width - block * 3 * lanes) // lanes) * lanes
+                        for k in range(partial.shape[4]):
+                            c = partial[thread, g, block, part, k, : ROWS * whole].reshape((ROWS, whole))
+                            tile(flat, offsets[k * ROWS :], 1, panels[thread, block], steps[: last - first], c)
 
 
-pad_image, lay_out, add_back = inlined(_pad_image), inlined(_lay_out), inlined(_add_back)
-_forward = compiled(_conv2d_forward)
-_backward_weight = compiled(_conv2d_backward_weight)
-_backward_data = compiled(_conv2d_backward_data)
+def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
+    """dw[g, o, t] = Σ over the threads, always in the same order. There are `some` taps in a part."""
+    groups, width, taps = dw.shape
+    for o in prange(groups * width):
+        g, block, v = o // width, o % width // (3 * lanes), o % width % (3 * lanes)
+        whole = -(-min(3 * lanes, width - block * 3 * lanes) // lanes) * lanes
+        for t in range(taps):
+            part, k, place = t // some, t % some // ROWS, t % some % ROWS * whole + v
+            value = partial[0, g, block, part, k, place]
+            for thread in range(1, partial.shape[0]):
+                value += partial[thread, g, block, part, k, place]
+            dw[g, o % width, t] = value
 
 
-class _Plan(NamedTuple):
-    """How the scratch memory is divided, each part with a row for every thread; and images in a block."""
-
-    images: tuple[int, ...]  # one padded image (C/groups, H, W)
-    patches: tuple[int, ...]  # the patches of a block
-    products: tuple[int, ...]  # their outputs
-    partial: tuple[int, ...]  # the weight gradient of a block
-    dw: tuple[int, ...]  # the weight gradient of a thread
-    db: tuple[int, ...]
-    block: int
+copy_row, copy_plane, copy = inlined(_copy_row), inlined(_copy_plane), inlined(_copy)
+pack, pack_turned = compiled(_pack), compiled(_pack_turned)
+correlate, backward_weight, collect = compiled(_correlate), compiled(_backward_weight), compiled(_collect)
 
 
-def _plan(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> _Plan:
-    n, c, h, width = x
-    o, channels, kh, kw = w
-    team, pixels, groups, taps = threads(), y[2] * y[3], c // channels, channels * kh * kw
-    block = min(-(-ROWS // pixels), -(-n // team))
-    size = (max(h + 2 * pad, (y[2] - 1) * stride + kh), max(width + 2 * pad, (y[3] - 1) * stride + kw))
-    return _Plan(
-        (team, channels, *size), (team, taps * block * pixels), (team, o // groups * block * pixels),
-        (team, taps, o // groups), (team, groups, taps, o // groups), (team, o), block,
-    )
+class _Way(NamedTuple):
+    """How a convolution is cut up."""
+
+    bands: int  # in an image
+    shape: tuple[int, ...]  # of the copies that are made at a time: some channels of a band
+    offsets: Numbers  # of tap t in the copies; some more, so that whole tiles of taps can be made
+    steps: Numbers  # of the pixels of a band in a panel
 
 
-def _divide(scratch: Floats, plan: _Plan) -> list[Floats]:
-    parts, start = [], 0
-    for shape in plan[:-1]:
-        stop = start + int(np.prod(shape))
-        parts.append(scratch[start:stop].reshape(shape))
-        start = stop
-    return parts
+@cache
+def _way(images: int, channels: int, kernel: Any, out: Any, stride: int, itemsize: int, team: int) -> _Way:
+    (kh, kw), (oh, ow) = kernel, out
+    phases, more = min(stride, kh), (kh - 1) // stride
+    bands = min(oh, max(-(-oh * ow // PIXELS), -(-team // images)))
+    height = -(-oh // bands)
+    some = min(channels, max(1, COPIES // (kw * phases * (height + more) * ow * itemsize)))
+    some = -(-channels // -(-channels // some))
+    shape = (some, kw, phases, height + more, ow)
+    c, k, m = np.indices((some, kh, kw), np.int64).reshape(3, -1)
+    offsets = (((c * kw + m) * phases + k % stride) * shape[3] + k // stride) * ow
+    steps = np.arange(height * ow, dtype=np.int64) * widest(itemsize)
+    return _Way(bands, shape, np.pad(offsets, (0, -len(offsets) % ROWS), "edge"), steps)
 
 
+def _parts(way: _Way, w: Any, groups: int, itemsize: int, team: int) -> dict[str, tuple[int, ...]]:
+    """What the scratch memory is for. w : (groups · outputs, inputs, KH, KW)."""
+    width, wide = w[0] // groups, widest(itemsize)
+    return {
+        "copies": (team, int(np.prod(way.shape)) + wide),  # a tile may read past the end of what it needs
+        "sums": (team, ROWS * wide),
+        "blocks": (groups, -(-width // ROWS), int(np.prod(w[1:])), ROWS),
+        "panels": (team, -(-width // wide), way.steps.size * wide),
+        "partial": (team, groups, -(-width // wide), -(-w[1] // way.shape[0]), way.offsets.size // ROWS, ROWS * wide),
+        "db": (team, w[0]),
+    }
+
+
+def _turned(w: Any, groups: int) -> tuple[int, ...]:
+    """The shape of the weights of the convolution that `conv2d_backward_data` is."""
+    return (w[1] * groups, w[0] // groups, *w[2:])
+
+
+CORRELATE = ("copies", "sums", "blocks")
+WEIGHT = ("copies", "panels", "partial", "db")
+
+
+@cache
 def conv2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
-    return sum(int(np.prod(shape)) for shape in _plan(x, w, y, stride, pad)[:-1])
+    groups, team, most = x[1] // w[1], threads(), 0
+    back = _turned(w, groups)
+    for itemsize in (4, 8):
+        there = _parts(_way(x[0], w[1], w[2:], y[2:], stride, itemsize, team), w, groups, itemsize, team)
+        here = _parts(_way(x[0], back[1], w[2:], x[2:], 1, itemsize, team), back, groups, itemsize, team)
+        for names, parts in ((CORRELATE, there), (WEIGHT, there), (CORRELATE, here)):
+            most = max(most, sum(int(np.prod(parts[name])) for name in names))
+    return most
+
+
+def _divide(scratch: Floats, parts: dict[str, tuple[int, ...]], names: tuple[str, ...]) -> list[Floats]:
+    arrays, start = [], 0
+    for name in names:
+        stop = start + int(np.prod(parts[name]))
+        arrays.append(scratch[start:stop].reshape(parts[name]))
+        start = stop
+    return arrays
 
 
 def conv2d_forward(
     x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, scratch: Floats, y: Floats
 ) -> None:
-    single_threaded_blas()
-    plan = _plan(x.shape, w.shape, y.shape, stride, pad)
-    images, patches, products, *_ = _divide(scratch, plan)
-    _forward(
-        x, _rows(w, groups), b, w.shape[2:], y.shape[2:], stride, pad, plan.block,
-        images, patches, products, maps(y),
+    way = _way(x.shape[0], w.shape[1], w.shape[2:], y.shape[2:], stride, x.itemsize, threads())
+    copies, sums, blocks = _divide(scratch, _parts(way, w.shape, groups, x.itemsize, threads()), CORRELATE)
+    pack(_rows(w, groups), blocks)
+    correlate(
+        x, blocks, b, ((pad, pad), stride, 1, way.bands, way.shape), way.offsets, FIRST_ROWS, lanes_of(x.itemsize),
+        copies, sums, y.shape[2:], maps(y),
     )
 
 
 def conv2d_backward_weight(
     dy: Floats, x: Floats, stride: int, pad: int, groups: int, scratch: Floats, dw: Floats, db: Floats
 ) -> None:
-    single_threaded_blas()
-    plan = _plan(x.shape, dw.shape, dy.shape, stride, pad)
-    images, patches, products, partial, dws, dbs = _divide(scratch, plan)
-    _backward_weight(
-        maps(dy), x, dw.shape[2:], dy.shape[2:], stride, pad, plan.block,
-        images, patches, products, partial, dws, dbs,
+    way = _way(x.shape[0], dw.shape[1], dw.shape[2:], dy.shape[2:], stride, x.itemsize, threads())
+    copies, panels, partial, dbs = _divide(scratch, _parts(way, dw.shape, groups, x.itemsize, threads()), WEIGHT)
+    lanes = lanes_of(x.itemsize)
+    backward_weight(
+        maps(dy), x, ((pad, pad), stride, 1, way.bands, way.shape), way.offsets, way.steps, lanes, copies, panels,
+        partial, dy.shape[2:], dbs,
     )
-    for g, rows in enumerate(_rows(dw, groups)):
-        np.sum(dws[:, g].swapaxes(1, 2), axis=0, out=rows)
+    collect(partial, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, _rows(dw, groups))
     np.sum(dbs, axis=0, out=db)
 
 
 def conv2d_backward_data(
     dy: Floats, w: Floats, stride: int, pad: int, groups: int, scratch: Floats, dx: Floats
 ) -> None:
-    single_threaded_blas()
-    plan = _plan(dx.shape, w.shape, dy.shape, stride, pad)
-    images, patches, products, *_ = _divide(scratch, plan)
-    _backward_data(
-        maps(dy), _rows(w, groups), w.shape[2:], dy.shape[2:], stride, pad, plan.block,
-        images, patches, products, dx,
+    turned = _turned(w.shape, groups)
+    way = _way(dx.shape[0], turned[1], w.shape[2:], dx.shape[2:], 1, dy.itemsize, threads())
+    copies, sums, blocks = _divide(scratch, _parts(way, turned, groups, dy.itemsize, threads()), CORRELATE)
+    pack_turned(np.reshape(w, (groups, -1, *w.shape[1:]), copy=False), blocks)
+    around = (w.shape[2] - 1 - pad, w.shape[3] - 1 - pad)
+    correlate(
+        dy, blocks, np.zeros(dx.shape[1], dx.dtype), (around, 1, stride, way.bands, way.shape), way.offsets, FIRST_ROWS,
+        lanes_of(dy.itemsize), copies, sums, dx.shape[2:], maps(dx),
     )
+
+
+FIRST_ROWS = np.arange(ROWS)
 
 
 def _rows(w: Floats, groups: int) -> Floats:
