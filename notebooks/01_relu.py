@@ -424,7 +424,7 @@ if (folder / "tuning.json").exists():
     tuning = json.loads((folder / "tuning.json").read_text())
     print("activation     rate  epochs trained  last training error  epochs to 25 %")
     for run in tuning["runs"]:
-        error = "diverged" if run["last_error"] is None else f"{run['last_error']:.1%}"
+        error = "diverged" if run["diverged"] else f"{run['last_error']:.1%}"
         reached = "–" if run["epochs_to_25_percent"] is None else f"{run['epochs_to_25_percent']:.1f}"
         chosen = "  ← chosen" if run["rate"] == tuning["chosen"][run["activation"]] else ""
         print(f"{run['activation']:10} {run['rate']:8g} {run['epochs_trained']:15g} {error:>20} {reached:>15}{chosen}")

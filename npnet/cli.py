@@ -1,5 +1,6 @@
 """The command line."""
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -22,9 +23,13 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """What the command ``npnet`` runs. Returns the exit code: 0, 1 if a check failed, 2 if something is wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the terminal has no ×, it shows a ?
     options = parser().parse_args(arguments)
     if options.threads:
         os.environ["NUMBA_NUM_THREADS"] = str(options.threads)
+        _blas_threads(options.threads)
     if options.backend:
         os.environ["NPNET_BACKEND"] = options.backend
     command: Command = options.command
@@ -47,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return _say(options, f"{type(error).__name__}: {' '.join(str(error).split())} (unexpected; NPNET_DEBUG=1 shows "
                              f"where)", 2)
+
+
+def _blas_threads(number: int) -> None:
+    import numpy  # noqa: F401 (loads the library)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(number, user_api="blas")
 
 
 def _say(options: argparse.Namespace, message: str, code: int) -> int:
@@ -97,8 +109,8 @@ def parser() -> Parser:
     sub.add_argument("--tune", action="store_true", help="choose both learning rates first, and show how")
     sub.add_argument("--seeds", type=_positive, default=1, metavar="N", help="runs of each activation; default: 1")
     sub.add_argument("--out", type=Path, metavar="DIR", help="default: runs/figure1-DATA")
-    sub.add_argument("--epochs", type=_positive, default=60, metavar="N", help="at most; default: 60")
-    sub.add_argument("--images", type=_positive, default=0, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--epochs", type=_positive, metavar="N", help="at most; default: 60")
+    sub.add_argument("--images", type=_positive, metavar="N", help="train on so many only; default: all")
     sub.add_argument("--jobs", type=_positive, default=1, metavar="N", help="trainings at the same time; default: 1")
     sub.add_argument("--resume", action="store_true", help="go on with what is in --out")
     sub.add_argument("--quick", action="store_true", help="a small one, in under three minutes on two cores")
@@ -149,7 +161,7 @@ def train(options: argparse.Namespace) -> int:
     from npnet.recipes import RECIPES, trainer
 
     if options.recipe not in RECIPES:
-        raise UserError(f"recipe {options.recipe!r} is not one of {', '.join(RECIPES)}")
+        raise UserError(f"recipe {options.recipe!r} is not one of {', '.join(RECIPES)} (Figure 1 is npnet figure1)")
     recipe = RECIPES[options.recipe]
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate)
     folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
@@ -158,12 +170,14 @@ def train(options: argparse.Namespace) -> int:
     if options.images:
         images = images.take(min(options.images, len(images)))
     run = trainer(
-        recipe, images, data.load(name, "test"), folder, seed=options.seed, resume=options.resume,
+        recipe, images, data.load(name, "test"), folder, seed=options.seed, where=name, resume=options.resume,
         checkpoint_minutes=options.checkpoint_minutes,
     )
     history = run.run()
     plot.training(history, f"{recipe.name} on {name}", [folder / "training.svg", folder / "training.png"])
     tested = [line for line in history if "test_error" in line]
+    if not tested:
+        raise UserError(f"{folder}: its metrics hold no test error: npnet evaluate {folder} measures it")
     speed = tested[-1]["epoch"] * len(images) / max(run.seconds, 1e-9)
     print(f"{recipe.name} on {name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs, "
           f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s; its author reports {recipe.reported} on CIFAR-10. "
@@ -190,14 +204,16 @@ def figure1(options: argparse.Namespace) -> int:
     """``npnet figure1``."""
     from npnet.recipes import figure1 as experiment
 
-    name = options.data or _found()
-    folder = options.out or Path("runs") / f"figure1-{Path(name).name}{'-quick' if options.quick else ''}"
     if options.redraw:
-        result = experiment.draw(folder)
+        if not options.out:
+            raise UserError("--redraw needs --out DIR, the folder that holds the figure")
+        result, folder = experiment.draw(options.out), options.out
     else:
-        settings: dict[str, Any] = {"images": options.images, "epochs": options.epochs}
-        if options.quick:
-            settings = experiment.QUICK[name if name == "shapes" else "cifar10"]
+        name = options.data or _found()
+        folder = options.out or Path("runs") / f"figure1-{Path(name).name}{'-quick' if options.quick else ''}"
+        settings: dict[str, Any] = experiment.QUICK[name if name == "shapes" else "cifar10"] if options.quick else {}
+        asked = {"images": options.images, "epochs": options.epochs}
+        settings = {**settings, **{key: value for key, value in asked.items() if value}}
         result = experiment.run(
             name, folder, tuned=options.tune, seeds=options.seeds, workers=options.jobs, resume=options.resume,
             **settings,

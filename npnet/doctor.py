@@ -78,6 +78,8 @@ def _blas() -> Iterator[tuple[bool, str, str]]:
 def _data() -> Iterator[tuple[bool, str, str]]:
     try:
         folder = cifar10.find()
+        if folder:
+            cifar10.check(folder)
     except UserError as error:
         yield False, "CIFAR-10", str(error)
         return

@@ -1,7 +1,7 @@
 """Files are written beside and renamed: whoever reads sees the old one or the new one, whole."""
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,21 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The JSON object in `path`. Raises UserError, with `what` it should be, if it is not one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not {what} ({error}): put the right file there, or begin in another folder") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not {what} (it holds no object): put the right file there")
+    return value
+
+
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """`folder` is made, and is this process's to write into. What a killed process left half-written there is removed.
+def only_writer(folder: Path, names: Sequence[str]) -> Iterator[None]:
+    """`folder` is made, and is this process's to write into. What a killed process left half-written of the files of
+    these names is removed.
 
     Raises UserError if another process writes into it. However a process ends, its claim ends with it. (Where the
     system or the file system has no such locks, nobody is kept out.)
@@ -39,8 +51,9 @@ def only_writer(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     held = _lock(folder)
     try:
-        for left in folder.glob("*.part"):
-            left.unlink(missing_ok=True)
+        for name in names:
+            for left in folder.glob(f"{name}.*.part"):
+                left.unlink(missing_ok=True)
         yield
     finally:
         if held is not None:

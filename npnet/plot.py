@@ -20,6 +20,8 @@ def figure1(
 ) -> None:
     """AlexNet's Figure 1: training error against epochs, solid for ReLU, dashed for tanh, with a line at `level`.
 
+    The mean of the seeds is that of the epochs at which they reach an error, so that it ends where they do on average.
+
     curves : for "relu" and "tanh", a list over seeds of (epoch, training error).  crossings : the mean epoch at which
     each reaches `level`, None where one never does.
     """
@@ -30,13 +32,17 @@ def figure1(
         runs = [np.array(points) for points in curves[name] if points]
         if not runs:
             continue
-        common = min(runs, key=len)[:, 0]  # where all seeds still train
-        errors = np.array([np.interp(common, run[:, 0], run[:, 1]) for run in runs])
         label = f"{text}, learning rate {rates[name]:g}"
-        axes.plot(common, errors.mean(axis=0), line, color=colour, linewidth=1.8, label=label)
-        if len(runs) > 1:
-            axes.fill_between(common, errors.min(axis=0), errors.max(axis=0), color=colour, alpha=0.25, linewidth=0)
         at = crossings[name]
+        if len(runs) == 1:
+            axes.plot(*runs[0].T, line, color=colour, linewidth=1.8, label=label)
+        else:
+            errors, epochs = reached(runs, level)
+            first, last = epochs.min(axis=0), epochs.max(axis=0)
+            axes.plot(epochs.mean(axis=0), errors, line, color=colour, linewidth=1.8, label=label)
+            axes.fill_betweenx(errors, first, last, color=colour, alpha=0.25, linewidth=0)
+            if at is not None:
+                axes.plot([first[-1], last[-1]], [level, level], color=colour, alpha=0.4, linewidth=4)
         if at is not None:
             axes.plot([at, at], [0, level], ":", color=colour, linewidth=1)
             axes.plot([at], [level], "o", color=colour, markersize=5)
@@ -59,6 +65,25 @@ def figure1(
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, fontsize=9)
     _save(figure, paths, f"{heading}, against epochs. {said}.")
+
+
+def reached(runs: Sequence[Any], level: float) -> tuple[Any, Any]:
+    """Errors (M,), from the first that all seeds measured down to `level`, or to the last that all came down to; and
+    the epochs (seeds, M) at which each came down to it first, linear between two points of its curve.
+
+    runs : for each seed (points, 2), epoch and error.
+    """
+    lowest = [np.minimum.accumulate(run[:, 1]) for run in runs]
+    top, bottom = min(low[0] for low in lowest), max(level, *(low[-1] for low in lowest))
+    errors = np.linspace(top, min(top, bottom), 200)
+    epochs = []
+    for run, low in zip(runs, lowest, strict=True):
+        first = np.array([int(np.argmax(low <= error)) for error in errors])
+        before = np.maximum(first - 1, 0)
+        (e0, y0), (e1, y1) = run[before].T, run[first].T
+        share = np.where(y0 > y1, (y0 - errors) / np.where(y0 > y1, y0 - y1, 1), 1)
+        epochs.append(e0 + (e1 - e0) * np.clip(share, 0, 1))
+    return errors, np.array(epochs)
 
 
 def verdict(crossings: dict[str, float | None], longest: dict[str, float], level: float, seeds: int = 1) -> str:

@@ -407,3 +407,19 @@ def test_a_layer_keeps_the_backend_it_was_made_with(backend):
     npnet.use("numpy")
     assert layer.kernels is backend
     assert layer.weight.kernels is backend
+
+
+def test_where_nothing_can_be_written_kernels_are_compiled_all_the_same(monkeypatch):
+    import numba
+
+    from npnet.kernels.numba import compile as home
+
+    njit = numba.njit
+
+    def without_a_folder(*arguments, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(*arguments, **options)
+
+    monkeypatch.setattr(numba, "njit", without_a_folder)
+    assert home.serial(lambda x: x + 1)(2) == 3

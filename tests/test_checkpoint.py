@@ -117,7 +117,7 @@ def test_resuming_a_finished_run_does_nothing_and_more_epochs_go_on(tmp_path, ba
 
 
 def test_a_run_without_a_checkpoint_is_resumed_from_the_beginning(tmp_path):
-    tmp_path.joinpath(metrics.NAME).write_text('{"step": 4, "epoch": 0.3, "loss": 2.3, "error": 0.9}\n{"step": 8, "ep')
+    tmp_path.joinpath(metrics.NAME).write_text('{"step": 4, "ep')
     run = small_trainer(tmp_path, epochs=1)
     run.resume()
     assert [line["step"] for line in run.run()] == [4, 8, 11]

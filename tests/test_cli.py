@@ -138,3 +138,56 @@ def test_figure1_without_cifar10_says_that_it_uses_shapes(npnet):
     svg.unlink()
     npnet("figure1", "--redraw", "--out", "figure")
     assert svg.read_bytes() == first
+
+
+def test_quick_takes_what_is_asked_for_besides(npnet):
+    done = npnet("figure1", "--quick", "--data", "shapes", "--images", "130", "--epochs", "1", "--out", "figure")
+    assert "130 images" in (npnet.folder / "figure" / "figure1.svg").read_text()
+    assert "not reached" in done.stdout
+
+
+def test_redraw_says_one_thing_only(npnet):
+    assert npnet("figure1", "--redraw", code=2).stderr.count("\n") == 1
+    assert npnet("figure1", "--redraw", "--out", "nowhere", code=2).stderr.count("\n") == 1
+    (npnet.folder / "figure").mkdir()
+    for text, said in (("{", "not a Figure 1's record"), ("{}", "has no data, images, level, rates, runs")):
+        (npnet.folder / "figure" / "figure1.json").write_text(text)
+        assert said in npnet("figure1", "--redraw", "--out", "figure", code=2).stderr
+
+
+def test_two_jobs_fail_in_one_line_as_one_does(npnet):
+    (npnet.folder / "file").write_text("mine")
+    for jobs in (1, 2):
+        said = npnet("figure1", "--data", "shapes", "--images", 130, "--epochs", 1, "--jobs", jobs, "--out", "file",
+                     code=2).stderr.splitlines()
+        assert not [line for line in said if "Traceback" in line]
+        assert said[-1].startswith("npnet figure1: ")
+        assert "file" in said[-1]
+    assert (npnet.folder / "file").read_text() == "mine"
+
+
+def test_weights_that_explode_in_the_last_step_are_no_result(npnet):
+    said = npnet("train", "cifar_80sec", "--data", "shapes", "--images", 64, "--epochs", 1, "--out", "run",
+                 "--rate", "1e30", code=2).stderr.splitlines()[-1]
+    assert "not finite: it has diverged" in said
+
+
+def test_a_terminal_without_the_signs_shows_others(npnet):
+    npnet.environment["PYTHONIOENCODING"] = "ascii"
+    assert "conv1" in npnet("summary", "cifar_18pct").stdout
+
+
+def test_evaluate_finds_the_data_that_the_run_was_trained_on(npnet, monkeypatch):
+    folder = os.environ.get("NPNET_DATA")
+    if not folder:
+        pytest.skip("needs CIFAR-10 in $NPNET_DATA")
+    npnet.environment.pop("NPNET_DATA", None)
+    npnet("train", "cifar_80sec", "--data", folder, "--images", 256, "--epochs", 1, "--out", "run")
+    npnet("evaluate", "run")
+
+
+def test_doctor_sees_that_a_data_set_is_damaged(npnet):
+    (npnet.folder / "data").mkdir()
+    (npnet.folder / "data" / "data_batch_1.bin").write_bytes(bytes(1000))
+    found = npnet("doctor", code=1).stdout
+    assert "data_batch_1.bin has 1,000 bytes, expected 30,730,000" in found

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import tarfile
 
 import numpy as np
@@ -185,6 +186,18 @@ def test_download_fetches_the_published_archive_unless_the_files_are_there(tmp_p
     (target / FILES[0]).write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"data_batch_1\.bin has 7 bytes, expected 61,460"):
         cifar10.download(tmp_path / "here")
+
+
+def test_the_published_digests_are_digests():
+    """A digit too many once refused every download, after 170 MB."""
+    assert re.fullmatch("[0-9a-f]{32}", cifar10.ARCHIVE_MD5)
+    assert re.fullmatch("[0-9a-f]{64}", cifar10.ARCHIVE_SHA256)
+
+
+def test_a_set_that_lies_openly_in_the_folder_is_not_downloaded_again(tmp_path, packed, monkeypatch):
+    cifar10.unpack(tmp_path / "archive.tar.gz", tmp_path)
+    monkeypatch.setattr(http, "fetch", None)
+    assert cifar10.download(tmp_path / cifar10.FOLDER) == tmp_path / cifar10.FOLDER
 
 
 @pytest.mark.skipif(not os.environ.get("NPNET_DATA"), reason="needs CIFAR-10 in $NPNET_DATA")

@@ -169,6 +169,8 @@ def test_tuning_takes_the_best_of_each_heat(tmp_path, small, monkeypatch):
     assert chosen == {"relu": 0.002, "tanh": 0.001}
     told = json.loads((tmp_path / "tuning.json").read_text())
     assert told["chosen"] == chosen
+    diverged = {(run["activation"], run["rate"]): run["diverged"] for run in told["runs"] if run["diverged"]}
+    assert diverged == {("relu", 0.016): "the loss is nan"}
     assert len(told["runs"]) == 10
     assert {seed for *_, seed, _ in trained} == {figure1.TUNING_SEED}
     by_heat = {length: sorted((a, rate) for a, rate, e, *_ in trained if e == length) for length in (2, 4, 8)}

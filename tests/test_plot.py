@@ -77,7 +77,10 @@ def test_figure1_looks_like_the_papers(drawn):
     assert relu.get_color() != tanh.get_color()
     assert [t.get_text() for t in axes.get_legend().get_texts()] == [
         "ReLU, learning rate 0.004", "tanh, learning rate 0.016"]
-    np.testing.assert_allclose(relu.get_ydata(), np.mean([[y for _, y in run] for run in curves["relu"]], axis=0))
+    errors, epochs = plot.reached([np.array(run) for run in curves["relu"]], 0.25)
+    np.testing.assert_allclose(relu.get_xdata(), epochs.mean(axis=0))
+    np.testing.assert_allclose(relu.get_ydata(), errors)
+    assert relu.get_ydata()[-1] == 0.25
     assert len(axes.collections) == 2, "a band for each"
     assert any(set(line.get_ydata()) == {0.25} and len(line.get_ydata()) == 2 for line in axes.lines)
     written = figure._suptitle.get_text()
@@ -121,3 +124,23 @@ def test_a_runs_curves_end_where_its_metrics_do(drawn):
     axes = drawn[0][0].axes[0]
     assert [t.get_text() for t in axes.get_legend().get_texts()] == [
         "training, 60.0% at the end", "test, 65.0% at the end"]
+
+
+def test_a_single_seed_is_drawn_as_it_was_measured(drawn):
+    curves, crossings = arguments("both")
+    plot.figure1(curves, crossings, RATES, 0.25, "CIFAR-10", [])
+    line = next(line for line in drawn[0][0].axes[0].lines if line.get_label().startswith("tanh"))
+    np.testing.assert_array_equal(line.get_xydata(), curves["tanh"][0])
+
+
+def test_the_mean_curve_is_of_the_epochs_at_which_an_error_is_reached():
+    """Seeds that end at different epochs: it goes on to their mean, and not only to where the first one ends."""
+    a = np.array([(0.5, 0.9), (1.0, 0.5), (2.0, 0.25)])
+    b = np.array([(0.5, 0.8), (2.0, 0.5), (3.0, 0.6), (6.0, 0.2)])  # up, and down again
+    errors, epochs = plot.reached([a, b], 0.25)
+    assert errors[0] == 0.8
+    assert errors[-1] == 0.25
+    np.testing.assert_allclose(epochs[:, 0], [0.625, 0.5])
+    np.testing.assert_allclose(epochs[:, -1], [2.0, 3.0 + 3 * 0.35 / 0.4])
+    assert (np.diff(epochs, axis=1) >= 0).all()
+    assert plot.reached([a, b[:3]], 0.25)[0][-1] == 0.5, "as far as all seeds came"

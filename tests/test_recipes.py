@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -28,18 +28,29 @@ def test():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_json_and_back(tmp_path, name):
-    RECIPES[name].save(tmp_path, seed=3, data="x")
-    assert load(tmp_path) == (RECIPES[name], {"seed": 3, "data": "x"})
+    RECIPES[name].save(tmp_path, seed=3, data="x", images=5)
+    assert load(tmp_path) == (RECIPES[name], {"seed": 3, "data": "x", "images": 5})
     assert json.loads((tmp_path / recipe.FILE).read_text())["recipe"]["name"] == name
 
 
+def recipe_text(**changes):
+    whole = {"recipe": asdict(RECIPES["cifar_80sec"]), "data": "shapes train", "images": 5}
+    for key, value in changes.items():
+        (whole if key in whole else whole["recipe"])[key] = value
+    return json.dumps(whole)
+
+
 @pytest.mark.parametrize(("text", "message"), [
-    ("", ""), ("[]", ""), ("{}", "'recipe'"), ('{"recipe": {"name": "x"}}', "'drops'"),
-    ('{"recipe": {"name": "x", "drops": [], "secret": 1}}', ".* unexpected keyword argument 'secret'"),
+    ("", "a run's recipe "), ("[]", "a run's recipe "), ("\x00", "a run's recipe "),
+    ("{}", r"a recipe of this version .*'recipe'"),
+    ('{"recipe": {"name": "x"}}', r"a recipe of this version .*'drops'"),
+    ('{"recipe": {"name": "x", "drops": [], "secret": 1}}', r".* unexpected keyword argument 'secret'"),
+    (recipe_text(epochs=None), "a recipe of this version"), (recipe_text(images="k"), "a recipe of this version"),
+    (recipe_text(data=None), "a recipe of this version"), (recipe_text(arguments={"secret": 1}), ".*secret"),
 ])
 def test_a_damaged_recipe_is_one_line(tmp_path, text, message):
     (tmp_path / recipe.FILE).write_text(text)
-    with pytest.raises(UserError, match=r"not a recipe of this version \(" + message) as error:
+    with pytest.raises(UserError, match=rf"{recipe.FILE}: not {message}") as error:
         load(tmp_path)
     assert "\n" not in str(error.value)
 
@@ -98,7 +109,7 @@ def test_a_folder_that_holds_a_run_is_taken_up_or_left_alone(tmp_path, train):
 
 
 def test_another_backend_is_another_run(tmp_path, train, backend):
-    trainer(SMALL, train, folder=tmp_path, progress=False)
+    trainer(SMALL, train, folder=tmp_path, progress=False).run()
     here = npnet.kernels.active_name()
     other = "numpy" if here == "numba" else "numba"
     pytest.importorskip(other)

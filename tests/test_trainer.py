@@ -282,7 +282,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     finally:
         other.kill()
         other.communicate()
-    with only_writer(tmp_path):  # it ended, and its claim with it
+    with only_writer(tmp_path, ()):  # it ended, and its claim with it
         pass
 
 
@@ -295,9 +295,9 @@ def test_checkpoints_are_written_by_the_clock_and_by_the_step(tmp_path, monkeypa
 
     monkeypatch.setattr(checkpoint, "save", note)
     small_trainer(tmp_path / "a", epochs=1).run()
-    assert written == [11]
+    assert written == [0, 11]
     small_trainer(tmp_path / "b", epochs=1, checkpoint_steps=4).run()
-    assert written[1:] == [4, 8, 11]
+    assert written[2:] == [0, 4, 8, 11]
     written.clear()
     run = small_trainer(tmp_path / "c", epochs=1, checkpoint_minutes=0.1 / 60)
     at_step(run, 3, lambda: time.sleep(0.11))
@@ -322,3 +322,45 @@ def test_a_net_learns(backend):
                     progress=False).run()
     assert lines[0]["error"] > 0.6
     assert lines[-1]["error"] < 0.2
+
+
+def test_a_record_without_a_checkpoint_is_not_resumed_over(tmp_path):
+    """Stored results hold metrics and no weights: going on from them would begin anew and lose them."""
+    small_trainer(tmp_path, epochs=1).run()
+    (tmp_path / checkpoint.NAME).unlink()
+    before = (tmp_path / metrics.NAME).read_bytes()
+    with pytest.raises(UserError, match="holds metrics and no checkpoint"):
+        small_trainer(tmp_path, epochs=2).resume()
+    assert (tmp_path / metrics.NAME).read_bytes() == before
+
+
+def test_only_what_this_run_left_half_written_is_removed(tmp_path):
+    others = [tmp_path / name for name in ("film.part", "cifar-10-binary.tar.gz.part", "other.123.part")]
+    for path in (*others, tmp_path / f"{checkpoint.NAME}.99.part"):
+        path.write_text("half")
+    small_trainer(tmp_path, epochs=1).run()
+    assert sorted(tmp_path.glob("*.part")) == sorted(others)
+
+
+@pytest.mark.parametrize("damage", ["{", "5", "{}", "\xff\xfe"])
+def test_a_damaged_line_of_metrics_is_named_and_nothing_is_lost(tmp_path, damage):
+    small_trainer(tmp_path, epochs=1).run()
+    path = tmp_path / metrics.NAME
+    whole = path.read_bytes().splitlines(keepends=True)
+    assert len(whole) > 2
+    broken = b"".join([whole[0], damage.encode("latin-1"), b"\n", *whole[2:]])
+    path.write_bytes(broken)
+    with pytest.raises(UserError, match=rf"{metrics.NAME}: line 2 is damaged"):
+        small_trainer(tmp_path, epochs=2).resume()
+    assert path.read_bytes() == broken
+    path.write_bytes(b"".join(whole)[:-5])  # killed while it wrote the last one
+    assert len(metrics.read(tmp_path)) == len(whole) - 1
+
+
+def test_begin_is_called_once_the_folder_is_this_runs(tmp_path):
+    begun = []
+    small_trainer(tmp_path, epochs=1, begin=lambda: begun.append(sorted(tmp_path.iterdir()))).run()
+    assert begun == [[]]
+    with pytest.raises(UserError, match="holds a run already"):
+        small_trainer(tmp_path, epochs=1, begin=lambda: begun.append("again")).run()
+    assert len(begun) == 1

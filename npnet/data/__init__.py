@@ -5,7 +5,10 @@ from npnet.data import augment, cifar10, shapes
 from npnet.data.dataset import DataError, Dataset
 from npnet.data.loader import Loader
 
-__all__ = ["DataError", "Dataset", "Loader", "augment", "cifar10", "load", "shapes"]
+__all__ = ["NAMES", "DataError", "Dataset", "Loader", "augment", "cifar10", "load", "shapes"]
+
+NAMES = ("shapes", "cifar10")
+"""The sets that `load` knows by name."""
 
 
 def load(name: str | Path, split: str = "train") -> Dataset:

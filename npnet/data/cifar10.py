@@ -24,7 +24,7 @@ RECORD = 1 + 3 * 32 * 32  # bytes in a record
 ARCHIVE = "cifar-10-binary.tar.gz"
 ARCHIVE_SIZE = 170_052_171
 ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-ARCHIVE_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9dddda3db29a59bca1dd"
+ARCHIVE_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 MIRRORS = (
     "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/cifar-10-binary.tar.gz",
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -94,15 +94,21 @@ def download(folder: str | Path = "data", progress: bool = True) -> Path:
     from npnet.data.download import fetch
 
     folder = Path(folder)
-    target = folder / FOLDER
+    target = _inside(folder) or folder / FOLDER
     missing = [name for files in FILES.values() for name in files if not (target / name).exists()]
     if missing:
+        target = folder / FOLDER
         archive = fetch(MIRRORS, folder / ARCHIVE, ARCHIVE_SIZE, ARCHIVE_MD5, ARCHIVE_SHA256, progress)
         unpack(archive, folder)
+    check(target)
+    return target
+
+
+def check(folder: Path) -> None:
+    """Raise DataError unless every file of the set is in `folder`, and has its size."""
     for files in FILES.values():
         for name in files:
-            _check_size(target / name)
-    return target
+            _check_size(folder / name)
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -21,11 +21,12 @@ class ReLU(_Pointwise):
     """
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        self.y = self.like("y", x)
+        self.y = self.output(x.shape, x.dtype)
         self.kernels.relu_forward(x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
+        self.check_gradient(dy)
         dx = self.like("dx", self.y)
         self.kernels.relu_backward(dy, self.y, dx)
         return dx
@@ -40,11 +41,12 @@ class Tanh(_Pointwise):
     """
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        self.y = self.like("y", x)
+        self.y = self.output(x.shape, x.dtype)
         self.kernels.tanh_forward(x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
+        self.check_gradient(dy)
         dx = self.like("dx", self.y)
         self.kernels.tanh_backward(dy, self.y, dx)
         return dx
@@ -59,11 +61,12 @@ class Sigmoid(_Pointwise):
     """
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        self.y = self.like("y", x)
+        self.y = self.output(x.shape, x.dtype)
         self.kernels.sigmoid_forward(x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
+        self.check_gradient(dy)
         dx = self.like("dx", self.y)
         self.kernels.sigmoid_backward(dy, self.y, dx)
         return dx
@@ -78,11 +81,12 @@ class AbsTanh(_Pointwise):
     """
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        self.x, self.y = x, self.like("y", x)
+        self.x, self.y = x, self.output(x.shape, x.dtype)
         self.kernels.abs_tanh_forward(x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
+        self.check_gradient(dy)
         dx = self.like("dx", self.y)
         self.kernels.abs_tanh_backward(dy, self.x, self.y, dx)
         return dx

@@ -11,9 +11,14 @@ class _Container(Layer):
         self.layers = [*layers, *named.values()]
         if not self.layers:
             raise ValueError(f"{type(self).__name__} needs at least one layer")
+        below = [id(layer) for layer in self.walk()]
+        if len(set(below)) < len(below):
+            raise ValueError(f"{type(self).__name__}: the same layer stands in two places: make a layer for each")
+        for i, layer in enumerate(self.walk()):
+            layer.place = i
         for name, layer in zip(self.names, self.layers, strict=True):
             for p in layer.parameters():
-                p.name = f"{name}.{p.name}"
+                p.name, p.place = f"{name}.{p.name}", len(self._parameters)
                 self._parameters.append(p)
 
     def __getitem__(self, name: str | int) -> Layer:
@@ -84,11 +89,12 @@ class Concat(_Container):
         parts = [layer.forward(x, train) for layer in self.layers]
         self.parts = [part.shape for part in parts]
         channels = sum(shape[1] for shape in self.parts)
-        y = self.array("y", (x.shape[0], channels, *self.parts[0][2:]), x.dtype)
+        y = self.output((x.shape[0], channels, *self.parts[0][2:]), x.dtype)
         self.kernels.concat(parts, y)
         return y
 
     def _split(self, dy: Array) -> list[Array]:
+        self.check_gradient(dy)
         parts = [self.array(f"dy{i}", shape, dy.dtype) for i, shape in enumerate(self.parts)]
         self.kernels.split(dy, parts)
         return parts

@@ -1,4 +1,6 @@
 """Convolution. AlexNet §3.5."""
+import numpy as np
+
 from npnet.kernels import Array, Shape
 
 from .layer import Cost, Layer, check_input, check_window, sliding_size
@@ -65,13 +67,14 @@ class Conv2D(Layer):
         """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`."""
         check_input(self, x, (self.in_channels, -1, -1), "Conv2D")
         self.x = x
-        y = self.array("y", (x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
+        y = self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
         self.kernels.conv2d_forward(
             x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, self._scratch(y), y
         )
         return y
 
     def backward_parameters(self, dy: Array) -> None:
+        self.check_gradient(dy)
         self.kernels.conv2d_backward_weight(
             dy, self.x, self.stride, self.pad, self.groups, self._scratch(dy), self.weight.grad, self.bias.grad
         )
@@ -119,5 +122,7 @@ class Conv2D(Layer):
 def check_channels(**counts: int) -> None:
     """Raise ValueError for a count that is less than 1."""
     for name, count in counts.items():
+        if not isinstance(count, int | np.integer):
+            raise ValueError(f"{name} (={count!r}) must be a whole number")
         if count < 1:
             raise ValueError(f"{name} (={count}) must be at least 1")

@@ -44,11 +44,12 @@ class Dense(Layer):
         self.output_shape(x.shape[1:])
         self.x = x.reshape((x.shape[0], self.in_features))
         check_input(self, self.x, (self.in_features,), "Dense")
-        y = self.array("y", (x.shape[0], self.out_features), x.dtype)
+        y = self.output((x.shape[0], self.out_features), x.dtype)
         self.kernels.dense_forward(self.x, self.weight.value, self.bias.value, y)
         return y
 
     def backward_parameters(self, dy: Array) -> None:
+        self.check_gradient(dy)
         self.kernels.dense_backward_weight(dy, self.x, self.weight.grad, self.bias.grad)
 
     def backward(self, dy: Array) -> Array:

@@ -15,7 +15,8 @@ class Dropout(Layer):
     in training instead and does nothing at test time: equal in expectation, but weights trained under one are wrong by
     the factor 1 − p under the other.
 
-    The mask is a function of (seed, step) alone. Every training pass takes the next step; `set_step` says which.
+    The mask is a function of (seed, place in the net, step) alone. Every training pass takes the next step; `set_step`
+    says which.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class Dropout(Layer):
         self.p, self.convention = p, convention
         self.train_scale, self.test_scale = (1.0, 1 - p) if convention == "paper" else (1 / (1 - p), 1.0)
         self.step = 0
-        self._seed = counter.key(0)
+        self._seed: int | None = None
         self._key: int | None = None
 
     def seed(self, *key: int) -> None:
@@ -49,9 +50,10 @@ class Dropout(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """Same shape out as in. Training draws the mask of the next step."""
-        y = self.like("y", x)
+        y = self.output(x.shape, x.dtype)
         if train:
-            self._key = counter.key(self._seed, self.step)
+            seed = counter.key(0, self.place) if self._seed is None else self._seed
+            self._key = counter.key(seed, self.step)
             self.step += 1
             self.kernels.dropout(x, self.p, self.train_scale, self._key, y)
         else:
@@ -61,6 +63,7 @@ class Dropout(Layer):
 
     def backward(self, dy: Array) -> Array:
         """∂L/∂x = m ∘ ∂L/∂y, with the mask of the last `forward`: drawn again, not stored."""
+        self.check_gradient(dy)
         dx = self.like("dx", dy)
         if self._key is None:
             self.kernels.scale(dy, self.test_scale, dx)

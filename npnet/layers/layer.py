@@ -35,8 +35,12 @@ class Layer:
     `backward_parameters`. ``self.parameter(...)`` makes one, ``self.array(...)`` gives it an array to write into.
     """
 
+    place = 0
+    """Which of a net's layers it is, from its containers: part of what its randomness is a function of."""
+
     def __init__(self) -> None:
         self.kernels = kernels.active()
+        self._returned: tuple[Shape, np.dtype[Any]] | None = None
         self._parameters: list[Parameter] = []
         self._storage: dict[str, Array] = {}
         self._views: dict[str, Array] = {}
@@ -116,6 +120,20 @@ class Layer:
         self._views[name] = view = self.kernels.view(storage, shape)
         return view
 
+    def output(self, shape: Shape, dtype: Any) -> Array:
+        """The array that `forward` returns, and that `check_gradient` remembers."""
+        self._returned = shape, np.dtype(dtype)
+        return self.array("y", shape, dtype)
+
+    def check_gradient(self, dy: Array) -> None:
+        """Raise ValueError unless `dy` has the shape and dtype of what the last `forward` returned."""
+        if self._returned is None:
+            raise ValueError(f"{type(self).__name__}: backward needs a forward pass before it")
+        shape, dtype = self._returned
+        if dy.shape != shape or dy.dtype != dtype:
+            raise ValueError(f"{type(self).__name__}: dy of shape (={dy.shape}) and dtype (={dy.dtype}) must be like "
+                             f"the last output, {shape} and {dtype}")
+
     def like(self, name: str, x: Array) -> Array:
         """`array` with the shape and dtype of `x`."""
         return self.array(name, x.shape, x.dtype)
@@ -132,9 +150,10 @@ class Layer:
 
 def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
     """Raise ValueError unless `x` is (N, *expected), −1 standing for any length, and has the dtype of the weights."""
-    if len(x.shape) != len(expected) + 1 or any(e not in (-1, s) for s, e in zip(x.shape[1:], expected, strict=True)):
+    fits = len(x.shape) == len(expected) + 1 and x.shape[0] >= 1
+    if not fits or any(e not in (-1, s) for s, e in zip(x.shape[1:], expected, strict=True)):
         wanted = ", ".join(("N", *("any" if e == -1 else str(e) for e in expected)))
-        raise ValueError(f"{name}: x of shape (={x.shape}) must be ({wanted})")
+        raise ValueError(f"{name}: x of shape (={x.shape}) must be ({wanted}), N at least 1")
     if layer._parameters and x.dtype != layer._parameters[0].dtype:
         raise ValueError(
             f"{name}: x of dtype (={x.dtype}) must be {layer._parameters[0].dtype}, as the weights; "
@@ -159,6 +178,9 @@ def sliding_size(length: int, size: int, stride: int, pad: int, rounding: str) -
 
 def check_window(size: int, stride: int, pad: int, rounding: str) -> None:
     """Raise ValueError unless windows of `size`, `stride` apart, can be laid over an image padded by `pad`."""
+    for name, value in (("size", size), ("stride", stride), ("pad", pad)):
+        if not isinstance(value, int | np.integer):
+            raise ValueError(f"{name} (={value!r}) must be a whole number")
     if size < 1:
         raise ValueError(f"size (={size}) must be at least 1")
     if stride < 1:

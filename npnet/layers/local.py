@@ -53,13 +53,14 @@ class Local2D(Layer):
         """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`."""
         check_input(self, x, (self.in_channels, self.input_size, self.input_size), "Local2D")
         self.x = x
-        y = self.array("y", (x.shape[0], *self.bias.shape), x.dtype)
+        y = self.output((x.shape[0], *self.bias.shape), x.dtype)
         self.kernels.local2d_forward(
             x, self.weight.value, self.bias.value, self.stride, self.pad, self._scratch(y), y
         )
         return y
 
     def backward_parameters(self, dy: Array) -> None:
+        self.check_gradient(dy)
         self.kernels.local2d_backward_weight(
             dy, self.x, self.stride, self.pad, self._scratch(dy), self.weight.grad, self.bias.grad
         )

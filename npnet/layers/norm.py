@@ -9,9 +9,9 @@ class _Normalisation(Layer):
         super().__init__()
         if size < 1:
             raise ValueError(f"size (={size}) must be at least 1")
-        if k <= 0:
+        if not k > 0:
             raise ValueError(f"k (={k}) must be positive: a window of zeros would divide by zero")
-        if alpha < 0:
+        if not alpha >= 0:
             raise ValueError(f"alpha (={alpha}) must not be negative: the denominator could reach zero")
         self.size, self.beta, self.k = size, beta, k
         self.alpha = alpha / terms
@@ -19,7 +19,7 @@ class _Normalisation(Layer):
 
     def _forward_arrays(self, a: Array) -> tuple[Array, Array]:
         check_input(self, a, (-1, -1, -1), type(self).__name__)
-        self.a, self.d, self.b = a, self.like("d", a), self.like("b", a)
+        self.a, self.d, self.b = a, self.like("d", a), self.output(a.shape, a.dtype)
         return self.d, self.b
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -76,6 +76,7 @@ class LRN(_Normalisation):
         .. math:: \frac{\partial L}{\partial a^j} = \frac{\partial L}{\partial b^j}\, d_j^{-\beta}
                   - 2\alpha\beta\, a^j \sum_{i \,:\, j \in W(i)} \frac{\partial L}{\partial b^i} \frac{b^i}{d_i}
         """
+        self.check_gradient(db)
         da = self.like("da", self.a)
         self.kernels.lrn_backward(db, self.a, self.b, self.d, self.size, self.alpha, self.beta, da)
         return da
@@ -112,6 +113,7 @@ class LRNWithin(_Normalisation):
 
     def backward(self, db: Array) -> Array:
         """∂L/∂b → ∂L/∂a: the equation of `LRN.backward`, i and j now being pixels of one map."""
+        self.check_gradient(db)
         da = self.like("da", self.a)
         self.kernels.lrn_within_backward(db, self.a, self.b, self.d, self.size, self.alpha, self.beta, da)
         return da

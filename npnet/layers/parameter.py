@@ -54,11 +54,13 @@ class Parameter:
     """An array that is learnt: ``value``, the gradient of the loss by it in ``grad``, and a ``name``.
 
     Memory is taken, and initial values drawn, when `value` is first asked for, so that a net can be looked at (its
-    shapes, its cost) without being filled. The initial values are a function of the seed given to `initialise` alone;
-    of seed 0 and the parameter's shape if it was never called.
+    shapes, its cost) without being filled. The initial values are a function of the seed given to `initialise` and the
+    parameter's place in the net alone; of seed 0 if it was never called.
 
     Attributes
     ----------
+    place : int
+        Which of a net's parameters it is.
     rate, decay : float
         Factors on the optimiser's learning rate and weight decay; from the initialiser, free to be changed.
     """
@@ -68,7 +70,8 @@ class Parameter:
         self.rate, self.decay = initialiser.rate, initialiser.decay
         self.kernels = kernels.active()
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
-        self._key: tuple[int, ...] = (0, *shape)
+        self.place = 0
+        self._key: tuple[int, ...] | None = None
         self._value: Array | None = None
         self._grad: Array | None = None
 
@@ -81,7 +84,8 @@ class Parameter:
     def value(self) -> Array:
         if self._value is None:
             self._value = self.kernels.empty(self.shape, self.dtype)
-            self.kernels.from_host(self.initialiser.draw(self.shape, counter.generator(*self._key)), self._value)
+            key = self._key or (0, self.place)
+            self.kernels.from_host(self.initialiser.draw(self.shape, counter.generator(*key)), self._value)
         return self._value
 
     @property

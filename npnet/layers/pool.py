@@ -26,7 +26,7 @@ class _Pool(Layer):
     def _output(self, x: Array) -> Array:
         check_input(self, x, (-1, -1, -1), type(self).__name__)
         self.input_shape = x.shape
-        return self.array("y", (x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
+        return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
 
     def __repr__(self) -> str:
         extra = "".join(f", {n}={v!r}" for n, v, default in (
@@ -68,6 +68,7 @@ class MaxPool2D(_Pool):
 
     def backward(self, dy: Array) -> Array:
         """(N, C, OH, OW) → (N, C, H, W). Each dy goes to its largest pixel; where windows overlap, they add up."""
+        self.check_gradient(dy)
         dx = self.array("dx", self.input_shape, dy.dtype)
         self.kernels.max_pool_backward(dy, self.argmax, dx)
         return dx
@@ -103,6 +104,7 @@ class AvgPool2D(_Pool):
 
     def backward(self, dy: Array) -> Array:
         """(N, C, OH, OW) → (N, C, H, W). Each pixel of a window receives dy / m; where windows overlap, they add up."""
+        self.check_gradient(dy)
         dx = self.array("dx", self.input_shape, dy.dtype)
         self.kernels.average_pool_backward(dy, self.size, self.stride, self.pad, self.count_pad, dx)
         return dx

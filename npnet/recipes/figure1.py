@@ -7,7 +7,6 @@ cuda-convnet's 19pct without its weight decay (`npnet.models.cifar_figure1`).
 Training error is measured as the program of 2011 did, on the images as they are learnt from, before the update; here as
 the mean over an epoch's worth of them, every fifth of an epoch (`curve`).
 """
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from npnet import data, plot
 from npnet.errors import UserError
-from npnet.files import write_json
+from npnet.files import read_json, write_json
 from npnet.train import Diverged, metrics
 
 from . import parallel
@@ -30,8 +29,8 @@ PAPER_RATIO = 6.0
 
 ACTIVATIONS = ("relu", "tanh")
 
-RATES = {"relu": 0.002, "tanh": 0.016}
-"""Learning rates chosen by `tune` on CIFAR-10 (results/figure1/tuning.json)."""
+RATES = {"cifar10": {"relu": 0.004, "tanh": 0.008}, "shapes": {"relu": 0.002, "tanh": 0.016}}
+"""Learning rates: for CIFAR-10 chosen by `tune` (results/figure1/tuning.json), for shapes tried by hand."""
 
 QUICK = {
     "cifar10": {"epochs": 4, "level": 0.5},
@@ -114,8 +113,9 @@ def train_one(job: Job) -> str | None:
     if job.images:
         train = train.take(min(job.images, len(train)))
     run = trainer(
-        recipe(job.activation, job.rate, job.epochs), train, folder=job.folder, seed=job.seed, resume=job.resume,
-        until=lambda lines: crossing(lines, job.level) is not None, progress=job.progress, label=job.label,
+        recipe(job.activation, job.rate, job.epochs), train, folder=job.folder, seed=job.seed, where=job.data,
+        resume=job.resume, until=lambda lines: crossing(lines, job.level) is not None, progress=job.progress,
+        label=job.label,
     )
     try:
         run.run()
@@ -153,6 +153,7 @@ def tune(
     tanh the largest rates lead at first, and are overtaken: a short race would choose a rate that is too large.)
     """
     standing = {a: list(GRID) for a in ACTIVATIONS}
+    failed: dict[tuple[str, float], str] = {}
     for i, (length, keep) in enumerate([*HEATS, (epochs, 1)]):
         jobs = [
             Job(a, rate, TUNING_SEED, min(length, epochs), LEVEL, name, images, _heat(folder, a, rate), resume or i > 0,
@@ -160,10 +161,10 @@ def tune(
             for a in ACTIVATIONS for rate in standing[a]
         ]
         results = train_all(jobs, workers, progress)
-        failures = {(job.activation, job.rate) for job, failure in results.items() if failure}
+        failed.update({(job.activation, job.rate): why.split(" (")[0] for job, why in results.items() if why})
         for a in ACTIVATIONS:
             places = {rate: _rank(metrics.read(_heat(folder, a, rate)), length)
-                      for rate in standing[a] if (a, rate) not in failures}
+                      for rate in standing[a] if (a, rate) not in failed}
             standing[a] = sorted(places, key=places.__getitem__)[:keep]
             if not standing[a]:
                 raise UserError(f"tuning: with {a} the loss is not finite at any learning rate of {GRID}")
@@ -174,7 +175,7 @@ def tune(
             lines = metrics.read(_heat(folder, a, rate))
             table.append({"activation": a, "rate": rate, "epochs_trained": lines[-1]["epoch"] if lines else 0,
                           "last_error": lines[-1]["error"] if lines else None,
-                          "epochs_to_25_percent": crossing(lines)})
+                          "epochs_to_25_percent": crossing(lines), "diverged": failed.get((a, rate))})
     write_json(folder / "tuning.json", {
         "data": name, "images": images, "seed": TUNING_SEED, "epochs": epochs, "chosen": chosen, "runs": table})
     return chosen
@@ -202,7 +203,8 @@ def run(
     """
     if not 0 < level < 1:
         raise ValueError(f"level (={level}) must be more than 0 and less than 1")
-    chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else (rates or RATES)
+    known = "shapes" if name == "shapes" else "cifar10"
+    chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else rates or RATES[known]
     jobs = [
         Job(a, chosen[a], seed, epochs, level, name, images, folder / f"{a}-seed{seed}", resume,
             progress and workers <= 1)
@@ -214,7 +216,7 @@ def run(
     told = ("activation", "rate", "seed", "epochs")
     runs = [{**{key: asdict(job)[key] for key in told}, "folder": job.folder.name} for job in jobs]
     facts = {
-        "data": "shapes" if name == "shapes" else "cifar10", "images": images, "seeds": seeds, "level": level,
+        "data": known, "images": images, "seeds": seeds, "level": level,
         "rates": chosen, "runs": runs,
     }
     write_json(folder / "figure1.json", facts)
@@ -229,12 +231,16 @@ def draw(folder: Path) -> dict[str, Any]:
     path = folder / "figure1.json"
     if not path.exists():
         raise UserError(f"{folder}: holds no Figure 1 (no figure1.json): npnet figure1 --out {folder} makes one")
-    facts = json.loads(path.read_text())
+    facts = read_json(path, "a Figure 1's record")
+    if missing := {"data", "images", "level", "rates", "runs"} - facts.keys():
+        raise UserError(f"{path}: has no {', '.join(sorted(missing))}: put the right file there")
     level = facts["level"]
     curves: dict[str, list[list[tuple[float, float]]]] = {a: [] for a in ACTIVATIONS}
     epochs: dict[str, list[float | None]] = {a: [] for a in ACTIVATIONS}
     for row in facts["runs"]:
         lines = metrics.read(folder / row["folder"])
+        if not lines:
+            raise UserError(f"{folder / row['folder'] / metrics.NAME}: is missing or empty: put it back")
         curves[row["activation"]].append(curve(lines))
         epochs[row["activation"]].append(crossing(lines, level))
     means = {a: _mean(epochs[a]) for a in ACTIVATIONS}

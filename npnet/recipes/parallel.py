@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -11,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from npnet.errors import UserError
+from npnet.kernels import active
 from npnet.train import Interrupted
 
 # Not concurrent.futures: its pool may not see the death of the worker that it started last, and then waits for ever
@@ -23,12 +25,13 @@ def each(train: Callable[[Any], Any], jobs: Sequence[Any], number: int) -> Gener
     Whatever ends one of them too early, Ctrl-C, a full disk, or the generator's close, ends them all, after their step
     and with their checkpoints. `train` and the jobs must be picklable.
 
-    Raises UserError if a process was killed, and whatever UserError `train` raises.
+    Raises UserError if a process was killed, and whatever `train` raises.
     """
     if number <= 1:
         for job in jobs:
             yield job, train(job)
         return
+    active()  # a backend that cannot be had is said once, here
     waiting, running = list(jobs), dict[Connection, tuple[Any, BaseProcess]]()
     threads = max(1, (os.cpu_count() or 1) // number)
     try:
@@ -62,18 +65,16 @@ def _start(train: Callable[[Any], Any], job: Any, threads: int) -> tuple[Connect
 
 
 def _receive(pipe: Connection, process: BaseProcess) -> Any:
-    """What the worker sent. Raises what ended it instead."""
+    """What the worker sent. Raises it, if it is what ended the worker."""
     try:
         result = pipe.recv()
     except EOFError:
         process.join()
-        if process.exitcode == 1:
-            raise RuntimeError("a worker process failed: see its traceback above") from None
         raise UserError("a worker process was killed, perhaps for want of memory: run fewer at the same time, and go "
                         "on with --resume") from None
     process.join()
     pipe.close()
-    if isinstance(result, UserError):
+    if isinstance(result, Exception):
         raise result
     return result
 
@@ -83,7 +84,9 @@ def _work(train: Callable[[Any], Any], job: Any, pipe: Connection) -> None:
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         result = train(job)
-    except UserError as error:
+    except Exception as error:
+        if not isinstance(error, UserError):
+            error.add_note(traceback.format_exc())  # where it was
         result = error
     try:
         pipe.send(result)

@@ -1,5 +1,4 @@
 """A published experiment as data, and what runs it."""
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from npnet import data, models
 from npnet.data import Dataset, Loader
 from npnet.errors import UserError
 from npnet.evaluate import ErrorRate, error_rate
-from npnet.files import write_json
+from npnet.files import read_json, write_json
 from npnet.kernels import active_name
 from npnet.layers import Sequential
 from npnet.train import SGD, Steps, Trainer
@@ -17,7 +16,7 @@ from npnet.train.checkpoint import NAME as CHECKPOINT
 from npnet.weights import load_weights
 
 FILE = "recipe.json"
-FREE = ("epochs", "reported", "reported_error")
+FREE = ("epochs", "reported", "reported_error", "where")
 """What may differ when a run goes on: it changes no bit of what has been trained."""
 
 
@@ -59,12 +58,16 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     path = folder / FILE
     if not path.exists():
         raise UserError(f"{folder}: holds no run (no {FILE}): name a folder that npnet train wrote")
+    facts = read_json(path, "a run's recipe")
     try:
-        facts = json.loads(path.read_text())
-        recipe = facts.pop("recipe")
-        return Recipe(**{**recipe, "drops": tuple(recipe["drops"])}), facts
+        there = facts.pop("recipe")
+        recipe = Recipe(**{**there, "drops": tuple(there["drops"])})
+        if not (recipe.epochs > 0 and isinstance(facts["images"], int) and isinstance(facts["data"], str)):
+            raise ValueError(f"epochs (={recipe.epochs}), images (={facts['images']}), data (={facts['data']!r})")
+        recipe.build(0)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a recipe of this version ({error})") from None
+        raise UserError(f"{path}: not a recipe of this version ({error!r}): put the right file there") from None
+    return recipe, facts
 
 
 def loaders(recipe: Recipe, train: Dataset, test: Dataset | None, seed: int) -> tuple[Loader, Loader | None]:
@@ -83,6 +86,7 @@ def trainer(
     folder: Path | None = None,
     *,
     seed: int = 0,
+    where: str | Path | None = None,
     resume: bool = False,
     until: Callable[[list[dict[str, Any]]], bool] | None = None,
     checkpoint_minutes: float = 2.0,
@@ -92,12 +96,15 @@ def trainer(
 ) -> Trainer:
     """Everything that `recipe` says, put together and ready to `run`.
 
+    where : what the data were loaded by; remembered, so that `evaluate_run` finds them again.
+
     Raises UserError if `folder` holds a run and `resume` is not asked for, or the run there is another one: nothing of
     it is overwritten.
     """
     facts = {"data": train.name, "images": len(train), "seed": seed, "backend": active_name()}
-    if folder:
-        _claim(recipe, folder, facts, resume)
+    if where and where not in data.NAMES:
+        facts["where"] = str(Path(where).resolve())
+    new = folder is None or _is_new(recipe, folder, facts, resume)
     net = recipe.build(seed, len(train.classes))
     train_loader, test_loader = loaders(recipe, train, test, seed)
 
@@ -109,6 +116,7 @@ def trainer(
     run = Trainer(
         net, train_loader, SGD(net.parameters(), recipe.rate, recipe.momentum, recipe.weight_decay),
         Steps(recipe.rate, recipe.drops, recipe.factor), recipe.epochs, folder,
+        begin=(lambda: recipe.save(folder, **facts)) if folder and new else None,
         evaluate=evaluate if test_loader else None, until=until, checkpoint_minutes=checkpoint_minutes,
         checkpoint_steps=checkpoint_steps, progress=progress, label=label or recipe.name,
     )
@@ -117,7 +125,8 @@ def trainer(
     return run
 
 
-def _claim(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -> None:
+def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -> bool:
+    """Must the recipe be written into `folder`? Raises UserError if another run is there."""
     if (folder / FILE).exists():
         there, were = load(folder)
         if not resume:
@@ -128,9 +137,8 @@ def _claim(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) ->
                             for k in ours if ours[k] != theirs.get(k) and k not in FREE)
         if differs:
             raise UserError(f"{folder}: holds another run ({differs}): choose another folder with --out DIR")
-        if recipe.epochs <= there.epochs:
-            return
-    recipe.save(folder, **facts)
+        return recipe.epochs > there.epochs
+    return True
 
 
 def evaluate_run(folder: Path, where: str | Path | None = None) -> tuple[Recipe, ErrorRate]:
@@ -139,7 +147,7 @@ def evaluate_run(folder: Path, where: str | Path | None = None) -> tuple[Recipe,
     The mean image is that of as many training images as the run had.
     """
     recipe, facts = load(folder)
-    name = where or facts["data"].split()[0]
+    name = where or facts.get("where") or facts["data"].split()[0]
     train, test = data.load(name, "train"), data.load(name, "test")
     train = train.take(min(facts["images"], len(train)))
     net = recipe.build(0, len(train.classes))

@@ -38,7 +38,8 @@ def load(path: Path, net: Layer, sgd: SGD) -> dict[str, Any]:
     weights = {name: array for name, array in arrays.items() if name not in velocities}
     for name in [p.name for p in sgd.parameters if p.name in weights]:
         velocity = velocities.get(f"{name}.velocity")
-        if velocity is None or velocity.shape != weights[name].shape or not facts:
+        complete = {"step", "seconds", "tally", "schedule"} <= facts.keys()
+        if velocity is None or velocity.shape != weights[name].shape or not complete:
             raise UserError(f"{path}: holds weights but no velocities: it is no checkpoint")
     assign(net, weights, path)
     for p, v in zip(sgd.parameters, sgd.velocities, strict=True):

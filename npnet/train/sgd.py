@@ -42,6 +42,8 @@ class SGD:
     def step(self) -> None:
         """One update of every parameter from its `grad`."""
         for p, v in zip(self.parameters, self.velocities, strict=True):
+            if v.dtype != p.dtype:
+                raise ValueError(f"{p.name} of dtype (={p.dtype}) must be {v.dtype}, as when the SGD was made")
             p.kernels.sgd_update(
                 p.value, v, p.grad, self.rate * p.rate, self.momentum, self.weight_decay * p.decay
             )

@@ -45,6 +45,8 @@ class Trainer:
         Rounded up to whole steps.
     folder : Path or None
         Where ``metrics.jsonl`` and ``checkpoint.safetensors`` are written. None: nothing is.
+    begin : () -> None, optional
+        Called once the folder is this run's to write into, before anything else is written.
     evaluate : () -> {"test_error": ..., ...}, optional
         Called after every epoch; what it returns is recorded, and "test_error" given to the schedule.
     until : lines of metrics -> bool, optional
@@ -52,7 +54,8 @@ class Trainer:
     lines : int
         Lines of metrics in an epoch.
     checkpoint_minutes, checkpoint_steps : float, int
-        How often a checkpoint is written: after so many minutes, and (0: no) after so many steps; at the end always.
+        How often a checkpoint is written: after so many minutes, and (0: no) after so many steps; at the beginning and
+        at the end always.
     progress : bool
         Show a bar: images per second, loss, error, time left.
     label : str
@@ -68,6 +71,7 @@ class Trainer:
         epochs: float,
         folder: Path | None = None,
         *,
+        begin: Callable[[], None] | None = None,
         evaluate: Callable[[], dict[str, Any]] | None = None,
         until: Callable[[list[dict[str, Any]]], bool] | None = None,
         lines: int = 5,
@@ -79,7 +83,7 @@ class Trainer:
         if isinstance(schedule, Plateau) and not evaluate:
             raise ValueError("a Plateau schedule needs evaluate, whose test_error it waits for")
         self.net, self.loader, self.sgd, self.schedule, self.epochs = net, loader, sgd, schedule, epochs
-        self.folder, self.evaluate, self.until, self.lines = folder, evaluate, until, lines
+        self.folder, self.begin, self.evaluate, self.until, self.lines = folder, begin, evaluate, until, lines
         self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
         self.progress, self.label = progress, label
         self.loss = SoftmaxCrossEntropy()
@@ -90,7 +94,10 @@ class Trainer:
         self._reached = self._stop = self._cut_short = self._resumed = False
 
     def resume(self) -> None:
-        """Go on from the folder's checkpoint; from the beginning, if it has none."""
+        """Go on from the folder's checkpoint; from the beginning, if nothing is there yet.
+
+        Raises UserError if the folder holds metrics without a checkpoint: they are another run's record.
+        """
         if self.folder is None:
             raise ValueError("folder (=None) must name one: without it there is nothing to resume")
         path = self.folder / checkpoint.NAME
@@ -101,6 +108,9 @@ class Trainer:
             self.schedule.restore(facts["schedule"])
         elif self.step or self._cut_short:
             raise UserError(f"{self.folder}: holds no checkpoint to go back to: make a new net and trainer")
+        elif metrics.read(self.folder):
+            raise UserError(f"{self.folder}: holds metrics and no checkpoint, so there is nothing to go on from: "
+                            f"choose another folder")
         self.history = [line for line in metrics.read(self.folder) if line["step"] <= self.step]
         self._reached = bool(self.history and self.until and self.until(self.history))
         self._resumed, self._cut_short = True, False
@@ -225,11 +235,15 @@ class Trainer:
         if self.folder is None:
             yield
             return
-        with only_writer(self.folder):
+        with only_writer(self.folder, (checkpoint.NAME, metrics.NAME)):
             files = (self.folder / checkpoint.NAME, self.folder / metrics.NAME)
             if not self.step and not self._resumed and any(file.exists() for file in files):
                 raise UserError(f"{self.folder}: holds a run already: resume() goes on with it")
+            if self.begin:
+                self.begin()
             metrics.write(self.folder, self.history)
+            if self._saved is None:
+                self._save()  # from now on there is something to go on from
             yield
 
     @contextmanager

@@ -22,16 +22,23 @@ Loop = Callable[..., Any]
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
+def _kept(loop: Loop, **options: Any) -> Loop:
+    """Compiled, and kept on disk; where nothing can be written, compiled again by each process."""
+    try:
+        fast: Loop = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(loop)
+    except RuntimeError:  # no folder for the cache: neither beside the package nor in the user's home
+        fast = numba.njit(nogil=True, error_model="numpy", **options)(loop)
+    return fast
+
+
 def compiled(loop: Loop) -> Loop:
     """On all cores: `prange` loops are divided among the threads."""
-    fast: Loop = numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")(loop)
-    return fast
+    return _kept(loop, parallel=True)
 
 
 def serial(loop: Loop) -> Loop:
     """On the thread that calls it: too little work to divide."""
-    fast: Loop = numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
-    return fast
+    return _kept(loop)
 
 
 def inlined(loop: Loop) -> Loop:
@@ -48,7 +55,7 @@ def _total(row: Floats) -> Any:
     return s
 
 
-total = numba.njit(nogil=True, cache=True, fastmath={"reassoc"})(_total)
+total = _kept(_total, fastmath={"reassoc"})
 
 
 def threads() -> int:

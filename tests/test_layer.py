@@ -1,0 +1,102 @@
+"""What every layer holds to."""
+import numpy as np
+import pytest
+
+from npnet import kernels
+from npnet.gradcheck import suite
+from npnet.layers import LRN, AvgPool2D, Concat, Conv2D, Dense, Dropout, LRNWithin, MaxPool2D, ReLU, Sequential
+from npnet.train import SGD
+
+CASES = [case for case in suite("numpy", "numba") if case.train and not (case.classes and len(case.shape) == 2)]
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def backend(request, monkeypatch):
+    monkeypatch.setattr(kernels, "_active", kernels._active)
+    kernels.use(request.param)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.backend}-{case.name}" for case in CASES])
+def test_a_gradient_of_another_shape_is_refused(case):
+    """The kernels do not look at bounds: without this, they read and write where nothing of the net is."""
+    layer, x = case.layer, np.random.default_rng(0).standard_normal(case.shape)
+    layer.astype(np.float64)
+    y = layer.forward(x)
+    for shape in ((y.shape[0] + 1, *y.shape[1:]), (*y.shape[:-1], y.shape[-1] + 3), y.shape[:1], (1, *y.shape)):
+        for backward in (layer.backward, layer.backward_parameters):
+            with pytest.raises(ValueError, match="must be like the last output"):
+                backward(np.ones(shape))
+    with pytest.raises(ValueError, match="must be like the last output"):
+        layer.backward(np.ones(y.shape, np.float32))
+    layer.backward(np.ones(y.shape))
+
+
+def test_an_evaluation_in_between_is_noticed(backend):
+    layer = ReLU()
+    dy = np.ones_like(layer.forward(np.ones((4, 3), np.float32)))
+    layer.forward(np.ones((2, 3), np.float32), train=False)
+    with pytest.raises(ValueError, match=r"dy of shape \(=\(4, 3\)\)"):
+        layer.backward(dy)
+
+
+def test_backward_before_forward_says_so(backend):
+    with pytest.raises(ValueError, match="Dense: backward needs a forward pass before it"):
+        Dense(3, 2).backward(np.ones((1, 2), np.float32))
+
+
+@pytest.mark.parametrize("layer", [Conv2D(2, 3, 3), MaxPool2D(3, 2), AvgPool2D(2, 2), LRN(), LRNWithin()])
+def test_a_batch_of_none_is_refused(layer):
+    with pytest.raises(ValueError, match="N at least 1"):
+        layer.forward(np.ones((0, 2, 6, 6), np.float32))
+
+
+def alike():
+    branches = Concat(Conv2D(2, 2, 1), Conv2D(2, 2, 1))
+    return Sequential(Dense(8, 8), Dropout(), branches, Sequential(Dense(8, 8), Dropout()))
+
+
+def test_layers_of_one_shape_begin_differently(backend):
+    net = alike()
+    values = [p.numpy() for p in net.parameters() if p.name.endswith("weight")]
+    for i, a in enumerate(values):
+        assert not any(np.array_equal(a, b) for b in values[:i] if b.shape == a.shape)
+    x = np.ones((4, 64), np.float32)
+    assert not np.array_equal(net[1].forward(x), net[3][1].forward(x))
+    again = alike()
+    again.initialise(0)
+    for p, q in zip(net.parameters(), again.parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+
+
+def test_values_given_before_a_layer_joins_a_net_stay():
+    layer = Dense(3, 2)
+    layer.weight.assign(np.full((2, 3), 5, np.float32))
+    assert (Sequential(Dense(2, 3), layer).parameters()[2].numpy() == 5).all()
+
+
+def test_a_layer_has_one_place():
+    layer = Dense(3, 3)
+    with pytest.raises(ValueError, match="the same layer stands in two places"):
+        Sequential(layer, ReLU(), layer)
+    with pytest.raises(ValueError, match="the same layer stands in two places"):
+        Sequential(layer, Sequential(layer))
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: Conv2D(3, 4, 2.5), r"size \(=2.5\) must be a whole number"),
+    (lambda: Conv2D(3, 4.0, 3), r"out_channels \(=4.0\) must be a whole number"),
+    (lambda: MaxPool2D(3, 1.5), r"stride \(=1.5\) must be a whole number"),
+    (lambda: LRN(alpha=float("nan")), r"alpha \(=nan\) must not be negative"),
+    (lambda: LRN(k=float("nan")), r"k \(=nan\) must be positive"),
+])
+def test_senseless_arguments_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_an_optimiser_made_before_astype_is_refused():
+    layer = Dense(3, 2)
+    sgd = SGD(layer.parameters())
+    layer.astype(np.float64)
+    with pytest.raises(ValueError, match=r"weight of dtype \(=float64\) must be float32"):
+        sgd.step()
