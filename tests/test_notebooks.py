@@ -167,7 +167,8 @@ def test_relu_with_stored_trainings(monkeypatch, tmp_path, capsys, reached):
         json.dumps({"data": "cifar10", "images": 0, "seeds": 2, "level": 0.25, "rates": rates, "runs": runs})
     )
     tried = [
-        {"activation": a, "rate": rate, "epochs_trained": 2.0, "last_error": error, "epochs_to_25_percent": None}
+        {"activation": a, "rate": rate, "epochs_trained": 2.0, "last_error": error, "epochs_to_25_percent": None,
+         "diverged": None if error else "the loss is nan at step 9"}
         for a in fall for rate, error in ((0.05, 0.5), (0.1, 0.4), (0.2, None))
     ]
     (folder / "tuning.json").write_text(json.dumps({"chosen": rates, "runs": tried}))
