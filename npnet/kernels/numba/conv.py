@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, maps, threads, total
+from .compile import compiled, inlined, maps, serial, threads, total
 from .tile import ROWS, tile, widest
 from .tile import lanes as lanes_of
 
@@ -83,7 +83,7 @@ def _pack(w: Floats, blocks: Floats) -> None:
     """blocks[g, o // ROWS, t, o % ROWS] = w[g, o, t], and zero where there is no such o."""
     groups, width, taps = w.shape
     per_group = blocks.shape[1]
-    for block in prange(groups * per_group):
+    for block in range(groups * per_group):
         g, first = block // per_group, block % per_group * ROWS
         for r in range(ROWS):
             for t in range(taps):
@@ -94,7 +94,7 @@ def _pack_turned(w: Floats, blocks: Floats) -> None:
     """blocks[g, c // ROWS, (o, k, l), c % ROWS] = w[g, o, c, KH − 1 − k, KW − 1 − l]."""
     groups, width, channels, height, length = w.shape
     per_group = blocks.shape[1]
-    for block in prange(groups * per_group):
+    for block in range(groups * per_group):
         g, first = block // per_group, block % per_group * ROWS
         t = 0
         for o in range(width):
@@ -191,7 +191,7 @@ def _backward_weight(
 def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
     """dw[g, o, t] = Σ over the threads, always in the same order. There are `some` taps in a part."""
     groups, width, taps = dw.shape
-    for o in prange(groups * width):
+    for o in range(groups * width):
         g, block, v = o // width, o % width // (3 * lanes), o % width % (3 * lanes)
         whole = -(-min(3 * lanes, width - block * 3 * lanes) // lanes) * lanes
         for t in range(taps):
@@ -202,9 +202,9 @@ def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
             dw[g, o % width, t] = value
 
 
-copy_row, copy_plane, copy = inlined(_copy_row), inlined(_copy_plane), inlined(_copy)
-pack, pack_turned = compiled(_pack), compiled(_pack_turned)
-correlate, backward_weight, collect = compiled(_correlate), compiled(_backward_weight), compiled(_collect)
+copy_row, copy_plane, copy = inlined(_copy_row), inlined(_copy_plane), serial(_copy)
+pack, pack_turned, collect = serial(_pack), serial(_pack_turned), serial(_collect)
+correlate, backward_weight = compiled(_correlate), compiled(_backward_weight)
 
 
 class _Way(NamedTuple):

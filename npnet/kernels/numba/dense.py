@@ -14,7 +14,9 @@ def _dense_forward(x: Floats, w: Floats, b: Floats, team: int, y: Floats) -> Non
     for t in prange(team):
         first, last = x.shape[0] * t // team, x.shape[0] * (t + 1) // team
         np.dot(x[first:last], w.T, y[first:last])
-        y[first:last] += b
+        for n in range(first, last):
+            for o in range(y.shape[1]):
+                y[n, o] += b[o]
 
 
 def _dense_backward_weight(dy: Floats, x: Floats, team: int, dw: Floats, db: Floats) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, planes, threads
+from .compile import compiled, inlined, planes, serial, threads
 
 Floats = NDArray[Any]
 Places = NDArray[Any]
@@ -61,35 +61,40 @@ def _add(source: Floats, target: Floats) -> None:
         target[p] += source[p]
 
 
-def _max_pool_forward(x: Floats, size: int, stride: int, pad: int, team: int, argmax: Places, y: Floats) -> None:
-    """x (N·C, H, W), y and argmax (N·C, OH, OW)."""
-    count, width = x.shape[0], x.shape[2]
+def _max_planes(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
+    """x (planes, H, W), y and argmax (planes, OH, OW)."""
+    width = x.shape[2]
     rows, columns = (y.shape[1] - 1) * stride + size, (y.shape[2] - 1) * stride + size
-    for thread in prange(team):
-        room = np.full((rows, columns), -np.inf, x.dtype)
-        pixels = room.reshape(-1)
-        best, at = np.empty_like(pixels), np.empty(pixels.size, np.int32)
-        largest, there = np.empty(columns, x.dtype), np.empty(columns, np.int32)
-        for plane in range(count * thread // team, count * (thread + 1) // team):
-            place(x[plane], pad, room)
-            best[:] = pixels
-            at[:] = 0
-            for k in range(1, size):
-                larger_right(pixels[k:], np.int32(k), best[: pixels.size - k], at[: pixels.size - k])
-            for i in range(y.shape[1]):
-                start = i * stride * columns
-                largest[:] = best[start : start + columns]
-                there[:] = at[start : start + columns]
-                for m in range(1, size):
-                    start += columns
-                    below, below_at = best[start : start + columns], at[start : start + columns]
-                    larger_below(below, np.int32(m * width), below_at, largest, there)
-                pick(largest, stride, y[plane, i])
-                pick(there, stride, argmax[plane, i])
-                top, first = max(i * stride - pad, 0) * width, (i * stride - pad) * width
-                for j in range(y.shape[2]):  # if all is −∞, it may be the margin that is meant
-                    inside, left = top + max(j * stride - pad, 0), first + j * stride - pad
-                    argmax[plane, i, j] = inside if y[plane, i, j] == -np.inf else left + argmax[plane, i, j]
+    room = np.full((rows, columns), -np.inf, x.dtype)
+    pixels = room.reshape(-1)
+    best, at = np.empty_like(pixels), np.empty(pixels.size, np.int32)
+    largest, there = np.empty(columns, x.dtype), np.empty(columns, np.int32)
+    for plane in range(x.shape[0]):
+        place(x[plane], pad, room)
+        best[:] = pixels
+        at[:] = 0
+        for k in range(1, size):
+            larger_right(pixels[k:], np.int32(k), best[: pixels.size - k], at[: pixels.size - k])
+        for i in range(y.shape[1]):
+            start = i * stride * columns
+            largest[:] = best[start : start + columns]
+            there[:] = at[start : start + columns]
+            for m in range(1, size):
+                start += columns
+                below, below_at = best[start : start + columns], at[start : start + columns]
+                larger_below(below, np.int32(m * width), below_at, largest, there)
+            pick(largest, stride, y[plane, i])
+            pick(there, stride, argmax[plane, i])
+            top, corner = max(i * stride - pad, 0) * width, (i * stride - pad) * width
+            for j in range(y.shape[2]):  # if all is −∞, it may be the margin that is meant
+                inside, left = top + max(j * stride - pad, 0), corner + j * stride - pad
+                argmax[plane, i, j] = inside if y[plane, i, j] == -np.inf else left + argmax[plane, i, j]
+
+
+def _max_pool_forward(x: Floats, size: int, stride: int, pad: int, team: int, argmax: Places, y: Floats) -> None:
+    for t in prange(team):
+        first, last = x.shape[0] * t // team, x.shape[0] * (t + 1) // team
+        max_planes(x[first:last], size, stride, pad, argmax[first:last], y[first:last])
 
 
 def _max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
@@ -112,64 +117,76 @@ def _shares(length: int, size: int, stride: int, pad: int, count_pad: bool, shar
         shares[i] = 1 / counted(i, size, stride, pad, count_pad, length)
 
 
-def _average_pool_forward(
-    x: Floats, size: int, stride: int, pad: int, count_pad: bool, team: int, y: Floats
-) -> None:
-    """x (N·C, H, W), y (N·C, OH, OW)."""
-    count, height, width = x.shape
+def _average_planes(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
+    """x (planes, H, W), y (planes, OH, OW)."""
+    _, height, width = x.shape
     rows, columns = (y.shape[1] - 1) * stride + size, (y.shape[2] - 1) * stride + size
     down, along = np.empty(y.shape[1], x.dtype), np.empty(y.shape[2], x.dtype)
     shares(height, size, stride, pad, count_pad, down)
     shares(width, size, stride, pad, count_pad, along)
-    for thread in prange(team):
-        room, total = np.zeros((rows, columns), x.dtype), np.empty(columns, x.dtype)
-        pixels = room.reshape(-1)
-        across = np.empty_like(pixels)
-        for plane in range(count * thread // team, count * (thread + 1) // team):
-            place(x[plane], pad, room)
-            across[:] = pixels
-            for k in range(1, size):
-                add(pixels[k:], across[: pixels.size - k])
-            for i in range(y.shape[1]):
-                total[:] = 0
-                for row in range(i * stride, i * stride + size):
-                    add(across[row * columns : (row + 1) * columns], total)
-                pick(total, stride, y[plane, i])
-                for j in range(y.shape[2]):
-                    y[plane, i, j] *= down[i] * along[j]
+    room, total = np.zeros((rows, columns), x.dtype), np.empty(columns, x.dtype)
+    pixels = room.reshape(-1)
+    across = np.empty_like(pixels)
+    for plane in range(x.shape[0]):
+        place(x[plane], pad, room)
+        across[:] = pixels
+        for k in range(1, size):
+            add(pixels[k:], across[: pixels.size - k])
+        for i in range(y.shape[1]):
+            total[:] = 0
+            for row in range(i * stride, i * stride + size):
+                add(across[row * columns : (row + 1) * columns], total)
+            pick(total, stride, y[plane, i])
+            for j in range(y.shape[2]):
+                y[plane, i, j] *= down[i] * along[j]
+
+
+def _average_pool_forward(
+    x: Floats, size: int, stride: int, pad: int, count_pad: bool, team: int, y: Floats
+) -> None:
+    for t in prange(team):
+        first, last = x.shape[0] * t // team, x.shape[0] * (t + 1) // team
+        average_planes(x[first:last], size, stride, pad, count_pad, y[first:last])
+
+
+def _average_planes_back(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
+    """dy (planes, OH, OW), dx (planes, H, W). The forward pass from its end to its beginning."""
+    _, height, width = dx.shape
+    rows, columns = (dy.shape[1] - 1) * stride + size, (dy.shape[2] - 1) * stride + size
+    down, along = np.empty(dy.shape[1], dx.dtype), np.empty(dy.shape[2], dx.dtype)
+    shares(height, size, stride, pad, count_pad, down)
+    shares(width, size, stride, pad, count_pad, along)
+    room, total = np.empty((rows, columns), dx.dtype), np.zeros(columns, dx.dtype)
+    pixels = room.reshape(-1)
+    across = np.empty_like(pixels)
+    for plane in range(dy.shape[0]):
+        across[:] = 0
+        for i in range(dy.shape[1]):
+            for j in range(dy.shape[2]):
+                total[j * stride] = dy[plane, i, j] * (down[i] * along[j])
+            for row in range(i * stride, i * stride + size):
+                add(total, across[row * columns : (row + 1) * columns])
+        pixels[:] = across
+        for k in range(1, size):
+            add(across[: pixels.size - k], pixels[k:])
+        dx[plane] = 0
+        inner = min(width, columns - pad)
+        for i in range(min(height, rows - pad)):
+            pick(room[i + pad, pad:], 1, dx[plane, i, :inner])
 
 
 def _average_pool_backward(
     dy: Floats, size: int, stride: int, pad: int, count_pad: bool, team: int, dx: Floats
 ) -> None:
-    """dy (N·C, OH, OW), dx (N·C, H, W). The forward pass from its end to its beginning."""
-    count, height, width = dx.shape
-    rows, columns = (dy.shape[1] - 1) * stride + size, (dy.shape[2] - 1) * stride + size
-    down, along = np.empty(dy.shape[1], dx.dtype), np.empty(dy.shape[2], dx.dtype)
-    shares(height, size, stride, pad, count_pad, down)
-    shares(width, size, stride, pad, count_pad, along)
-    for thread in prange(team):
-        room, total = np.empty((rows, columns), dx.dtype), np.zeros(columns, dx.dtype)
-        pixels = room.reshape(-1)
-        across = np.empty_like(pixels)
-        for plane in range(count * thread // team, count * (thread + 1) // team):
-            across[:] = 0
-            for i in range(dy.shape[1]):
-                for j in range(dy.shape[2]):
-                    total[j * stride] = dy[plane, i, j] * (down[i] * along[j])
-                for row in range(i * stride, i * stride + size):
-                    add(total, across[row * columns : (row + 1) * columns])
-            pixels[:] = across
-            for k in range(1, size):
-                add(across[: pixels.size - k], pixels[k:])
-            dx[plane] = 0
-            inner = min(width, columns - pad)
-            for i in range(min(height, rows - pad)):
-                pick(room[i + pad, pad:], 1, dx[plane, i, :inner])
+    for t in prange(team):
+        first, last = dy.shape[0] * t // team, dy.shape[0] * (t + 1) // team
+        average_planes_back(dy[first:last], size, stride, pad, count_pad, dx[first:last])
 
 
 counted, shares, pick, place = inlined(_counted), inlined(_shares), inlined(_pick), inlined(_place)
 larger_right, larger_below, add = inlined(_larger_right), inlined(_larger_below), inlined(_add)
+max_planes, average_planes, average_planes_back = (
+    serial(_max_planes), serial(_average_planes), serial(_average_planes_back))
 _max_forward = compiled(_max_pool_forward)
 _max_backward = compiled(_max_pool_backward)
 _average_forward = compiled(_average_pool_forward)
