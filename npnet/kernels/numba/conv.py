@@ -253,9 +253,13 @@ CORRELATE = ("copies", "sums", "blocks")
 WEIGHT = ("copies", "panels", "partial", "db")
 
 
-@cache
 def conv2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
-    groups, team, most = x[1] // w[1], threads(), 0
+    return _scratch(x, w, y, stride, pad, threads())
+
+
+@cache
+def _scratch(x: Any, w: Any, y: Any, stride: int, pad: int, team: int) -> int:
+    groups, most = x[1] // w[1], 0
     back = _turned(w, groups)
     for itemsize in (4, 8):
         there = _parts(_way(x[0], w[1], w[2:], y[2:], stride, itemsize, team), w, groups, itemsize, team)
