@@ -1,0 +1,57 @@
+"""The tile in instructions against the tile in Python, as other machines would have it too."""
+import importlib.util
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+import pytest
+
+from npnet.kernels.numba import tile as this_machine
+
+MACHINES = {"avx512": {"avx512f": True, "avx2": True}, "avx2": {"avx2": True}, "neon": {"neon": True}, "neither": {}}
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request, monkeypatch):
+    """tile.py as it would be read on a machine with these features. LLVM makes wider vectors out of what there is."""
+    monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: MACHINES[request.param])
+    spec = importlib.util.spec_from_file_location(f"tile_{request.param}", this_machine.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def operands(rows, width, taps, dtype, seed=0):
+    """Rows of a that lie apart and overlap, rows of b in any order."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal(taps * 3 + 50).astype(dtype), rng.standard_normal(taps + width + 9).astype(dtype)
+    return a, rng.integers(0, 50, rows), 3, b, rng.integers(0, taps + 9, taps), rng.standard_normal((rows, width))
+
+
+def test_a_tile_is_what_the_plain_loop_says(machine):
+    call = numba.njit(lambda *arguments: machine.tile(*arguments))
+    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-13)):
+        single = machine.lanes(np.dtype(dtype).itemsize)
+        assert machine.widest(np.dtype(dtype).itemsize) == 3 * single
+        for width in (single, 2 * single, 3 * single):
+            for taps in (0, 1, 37):
+                *given, c = operands(machine.ROWS, width, taps, dtype)
+                fast, plain = c.astype(dtype), c.astype(dtype)
+                call(*given, fast)
+                machine.tile(*given, plain)
+                np.testing.assert_allclose(fast, plain, rtol=tolerance, atol=tolerance)
+                a, rows, step, b, offsets, c = *given, c
+                expected = c.copy()
+                for t in range(taps):
+                    expected += np.outer(a[rows + t * step], b[offsets[t] : offsets[t] + width])
+                np.testing.assert_allclose(plain, expected, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+def test_nothing_is_lost_that_is_not_finite(machine):
+    call = numba.njit(lambda *arguments: machine.tile(*arguments))
+    width = machine.lanes(4)
+    a, rows, step, b, offsets, c = operands(machine.ROWS, width, 5, np.float32)
+    b[offsets[2]] = np.nan
+    c = c.astype(np.float32)
+    call(a, rows, step, b, offsets, c)
+    assert np.isnan(c[:, 0]).all()
