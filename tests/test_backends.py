@@ -423,3 +423,24 @@ def test_where_nothing_can_be_written_kernels_are_compiled_all_the_same(monkeypa
 
     monkeypatch.setattr(numba, "njit", without_a_folder)
     assert home.serial(lambda x: x + 1)(2) == 3
+
+
+@pytest.mark.parametrize(("copies", "pixels"), [(1, 1), (3000, 25), (10**9, 10**9)])
+def test_however_a_convolution_is_cut_up_it_is_the_same(fast, monkeypatch, copies, pixels):
+    """Bands of an image and parts of its channels, of which small images have only one."""
+    from npnet.kernels.numba import conv as home
+
+    monkeypatch.setattr(home, "COPIES", copies)
+    monkeypatch.setattr(home, "PIXELS", pixels)
+    cached = (home._way, home._scratch)
+    for function in cached:
+        function.cache_clear()
+    try:
+        for sizes in ((2, 5, 60, 11, 9, 5, 1, 2, 1, "floor"), (3, 4, 7, 12, 7, 3, 2, 1, 2, "ceil"),
+                      (1, 6, 9, 9, 10, 3, 3, 0, 3, "floor"), (2, 7, 3, 8, 8, 2, 4, 1, 1, "ceil")):
+            for name, arguments in conv_calls(*sizes):
+                for dtype in (np.float64, np.float32):
+                    assert_agree(fast, name, arguments, dtype)
+    finally:
+        for function in cached:
+            function.cache_clear()
