@@ -64,9 +64,11 @@ def test_every_gradient_of_every_layer(i, backend):
     assert sum(report.kinks.values()) <= len(report.points) / 20
 
 
-@pytest.mark.parametrize("name", [name for name, (_, side, _) in models.INPUTS.items() if side <= 32])
-def test_whole_nets_from_the_loss_to_the_pixels(name, backend):
-    net, x = models.build(name), random(1, *models.INPUTS[name])
+@pytest.mark.parametrize(("name", "arguments"), [
+    *((name, {}) for name, (_, side, _) in models.INPUTS.items() if side <= 32), ("cifar_figure1", {"activation": "tanh"}),
+])
+def test_whole_nets_from_the_loss_to_the_pixels(name, arguments, backend):
+    net, x = models.build(name, **arguments), random(1, *models.INPUTS[name])
     gradcheck.check(net, x, labels=[1], loss=SoftmaxCrossEntropy(), samples=2, directions=1).raise_if_failed()
 
 
