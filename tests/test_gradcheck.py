@@ -65,7 +65,8 @@ def test_every_gradient_of_every_layer(i, backend):
 
 
 @pytest.mark.parametrize(("name", "arguments"), [
-    *((name, {}) for name, (_, side, _) in models.INPUTS.items() if side <= 32), ("cifar_figure1", {"activation": "tanh"}),
+    *((name, {}) for name, (_, side, _) in models.INPUTS.items() if side <= 32),
+    ("cifar_figure1", {"activation": "tanh"}),
 ])
 def test_whole_nets_from_the_loss_to_the_pixels(name, arguments, backend):
     net, x = models.build(name, **arguments), random(1, *models.INPUTS[name])
