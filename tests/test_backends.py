@@ -432,7 +432,7 @@ def test_however_a_convolution_is_cut_up_it_is_the_same(fast, monkeypatch, copie
 
     monkeypatch.setattr(home, "COPIES", copies)
     monkeypatch.setattr(home, "PIXELS", pixels)
-    cached = (home._way, home._scratch)
+    cached = (home._plan, home._scratch)
     for function in cached:
         function.cache_clear()
     try:

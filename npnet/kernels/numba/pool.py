@@ -12,23 +12,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, planes, serial, threads
+from .compile import compiled, inlined, pick, planes, serial, threads
 
 Floats = NDArray[Any]
 Places = NDArray[Any]
-
-
-def _pick(source: Floats, stride: int, target: Floats) -> None:
-    """target[j] = source[j · stride]. The papers' strides are said apart: constants become vector instructions."""
-    if stride == 1:
-        for j in range(target.size):
-            target[j] = source[j]
-    elif stride == 2:
-        for j in range(target.size):
-            target[j] = source[j * 2]
-    else:
-        for j in range(target.size):
-            target[j] = source[j * stride]
 
 
 def _place(x: Floats, pad: int, room: Floats) -> None:
@@ -111,19 +98,24 @@ def _counted(i: int, size: int, stride: int, pad: int, count_pad: bool, length: 
     return min(i * stride - pad + size, length + margin) - max(i * stride - pad, -margin)
 
 
-def _shares(length: int, size: int, stride: int, pad: int, count_pad: bool, shares: Floats) -> None:
+def _share(length: int, size: int, stride: int, pad: int, count_pad: bool, shares: Floats) -> None:
     """One over the pixels that each window counts along one axis."""
     for i in range(shares.size):
         shares[i] = 1 / counted(i, size, stride, pad, count_pad, length)
 
 
+def _shares(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> tuple[Floats, Floats]:
+    """`_share` down and along maps x (planes, H, W) with windows y (planes, OH, OW)."""
+    down, along = np.empty(y.shape[1], x.dtype), np.empty(y.shape[2], x.dtype)
+    share(x.shape[1], size, stride, pad, count_pad, down)
+    share(x.shape[2], size, stride, pad, count_pad, along)
+    return down, along
+
+
 def _average_planes(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
     """x (planes, H, W), y (planes, OH, OW)."""
-    _, height, width = x.shape
     rows, columns = (y.shape[1] - 1) * stride + size, (y.shape[2] - 1) * stride + size
-    down, along = np.empty(y.shape[1], x.dtype), np.empty(y.shape[2], x.dtype)
-    shares(height, size, stride, pad, count_pad, down)
-    shares(width, size, stride, pad, count_pad, along)
+    down, along = shares(x, size, stride, pad, count_pad, y)
     room, total = np.zeros((rows, columns), x.dtype), np.empty(columns, x.dtype)
     pixels = room.reshape(-1)
     across = np.empty_like(pixels)
@@ -153,9 +145,7 @@ def _average_planes_back(dy: Floats, size: int, stride: int, pad: int, count_pad
     """dy (planes, OH, OW), dx (planes, H, W). The forward pass from its end to its beginning."""
     _, height, width = dx.shape
     rows, columns = (dy.shape[1] - 1) * stride + size, (dy.shape[2] - 1) * stride + size
-    down, along = np.empty(dy.shape[1], dx.dtype), np.empty(dy.shape[2], dx.dtype)
-    shares(height, size, stride, pad, count_pad, down)
-    shares(width, size, stride, pad, count_pad, along)
+    down, along = shares(dx, size, stride, pad, count_pad, dy)
     room, total = np.empty((rows, columns), dx.dtype), np.zeros(columns, dx.dtype)
     pixels = room.reshape(-1)
     across = np.empty_like(pixels)
@@ -183,7 +173,7 @@ def _average_pool_backward(
         average_planes_back(dy[first:last], size, stride, pad, count_pad, dx[first:last])
 
 
-counted, shares, pick, place = inlined(_counted), inlined(_shares), inlined(_pick), inlined(_place)
+counted, share, shares, place = inlined(_counted), inlined(_share), inlined(_shares), inlined(_place)
 larger_right, larger_below, add = inlined(_larger_right), inlined(_larger_below), inlined(_add)
 max_planes, average_planes, average_planes_back = (
     serial(_max_planes), serial(_average_planes), serial(_average_planes_back))
