@@ -95,7 +95,7 @@ def download(folder: str | Path = "data", progress: bool = True) -> Path:
 
     folder = Path(folder)
     target = _inside(folder) or folder / FOLDER
-    missing = [name for files in FILES.values() for name in files if not (target / name).exists()]
+    missing = [name for name in _names() if not (target / name).exists()]
     if missing:
         target = folder / FOLDER
         archive = fetch(MIRRORS, folder / ARCHIVE, ARCHIVE_SIZE, ARCHIVE_MD5, ARCHIVE_SHA256, progress)
@@ -106,9 +106,8 @@ def download(folder: str | Path = "data", progress: bool = True) -> Path:
 
 def check(folder: Path) -> None:
     """Raise DataError unless every file of the set is in `folder`, and has its size."""
-    for files in FILES.values():
-        for name in files:
-            _check_size(folder / name)
+    for name in _names():
+        _check_size(folder / name)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -123,7 +122,7 @@ def unpack(archive: Path, folder: Path) -> None:
         If the archive is broken or lacks a file, or the disk is full.
     """
     target = folder / FOLDER
-    wanted = {f"{FOLDER}/{name}": name for files in (*FILES.values(), (NAMES,)) for name in files}
+    wanted = {f"{FOLDER}/{name}": name for name in (*_names(), NAMES)}
     try:
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as beside:
             fresh = Path(beside, FOLDER)
@@ -153,8 +152,12 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _inside(place: Path) -> Path | None:
     """`place`, or the folder below it, if one of CIFAR-10's files is there."""
-    names = [name for files in FILES.values() for name in files]
-    return next((f for f in (place, place / FOLDER) if any((f / name).is_file() for name in names)), None)
+    return next((f for f in (place, place / FOLDER) if any((f / name).is_file() for name in _names())), None)
+
+
+def _names() -> list[str]:
+    """Of the files that hold pictures."""
+    return [name for files in FILES.values() for name in files]
 
 
 def _read(file: Path) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

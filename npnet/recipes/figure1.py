@@ -68,6 +68,11 @@ class Job:
         return f"{self.activation}, rate {self.rate:g}, seed {self.seed}"
 
 
+def known_as(name: str) -> str:
+    """The set that `name` stands for, "shapes" or "cifar10": a folder holds CIFAR-10."""
+    return name if name in data.NAMES else "cifar10"
+
+
 def recipe(activation: str, rate: float, epochs: int) -> Recipe:
     """The experiment with one of the two activations."""
     return Recipe(
@@ -203,7 +208,7 @@ def run(
     """
     if not 0 < level < 1:
         raise ValueError(f"level (={level}) must be more than 0 and less than 1")
-    known = "shapes" if name == "shapes" else "cifar10"
+    known = known_as(name)
     chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else rates or RATES[known]
     jobs = [
         Job(a, chosen[a], seed, epochs, level, name, images, folder / f"{a}-seed{seed}", resume,

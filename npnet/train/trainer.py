@@ -100,7 +100,7 @@ class Trainer:
         """
         if self.folder is None:
             raise ValueError("folder (=None) must name one: without it there is nothing to resume")
-        path = self.folder / checkpoint.NAME
+        path, lines = self.folder / checkpoint.NAME, metrics.read(self.folder)
         if path.exists():
             facts = checkpoint.load(path, self.net, self.sgd)
             self.step, self.seconds, self._tally = facts["step"], facts["seconds"], facts["tally"]
@@ -108,10 +108,10 @@ class Trainer:
             self.schedule.restore(facts["schedule"])
         elif self.step or self._cut_short:
             raise UserError(f"{self.folder}: holds no checkpoint to go back to: make a new net and trainer")
-        elif metrics.read(self.folder):
+        elif lines:
             raise UserError(f"{self.folder}: holds metrics and no checkpoint, so there is nothing to go on from: "
                             f"choose another folder")
-        self.history = [line for line in metrics.read(self.folder) if line["step"] <= self.step]
+        self.history = [line for line in lines if line["step"] <= self.step]
         self._reached = bool(self.history and self.until and self.until(self.history))
         self._resumed, self._cut_short = True, False
 
