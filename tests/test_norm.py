@@ -103,3 +103,18 @@ def test_zeros_stay_zeros_and_nan_stays_nan():
 def test_mistakes_are_named_with_their_values(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_groups_are_normalised_apart(backend):
+    """AlexNet's two GPUs: as if each half of the channels were an image of its own."""
+    rng = np.random.default_rng(0)
+    a, db = rng.standard_normal((2, 6, 3, 2)), rng.standard_normal((2, 6, 3, 2))
+    both, one = LRN(5, 0.8, groups=2), LRN(5, 0.8)
+    b, da = np.array(both.forward(a)), np.array(both.backward(db))
+    for half in (slice(0, 3), slice(3, 6)):
+        np.testing.assert_array_equal(b[:, half], one.forward(np.ascontiguousarray(a[:, half])))
+        np.testing.assert_array_equal(da[:, half], one.backward(np.ascontiguousarray(db[:, half])))
+    with pytest.raises(ValueError, match=r"channels \(=7\) must be divisible by groups \(=2\)"):
+        both.forward(rng.standard_normal((1, 7, 2, 2)))
+    with pytest.raises(ValueError, match=r"groups \(=0\) must be at least 1"):
+        LRN(groups=0)

@@ -21,6 +21,8 @@ from npnet.layers import (
     Sigmoid,
     SoftmaxCrossEntropy,
     Tanh,
+    WeightedSoftmaxCrossEntropy,
+    WithHeads,
 )
 
 from .method import check
@@ -48,7 +50,8 @@ class Case:
         if self.classes:
             options["labels"] = rng.integers(0, self.classes, self.shape[0])
             if len(self.shape) > 2:
-                options["loss"] = SoftmaxCrossEntropy()
+                heads = isinstance(self.layer, WithHeads)
+                options["loss"] = WeightedSoftmaxCrossEntropy() if heads else SoftmaxCrossEntropy()
         return check(self.layer, x, train=self.train, **options)
 
 
@@ -96,6 +99,7 @@ def _cases(backend: str) -> Iterator[Case]:
     for size, channels, beta in ((5, 7, 0.75), (4, 6, 1.1), (2, 1, 0.75), (3, 4, 0.5), (9, 5, 0.75)):
         yield Case(backend, LRN(size, alpha=0.8, beta=beta, k=1.5), (2, channels, 3, 2))
     yield Case(backend, LRN(5, alpha=4.0, per_channel=True), (2, 8, 2, 3))
+    yield Case(backend, LRN(5, alpha=2.0, groups=2), (2, 6, 2, 3))
     for size, beta in ((3, 0.75), (4, 1.1), (5, 0.5)):
         yield Case(backend, LRNWithin(size, alpha=7.0, beta=beta), (2, 2, 6, 5))
     for function in (ReLU, Tanh, Sigmoid, AbsTanh):
@@ -105,7 +109,9 @@ def _cases(backend: str) -> Iterator[Case]:
         yield Case(backend, Dropout(0.4, convention), (3, 2, 4, 3), train=False)
     yield Case(backend, Concat(conv(2, 3, 1), conv(2, 1, 3, pad=1), MaxPool2D(3, 1, pad=1)), (2, 2, 5, 4))
     yield Case(backend, SoftmaxCrossEntropy(), (4, 6), classes=6)
+    yield Case(backend, WeightedSoftmaxCrossEntropy(), (4, 3), classes=3)
     yield Case(backend, _small_net(w), (3, 2, 11, 11), classes=5)
+    yield Case(backend, _net_with_heads(w), (3, 2, 5, 4), classes=3)
 
 
 def _small_net(w: dict[str, Any]) -> Sequential:
@@ -125,4 +131,15 @@ def _small_net(w: dict[str, Any]) -> Sequential:
         drop3=Dropout(0.3),
         pool3=AvgPool2D(2, 1),
         fc4=Dense(12, 5, **w),
+    )
+
+
+def _net_with_heads(w: dict[str, Any]) -> WithHeads:
+    return WithHeads(
+        {"conv1": Sequential(Conv2D(4, 2, 1, **w), Dense(40, 3, **w)), "conv2": Dense(60, 3, **w)},
+        conv1=Conv2D(2, 4, 3, pad=1, **w),
+        relu1=ReLU(),
+        conv2=Conv2D(4, 3, 3, pad=1, **w),
+        drop2=Dropout(0.3),
+        fc=Dense(60, 3, **w),
     )

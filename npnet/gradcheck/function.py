@@ -23,7 +23,10 @@ class _Identity:
 
 
 class Function:
-    """A layer, with its loss if there is one, as a function of float64 arrays on the host: its input and parameters."""
+    """A layer, with its loss if there is one, as a function of float64 arrays on the host: its input and parameters.
+
+    Of a layer that returns a tuple (a net with auxiliary classifiers), y is all of its arrays in one row.
+    """
 
     def __init__(
         self, layer: Any, x: ArrayLike, labels: ArrayLike | None, loss: Any, train: bool, seed: int
@@ -51,13 +54,21 @@ class Function:
         self.kernels.from_host(host, array)
         return array
 
+    def fetch(self, y: Any) -> Floats:
+        """An array, or several one after another, on the host."""
+        if isinstance(y, tuple):
+            return np.concatenate([self.kernels.to_host(array).ravel() for array in y])
+        host: Floats = self.kernels.to_host(y)
+        return host
+
     def forward(self) -> tuple[Floats, float]:
         """y, and the loss; 0 without one."""
         if hasattr(self.layer, "set_step"):
             self.layer.set_step(0)
         self.x = self.send(self.host["x"])
         y = self.layer.forward(self.x, self.train)
-        host = self.kernels.to_host(y)
+        host = self.fetch(y)
+        self.shape = (y[0] if isinstance(y, tuple) else y).shape
         return host, 0.0 if self.loss is None else float(self.loss.forward(y, self.labels))
 
     def gradients(self, before: float, method: str = "backward") -> dict[str, Floats]:
@@ -68,7 +79,7 @@ class Function:
         self.forward()
         self.watch("x", "forward", self.x, self.host["x"])
         dy = self.send(self.dy) if self.loss is None else self.loss.backward()
-        self.dy = self.kernels.to_host(dy)
+        self.dy = self.fetch(dy)
         dx = getattr(self.layer, method)(dy)
         self.watch("dy", method, dy, self.dy)
         self.watch("x", method, self.x, self.host["x"])
@@ -77,7 +88,7 @@ class Function:
                 for name, a in arrays.items()}
 
     def watch(self, name: str, method: str, array: Any, host: Floats) -> None:
-        if not np.array_equal(self.kernels.to_host(array), host, equal_nan=True):
+        if not np.array_equal(self.fetch(array), host, equal_nan=True):
             self.overwritten.add(f"{name} is overwritten by {method}")
 
     def moved(self, name: str, u: Floats, h: float) -> tuple[Floats, float]:

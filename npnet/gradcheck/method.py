@@ -80,7 +80,7 @@ def sweep(
 
 def _inspect(f: Function, report: Report) -> dict[str, Floats]:
     """The gradients, and all that can be said of them without differences. None are returned if y is of no use."""
-    problems, shape = report.problems, f.y.shape[1:]
+    problems, shape = report.problems, f.shape[1:]
     if hasattr(f.layer, "output_shape") and (told := tuple(f.layer.output_shape(f.x.shape[1:]))) != shape:
         problems.append(f"output_shape says {told}, but forward makes {shape}")
     if f.y.dtype != np.float64:

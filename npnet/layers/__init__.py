@@ -4,15 +4,16 @@ from .containers import Concat, Sequential
 from .conv import Conv2D
 from .dense import Dense
 from .dropout import Dropout
+from .heads import WeightedSoftmaxCrossEntropy, WithHeads
 from .layer import Cost, Layer
 from .local import Local2D
 from .loss import SoftmaxCrossEntropy
 from .norm import LRN, LRNWithin
-from .parameter import Constant, Gaussian, Initialiser, Parameter
+from .parameter import Constant, Gaussian, Initialiser, Parameter, Xavier
 from .pool import AvgPool2D, MaxPool2D
 
 __all__ = [
     "LRN", "AbsTanh", "AvgPool2D", "Concat", "Constant", "Conv2D", "Cost", "Dense", "Dropout", "Gaussian",
     "Initialiser", "LRNWithin", "Layer", "Local2D", "MaxPool2D", "Parameter", "ReLU", "Sequential", "Sigmoid",
-    "SoftmaxCrossEntropy", "Tanh",
+    "SoftmaxCrossEntropy", "Tanh", "WeightedSoftmaxCrossEntropy", "WithHeads", "Xavier",
 ]

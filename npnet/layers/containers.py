@@ -4,7 +4,9 @@ from npnet.kernels import Array, Shape
 from .layer import Cost, Layer
 
 
-class _Container(Layer):
+class Container(Layer):
+    """What has layers in it: their names, their parameters, and the place of each."""
+
     def __init__(self, *layers: Layer, **named: Layer) -> None:
         super().__init__()
         self.names = [*(str(i) for i in range(len(layers))), *named]
@@ -40,7 +42,7 @@ class _Container(Layer):
         return f"{type(self).__name__}(\n    " + inside.replace("\n", "\n    ") + ",\n)"
 
 
-class Sequential(_Container):
+class Sequential(Container):
     """One layer after another. ``Sequential(conv1=Conv2D(...), relu1=ReLU(), ...)`` gives them names.
 
     A layer is at ``net["conv1"]`` or ``net[0]``; its weights are called ``conv1.weight``.
@@ -77,7 +79,7 @@ class Sequential(_Container):
         return total
 
 
-class Concat(_Container):
+class Concat(Container):
     """Branches that all see the same input; their channels one after another are the output. GoogLeNet §4.
 
     The gradient of the input is the sum over the branches.

@@ -40,7 +40,8 @@ class LRN(_Normalisation):
 
     Implementations differ: the formula as printed adds α a²; the program that made the paper's results, Caffe and
     PyTorch add (α/n) a², five times less at n = 5 (``per_channel=True``); cuda-convnet's CIFAR-10 nets, Caffe and
-    PyTorch start from k = 1.
+    PyTorch start from k = 1. In the paper's net of two GPUs each normalises its own channels (``groups=2``); Caffe's
+    single layer looks across that border.
 
     Parameters
     ----------
@@ -50,22 +51,37 @@ class LRN(_Normalisation):
         The paper's α, β and k.
     per_channel : bool
         Divide α by n. The attribute `alpha` holds the α that is used.
+    groups : int
+        The channels fall into so many groups, one after another; no window reaches beyond its own.
 
     Raises
     ------
     ValueError
-        If `size` is less than 1, `alpha` negative, or `k` not positive (the denominator could reach zero).
+        If `size` or `groups` is less than 1, `alpha` negative, or `k` not positive (the denominator could reach zero);
+        in `forward`, if the channels cannot be divided into the groups.
     """
 
     def __init__(
-        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, *, per_channel: bool = False
+        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, *, per_channel: bool = False,
+        groups: int = 1,
     ) -> None:
         super().__init__(size, alpha, beta, k, max(size, 1) if per_channel else 1)
+        if groups < 1:
+            raise ValueError(f"groups (={groups}) must be at least 1")
+        self.groups = groups
+
+    def _grouped(self, x: Array) -> Array:
+        """(N, C, H, W) as (N · groups, C / groups, H, W): a group is then an image of its own."""
+        n, c, h, w = x.shape
+        return x.reshape((n * self.groups, c // self.groups, h, w))
 
     def forward(self, a: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result and the denominators."""
         d, b = self._forward_arrays(a)
-        self.kernels.lrn_forward(a, self.size, self.alpha, self.beta, self.k, d, b)
+        if a.shape[1] % self.groups:
+            raise ValueError(f"LRN: channels (={a.shape[1]}) must be divisible by groups (={self.groups})")
+        grouped = self._grouped
+        self.kernels.lrn_forward(grouped(a), self.size, self.alpha, self.beta, self.k, grouped(d), grouped(b))
         return b
 
     def backward(self, db: Array) -> Array:
@@ -78,8 +94,12 @@ class LRN(_Normalisation):
         """
         self.check_gradient(db)
         da = self.like("da", self.a)
-        self.kernels.lrn_backward(db, self.a, self.b, self.d, self.size, self.alpha, self.beta, da)
+        db, a, b, d = (self._grouped(x) for x in (db, self.a, self.b, self.d))
+        self.kernels.lrn_backward(db, a, b, d, self.size, self.alpha, self.beta, self._grouped(da))
         return da
+
+    def __repr__(self) -> str:
+        return super().__repr__()[:-1] + (f", groups={self.groups})" if self.groups > 1 else ")")
 
 
 class LRNWithin(_Normalisation):

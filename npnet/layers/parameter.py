@@ -41,6 +41,18 @@ class Gaussian(Initialiser):
 
 
 @dataclass(frozen=True)
+class Xavier(Initialiser):
+    """Uniform in ±√(3 / fan-in), the variance then being 1 / fan-in: Glorot and Bengio 2010, as Caffe does it.
+
+    Fan-in is how many numbers an output is the sum of: the size of w[0].
+    """
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
+        limit = math.sqrt(3 / math.prod(shape[1:]))
+        return (2 * rng.random(shape, np.float32) - 1) * np.float32(limit)
+
+
+@dataclass(frozen=True)
 class Constant(Initialiser):
     """The same value everywhere (AlexNet §5: 1 for some biases, so that their ReLUs begin with positive inputs)."""
 

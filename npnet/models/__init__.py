@@ -2,27 +2,39 @@
 from collections.abc import Callable
 
 from npnet.kernels import Shape
-from npnet.layers import Sequential
+from npnet.layers import Sequential, SoftmaxCrossEntropy, WeightedSoftmaxCrossEntropy, WithHeads
 
+from .alexnet import alexnet
 from .cifar import cifar_11pct, cifar_13pct, cifar_18pct, cifar_19pct, cifar_80sec, cifar_figure1
+from .googlenet import googlenet, inception
 
 __all__ = [
-    "INPUTS", "MODELS", "build", "cifar_11pct", "cifar_13pct", "cifar_18pct", "cifar_19pct", "cifar_80sec",
-    "cifar_figure1",
+    "INPUTS", "MODELS", "Net", "alexnet", "build", "cifar_11pct", "cifar_13pct", "cifar_18pct", "cifar_19pct",
+    "cifar_80sec", "cifar_figure1", "googlenet", "inception", "loss",
 ]
 
-MODELS: dict[str, Callable[..., Sequential]] = {
-    f.__name__: f for f in (cifar_80sec, cifar_19pct, cifar_18pct, cifar_13pct, cifar_11pct, cifar_figure1)
+Net = Sequential | WithHeads
+"""Anything that `build` returns."""
+
+MODELS: dict[str, Callable[..., Net]] = {
+    f.__name__: f
+    for f in (cifar_80sec, cifar_19pct, cifar_18pct, cifar_13pct, cifar_11pct, cifar_figure1, alexnet, googlenet)
 }
 
 INPUTS: dict[str, Shape] = {
     **dict.fromkeys(MODELS, (3, 32, 32)), "cifar_13pct": (3, 24, 24), "cifar_11pct": (3, 24, 24),
+    "alexnet": (3, 224, 224), "googlenet": (3, 224, 224),
 }
 """The shape (C, H, W) of the images that each model takes."""
 
 
-def build(name: str, **arguments: object) -> Sequential:
+def build(name: str, **arguments: object) -> Net:
     """The model of that name. Raises ValueError, with the names there are, for one that is not known."""
     if name not in MODELS:
         raise ValueError(f"model (={name!r}) must be one of {', '.join(MODELS)}")
     return MODELS[name](**arguments)
+
+
+def loss(net: Net) -> SoftmaxCrossEntropy | WeightedSoftmaxCrossEntropy:
+    """The loss that trains `net`: of its auxiliary classifiers too, if it has any."""
+    return WeightedSoftmaxCrossEntropy() if isinstance(net, WithHeads) else SoftmaxCrossEntropy()

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 from npnet.kernels import Shape
-from npnet.layers import Cost, Sequential
+from npnet.layers import Cost, Sequential, WithHeads
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,21 @@ class Row:
     cost: Cost
 
 
-def rows(net: Sequential, input_shape: Shape) -> list[Row]:
-    """One row for each layer of `net`, for images of `input_shape` (C, H, W)."""
+def rows(net: Sequential | WithHeads, input_shape: Shape) -> list[Row]:
+    """One row for each layer of `net`, for images of `input_shape` (C, H, W); one for an auxiliary classifier."""
     table = []
-    for name, layer in zip(net.names, net.layers, strict=True):
+    heads = net.heads if isinstance(net, WithHeads) else {}
+    for name, layer in zip(net.names, net.layers[: len(net) - len(heads)], strict=False):
         cost, input_shape = layer.cost(input_shape), layer.output_shape(input_shape)
         table.append(Row(name, " ".join(repr(layer).split()), input_shape, cost))
+        if name in heads:
+            head = heads[name]
+            text = " ".join(repr(head).split())
+            table.append(Row(f"head_{name}", text, head.output_shape(input_shape), head.cost(input_shape)))
     return table
 
 
-def text(net: Sequential, input_shape: Shape) -> str:
+def text(net: Sequential | WithHeads, input_shape: Shape) -> str:
     """The rows as a table, with the totals below."""
     table = [("layer", "", "output C × H × W", "parameters", "multiply-adds")]
     table.append(("input", "", " × ".join(map(str, input_shape)), "", ""))

@@ -10,7 +10,6 @@ from npnet.errors import UserError
 from npnet.evaluate import ErrorRate, error_rate
 from npnet.files import read_json, write_json
 from npnet.kernels import active_name
-from npnet.layers import Sequential
 from npnet.train import SGD, Steps, Trainer
 from npnet.train.checkpoint import NAME as CHECKPOINT
 from npnet.weights import load_weights
@@ -44,7 +43,7 @@ class Recipe:
     reported: str = ""
     reported_error: float | None = None
 
-    def build(self, seed: int, classes: int = 10) -> Sequential:
+    def build(self, seed: int, classes: int = 10) -> models.Net:
         """The net, with the initial values of `seed`."""
         return models.build(self.model, classes=classes, seed=seed, **self.arguments)
 
