@@ -91,7 +91,7 @@ class WeightedSoftmaxCrossEntropy(Layer):
         self.losses: list[SoftmaxCrossEntropy] = []
 
     def forward(self, logits: Any, labels: Array) -> float:  # type: ignore[override]
-        """A tuple of logits (N, K), labels (N,) int64 → the weighted loss in nats. One array of logits may come alone."""
+        """A tuple of logits (N, K), labels (N,) int64 → the weighted loss in nats. One array may come alone."""
         self.alone = not isinstance(logits, tuple)
         logits = (logits,) if self.alone else logits
         while len(self.losses) < len(logits):

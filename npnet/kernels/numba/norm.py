@@ -9,7 +9,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, maps, planes
+from .compile import compiled, inlined, maps, pick, planes, serial, threads
+from .windows import PIXELS, add, sum_windows
 
 Floats = NDArray[Any]
 
@@ -27,76 +28,133 @@ def _add_squares(x: Floats, total: Floats) -> None:
         total[p] += x[p] * x[p]
 
 
-def _add(x: Floats, total: Floats) -> None:
+def _squares(x: Floats, target: Floats) -> None:
     for p in range(x.size):
-        total[p] += x[p]
+        target[p] = x[p] * x[p]
+
+
+def _divide(a: Floats, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
+    """b = a / d^β, d = k + α d. Had `d` a second name in this loop, it could not become vector instructions."""
+    for p in range(a.size):
+        value = k + alpha * d[p]
+        d[p] = value
+        b[p] = a[p] * inverse_power(value, beta)
+
+
+def _pass_on(db: Floats, b: Floats, d: Floats, share: Floats) -> None:
+    for p in range(db.size):
+        share[p] = db[p] * b[p] / d[p]
+
+
+def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats) -> None:
+    """da holds the sum of the shares before, the gradient afterwards."""
+    for p in range(db.size):
+        da[p] = db[p] * inverse_power(d[p], beta) - 2 * alpha * beta * a[p] * da[p]
+
+
+def _lrn_image(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
+    """All (C, pixels)."""
+    channels = a.shape[0]
+    for i in range(channels):
+        d[i] = 0
+        for j in range(max(0, i - size // 2), min(channels, i - size // 2 + size)):
+            add_squares(a[j], d[i])
+        divide(a[i], alpha, beta, k, d[i], b[i])
+
+
+def _lrn_image_back(
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats
+) -> None:
+    channels = a.shape[0]
+    share = np.empty(a.shape[1], a.dtype)
+    da[:] = 0
+    for i in range(channels):  # i passes its share on to every channel in its window
+        pass_on(db[i], b[i], d[i], share)
+        for j in range(max(0, i - size // 2), min(channels, i - size // 2 + size)):
+            add(share, da[j])
+    for j in range(channels):
+        combine(db[j], a[j], d[j], alpha, beta, da[j])
 
 
 def _lrn_forward(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
     """All (N, C, pixels)."""
-    images, channels, pixels = a.shape
-    for n in prange(images):
-        for i in range(channels):
-            squares = d[n, i]
-            squares[:] = 0
-            for j in range(max(0, i - size // 2), min(channels, i - size // 2 + size)):
-                add_squares(a[n, j], squares)
-            for p in range(pixels):
-                d[n, i, p] = k + alpha * squares[p]
-                b[n, i, p] = a[n, i, p] * inverse_power(d[n, i, p], beta)
+    for n in prange(a.shape[0]):
+        lrn_image(a[n], size, alpha, beta, k, d[n], b[n])
 
 
 def _lrn_backward(db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats) -> None:
-    images, channels, pixels = a.shape
-    for n in prange(images):
-        da[n] = 0
-        share = np.empty(pixels, a.dtype)
-        for i in range(channels):  # i passes its share on to every channel in its window
-            for p in range(pixels):
-                share[p] = db[n, i, p] * b[n, i, p] / d[n, i, p]
-            for j in range(max(0, i - size // 2), min(channels, i - size // 2 + size)):
-                add(share, da[n, j])
-        for j in range(channels):
-            for p in range(pixels):
-                own = db[n, j, p] * inverse_power(d[n, j, p], beta)
-                da[n, j, p] = own - 2 * alpha * beta * a[n, j, p] * da[n, j, p]
+    for n in prange(a.shape[0]):
+        lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, da[n])
 
 
-def _lrn_within_forward(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
+def _lrn_planes(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
+    """All (planes, H, W)."""
+    _, height, width = a.shape
+    rows, columns, before = height + size - 1, width + size - 1, size // 2
+    room = np.zeros((max(1, PIXELS // (rows * columns)), rows, columns), a.dtype)
+    pixels = room.reshape(-1)
+    across, total = np.zeros_like(pixels), np.zeros_like(pixels)
+    for first in range(0, a.shape[0], room.shape[0]):
+        count = min(room.shape[0], a.shape[0] - first)
+        n = count * rows * columns
+        for plane in range(count):
+            for y in range(height):
+                squares(a[first + plane, y], room[plane, before + y, before : before + width])
+        sum_windows(pixels[:n], size, columns, across[:n], total[:n])
+        for plane in range(count):
+            for y in range(height):
+                start = (plane * rows + y) * columns
+                pick(total[start : start + width], 1, d[first + plane, y])
+        some = slice(first, first + count)
+        divide(a[some].reshape(-1), alpha, beta, k, d[some].reshape(-1), b[some].reshape(-1))
+
+
+def _lrn_planes_back(
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats
+) -> None:
+    _, height, width = a.shape
+    rows, columns, before = height + size - 1, width + size - 1, size - 1 - size // 2
+    room = np.zeros((max(1, PIXELS // (rows * columns)), rows, columns), a.dtype)
+    pixels = room.reshape(-1)
+    across, total = np.zeros_like(pixels), np.zeros_like(pixels)
+    for first in range(0, a.shape[0], room.shape[0]):
+        count = min(room.shape[0], a.shape[0] - first)
+        n = count * rows * columns
+        for plane in range(count):
+            for y in range(height):
+                where = first + plane, y
+                pass_on(db[where], b[where], d[where], room[plane, before + y, before : before + width])
+        sum_windows(pixels[:n], size, columns, across[:n], total[:n])
+        for plane in range(count):
+            for y in range(height):
+                start = (plane * rows + y) * columns
+                pick(total[start : start + width], 1, da[first + plane, y])
+        some = slice(first, first + count)
+        combine(db[some].reshape(-1), a[some].reshape(-1), d[some].reshape(-1), alpha, beta, da[some].reshape(-1))
+
+
+def _lrn_within_forward(
+    a: Floats, size: int, alpha: Any, beta: Any, k: Any, team: int, d: Floats, b: Floats
+) -> None:
     """All (N·C, H, W)."""
-    count, height, width = a.shape
-    for plane in prange(count):
-        for y in range(height):
-            squares = d[plane, y]
-            squares[:] = 0
-            for i in range(max(0, y - size // 2), min(height, y - size // 2 + size)):
-                for shift in range(-(size // 2), size - size // 2):
-                    add_squares(a[plane, i, max(0, shift) : max(0, width + shift)], squares[max(0, -shift) :])
-            for x in range(width):
-                d[plane, y, x] = k + alpha * squares[x]
-                b[plane, y, x] = a[plane, y, x] * inverse_power(d[plane, y, x], beta)
+    for t in prange(team):
+        first, last = a.shape[0] * t // team, a.shape[0] * (t + 1) // team
+        lrn_planes(a[first:last], size, alpha, beta, k, d[first:last], b[first:last])
 
 
 def _lrn_within_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, team: int, da: Floats
 ) -> None:
-    count, height, width = a.shape
-    for plane in prange(count):
-        da[plane] = 0
-        share = np.empty(width, a.dtype)
-        for y in range(height):
-            for x in range(width):
-                share[x] = db[plane, y, x] * b[plane, y, x] / d[plane, y, x]
-            for i in range(max(0, y - size // 2), min(height, y - size // 2 + size)):
-                for shift in range(-(size // 2), size - size // 2):
-                    add(share[max(0, -shift) : max(0, width - shift)], da[plane, i, max(0, shift) :])
-        for y in range(height):
-            for x in range(width):
-                own = db[plane, y, x] * inverse_power(d[plane, y, x], beta)
-                da[plane, y, x] = own - 2 * alpha * beta * a[plane, y, x] * da[plane, y, x]
+    for t in prange(team):
+        first, last = a.shape[0] * t // team, a.shape[0] * (t + 1) // team
+        some = slice(first, last)
+        lrn_planes_back(db[some], a[some], b[some], d[some], size, alpha, beta, da[some])
 
 
-inverse_power, add_squares, add = inlined(_inverse_power), inlined(_add_squares), inlined(_add)
+inverse_power, add_squares, squares = inlined(_inverse_power), inlined(_add_squares), inlined(_squares)
+divide, pass_on, combine = inlined(_divide), inlined(_pass_on), inlined(_combine)
+lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
+lrn_planes, lrn_planes_back = serial(_lrn_planes), serial(_lrn_planes_back)
 _forward, _backward = compiled(_lrn_forward), compiled(_lrn_backward)
 _within_forward, _within_backward = compiled(_lrn_within_forward), compiled(_lrn_within_backward)
 
@@ -115,11 +173,11 @@ def lrn_backward(
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
     t = a.dtype.type
-    _within_forward(planes(a), size, t(alpha), t(beta), t(k), planes(d), planes(b))
+    _within_forward(planes(a), size, t(alpha), t(beta), t(k), threads(), planes(d), planes(b))
 
 
 def lrn_within_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
 ) -> None:
     t = a.dtype.type
-    _within_backward(planes(db), planes(a), planes(b), planes(d), size, t(alpha), t(beta), planes(da))
+    _within_backward(planes(db), planes(a), planes(b), planes(d), size, t(alpha), t(beta), threads(), planes(da))
