@@ -5,17 +5,20 @@ copied KW times, moved by each l, its rows close together; in such a copy the pi
 from another place on. An image of which every pixel stands in KH · KW patches is copied KW times, and never packed
 again as a library's product would. The sums are `tile`s.
 
+3 × 3 convolutions with enough channels go another way: `winograd`.
+
 The gradient of the input is a convolution too: of dy, by the weights turned round, with zeros between dy's pixels where
 the stride was more than 1. That of the weights is the product of patches and dy.
 """
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from . import winograd
 from .compile import compiled, inlined, maps, pick, serial, threads, total
 from .tile import ROWS, tile, widest
 from .tile import lanes as lanes_of
@@ -197,9 +200,18 @@ def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
             dw[g, o % width, t] = value
 
 
+def _sum_maps(dy: Floats, db: Floats) -> None:
+    """db[o] = Σ dy[n, o, p]."""
+    for o in prange(dy.shape[1]):
+        db[o] = 0
+        for n in range(dy.shape[0]):
+            db[o] += total(dy[n, o])
+
+
 copy_row, copy_plane, copy, whole = inlined(_copy_row), inlined(_copy_plane), serial(_copy), inlined(_whole)
 pack, pack_turned, collect = serial(_pack), serial(_pack_turned), serial(_collect)
 correlate, backward_weight = compiled(_correlate), compiled(_backward_weight)
+sum_maps = compiled(_sum_maps)
 
 
 class _Way(NamedTuple):
@@ -260,6 +272,9 @@ def _scratch(x: Any, w: Any, y: Any, stride: int, pad: int, team: int) -> int:
         _, back = _plan(y, _turned(w, x[1] // w[1]), x[2:], 1, itemsize, team)
         for names, parts in ((CORRELATE, there), (WEIGHT, there), (CORRELATE, back)):
             most = max(most, sum(math.prod(parts[name]) for name in names))
+        for a, kernel, b in ((x, w, y), (y, _turned(w, x[1] // w[1]), x)):
+            if winograd.suits(a, kernel, b, stride, itemsize):
+                most = max(most, winograd.scratch(a, kernel, b, itemsize, team))
     return most
 
 
@@ -275,6 +290,10 @@ def _divide(scratch: Floats, parts: dict[str, tuple[int, ...]], names: tuple[str
 def conv2d_forward(
     x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, scratch: Floats, y: Floats
 ) -> None:
+    if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize) and winograd.forward(
+        x, _ninths(w, groups), b, pad, False, partial(_divide, scratch), y
+    ):
+        return
     way, parts = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
     copies, sums, blocks = _divide(scratch, parts, CORRELATE)
     pack(_rows(w, groups), blocks)
@@ -287,31 +306,46 @@ def conv2d_forward(
 def conv2d_backward_weight(
     dy: Floats, x: Floats, stride: int, pad: int, groups: int, scratch: Floats, dw: Floats, db: Floats
 ) -> None:
+    if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize) and winograd.weight(
+        dy, x, pad, partial(_divide, scratch), _ninths(dw, groups)
+    ):
+        sum_maps(maps(dy), db)
+        return
     way, parts = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
-    copies, panels, partial, dbs = _divide(scratch, parts, WEIGHT)
+    copies, panels, sums, dbs = _divide(scratch, parts, WEIGHT)
     lanes = lanes_of(x.itemsize)
     backward_weight(
         maps(dy), x, ((pad, pad), stride, 1, way.bands, way.shape), way.offsets, way.steps, lanes, copies, panels,
-        partial, dy.shape[2:], dbs,
+        sums, dy.shape[2:], dbs,
     )
-    collect(partial, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, _rows(dw, groups))
+    collect(sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, _rows(dw, groups))
     np.sum(dbs, axis=0, out=db)
 
 
 def conv2d_backward_data(
     dy: Floats, w: Floats, stride: int, pad: int, groups: int, scratch: Floats, dx: Floats
 ) -> None:
-    way, parts = _plan(dy.shape, _turned(w.shape, groups), dx.shape[2:], 1, dy.itemsize, threads())
+    turned, bias = _turned(w.shape, groups), np.zeros(dx.shape[1], dx.dtype)
+    if winograd.suits(dy.shape, turned, dx.shape, stride, dy.itemsize) and winograd.forward(
+        dy, _ninths(w, groups), bias, 2 - pad, True, partial(_divide, scratch), dx
+    ):
+        return
+    way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
     copies, sums, blocks = _divide(scratch, parts, CORRELATE)
     pack_turned(np.reshape(w, (groups, -1, *w.shape[1:]), copy=False), blocks)
     around = (w.shape[2] - 1 - pad, w.shape[3] - 1 - pad)
     correlate(
-        dy, blocks, np.zeros(dx.shape[1], dx.dtype), (around, 1, stride, way.bands, way.shape), way.offsets, FIRST_ROWS,
+        dy, blocks, bias, (around, 1, stride, way.bands, way.shape), way.offsets, FIRST_ROWS,
         lanes_of(dy.itemsize), copies, sums, dx.shape[2:], maps(dx),
     )
 
 
 FIRST_ROWS = np.arange(ROWS)
+
+
+def _ninths(w: Floats, groups: int) -> Floats:
+    """(O, C/groups, 3, 3) as (groups, O/groups, C/groups, 9)."""
+    return np.reshape(w, (groups, w.shape[0] // groups, w.shape[1], 9), copy=False)
 
 
 def _rows(w: Floats, groups: int) -> Floats:

@@ -1,0 +1,133 @@
+"""Two things that loops do badly, in vector registers: a few fixed sums of many arrays, and turning a square over.
+
+Each is a plain loop with LLVM's instructions beside it, as `tile` is.
+"""
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
+
+from .tile import lanes
+
+Floats = NDArray[Any]
+Matrix = Sequence[Sequence[float]]
+
+
+class _Registers:
+    """Reads and writes vectors of the numbers that an array holds."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any) -> None:
+        self.builder, self.number = builder, context.get_value_type(number)
+        self.itemsize = number.bitwidth // 8
+        self.vector = ir.VectorType(self.number, lanes(self.itemsize))
+
+    def at(self, start: Any, index: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(start, [index]), self.vector.as_pointer())
+
+    def load(self, start: Any, index: Any) -> Any:
+        return self.builder.load(self.at(start, index), align=self.itemsize)
+
+    def store(self, value: Any, start: Any, index: Any) -> None:
+        self.builder.store(value, self.at(start, index), align=self.itemsize)
+
+    def constant(self, value: float) -> Any:
+        return ir.Constant(self.vector, [value] * self.vector.count)
+
+    def shuffle(self, one: Any, other: Any, places: Sequence[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+        return self.builder.shuffle_vector(one, other, mask)
+
+
+def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats, int], None]:
+    """A function that computes so many sums of so many rows: a product by a small matrix, known when it is compiled."""
+
+    def combine(source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
+        """target[k · stride + v] = Σ_i matrix[k][i] source[i · step + v] for v < count, a multiple of `lanes`."""
+        for k, row in enumerate(matrix):
+            for v in range(count):
+                total = source.dtype.type(0)
+                for i, factor in enumerate(row):
+                    if factor:
+                        total += source.dtype.type(factor) * source[i * step + v]
+                target[k * stride + v] = total
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def instructions(context: Any, source: Any, step: Any, v: Any, target: Any, stride: Any) -> Any:
+        return types.void(source, step, v, target, stride), generate
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = _Registers(context, builder, signature.args[0].dtype)
+        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3))
+        step, v, stride = arguments[1], arguments[2], arguments[4]
+
+        def row(size: Any, i: int) -> Any:
+            return builder.add(builder.mul(size, ir.Constant(size.type, i)), v)
+
+        rows = [registers.load(source, row(step, i)) for i in range(len(matrix[0]))]
+        for k, factors in enumerate(matrix):
+            total = None
+            for factor, values in zip(factors, rows, strict=True):
+                if not factor:
+                    continue
+                term = values
+                if factor != 1:
+                    term = builder.fmul(values, registers.constant(factor), flags=("contract",))
+                total = term if total is None else builder.fadd(total, term, flags=("contract",))
+            registers.store(total, target, row(stride, k))
+        return context.get_dummy_value()
+
+    instructions.__name__ = f"combine_{name}"
+
+    @overload(combine)  # type: ignore[untyped-decorator]
+    def _combine(source: Any, step: Any, count: Any, target: Any, stride: Any) -> Any:
+        width = lanes(source.dtype.bitwidth // 8)
+
+        def run(source: Any, step: Any, count: Any, target: Any, stride: Any) -> None:
+            for v in range(0, count, width):
+                instructions(source, step, v, target, stride)
+
+        return run
+
+    return combine
+
+
+def transpose(source: Floats, step: int, target: Floats, stride: int, size: int) -> None:
+    """target[j · stride + i] = source[i · step + j] for i, j < size, which must be `lanes`."""
+    for i in range(size):
+        for j in range(size):
+            target[j * stride + i] = source[i * step + j]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = _Registers(context, builder, signature.args[0].dtype)
+        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
+        size = registers.vector.count
+        rows = [registers.load(source, builder.mul(arguments[1], ir.Constant(ir.IntType(64), i))) for i in range(size)]
+        half = 1
+        while half < size:  # in every square of 2 · half rows and columns, two quarters change places
+            upper = [j if not j & half else size + j - half for j in range(size)]
+            lower = [j + half if not j & half else size + j for j in range(size)]
+            turned = list(rows)
+            for i in range(size):
+                if not i & half:
+                    turned[i] = registers.shuffle(rows[i], rows[i + half], upper)
+                    turned[i + half] = registers.shuffle(rows[i], rows[i + half], lower)
+            rows, half = turned, 2 * half
+        for j, values in enumerate(rows):
+            registers.store(values, target, builder.mul(arguments[3], ir.Constant(ir.IntType(64), j)))
+        return context.get_dummy_value()
+
+    return types.void(source, step, target, stride), generate
+
+
+@overload(transpose)  # type: ignore[untyped-decorator]
+def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any) -> Any:
+    def run(source: Any, step: Any, target: Any, stride: Any, size: Any) -> None:
+        _turn(source, step, target, stride)
+
+    return run

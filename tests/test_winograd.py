@@ -1,0 +1,168 @@
+"""Convolution with fewer multiplications: is it the same convolution?"""
+import numpy as np
+import pytest
+
+from npnet.kernels import numpy as definition
+
+pytest.importorskip("numba")
+import numba
+
+from npnet.kernels import numba as fast
+from npnet.kernels.numba import conv, vectors, winograd
+from npnet.kernels.numba.tile import lanes
+
+# images, channels and outputs of a group, groups, height, width, padding
+SHAPES = [(9, 16, 32, 1, 9, 11, 1), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 2), (40, 48, 16, 1, 4, 5, 1),
+          (4, 16, 112, 2, 13, 13, 1), (12, 64, 16, 1, 7, 7, 1)]
+
+
+def operands(shape, dtype, seed=0):
+    n, c, o, groups, h, w, pad = shape
+    rng = np.random.default_rng(seed)
+    oh, ow = h + 2 * pad - 2, w + 2 * pad - 2
+    x, weight = rng.standard_normal((n, c * groups, h, w)), rng.standard_normal((o * groups, c, 3, 3))
+    b, dy = rng.standard_normal(o * groups), rng.standard_normal((n, o * groups, oh, ow))
+    return [a.astype(dtype) for a in (x, weight, b, dy)]
+
+
+def all_three(backend, shape, x, weight, b, dy):
+    groups, pad = shape[3], shape[6]
+    size = backend.conv2d_scratch(x.shape, weight.shape, dy.shape, 1, pad)
+    scratch = np.full(size, np.nan, x.dtype)
+    y, dw, db, dx = (np.full_like(a, np.nan) for a in (dy, weight, b, x))
+    backend.conv2d_forward(x, weight, b, 1, pad, groups, scratch, y)
+    backend.conv2d_backward_weight(dy, x, 1, pad, groups, scratch, dw, db)
+    backend.conv2d_backward_data(dy, weight, 1, pad, groups, scratch, dx)
+    return {"y": y, "dw": dw, "db": db, "dx": dx}
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """How often the results of this way were taken, and how often they were thrown away."""
+    counts = {True: 0, False: 0}
+
+    def counting(function):
+        def call(*arguments):
+            finite = function(*arguments)
+            counts[finite] += 1
+            return finite
+        return call
+
+    for name in ("forward", "weight"):
+        monkeypatch.setattr(winograd, name, counting(getattr(winograd, name)))
+    return counts
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 3e-5)])
+def test_it_is_the_convolution_of_the_definition(shape, dtype, tolerance, taken):
+    """float32: of the largest number, against sums in float64. As written, with every product, it is 1e-6 to 1e-5."""
+    arguments = operands(shape, dtype)
+    expected = all_three(definition, shape, *(a.astype(np.float64) for a in arguments))
+    for key, got in all_three(fast, shape, *arguments).items():
+        assert got.dtype == dtype
+        error = np.abs(got - expected[key]).max() / np.abs(expected[key]).max()
+        assert error < tolerance, (key, error)
+    assert taken == {True: 3, False: 0}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+@pytest.mark.parametrize("where", ["x", "weight", "dy"])
+def test_what_is_not_finite_goes_where_it_should_and_nowhere_else(value, where, taken):
+    """3e38 is finite, but not what comes of it on the way."""
+    shape = SHAPES[0]
+    x, weight, b, dy = operands(shape, np.float32)
+    a = {"x": x, "weight": weight, "dy": dy}[where]
+    a[1, 3, 2, 1] = value
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = all_three(definition, shape, x, weight, b, dy)
+    for key, got in all_three(fast, shape, x, weight, b, dy).items():
+        e = expected[key]
+        if value == 3e38 and np.isinf(e).any():
+            continue  # the order of the sum decides
+        if where == "weight" and key == "dx":  # it meets the zeros around dy too, which the definition leaves out
+            assert not np.isfinite(got[~np.isfinite(e)]).any()
+            continue
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(e), err_msg=key)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(e), err_msg=key)
+        close = np.isfinite(e)
+        np.testing.assert_allclose(got[close], e[close], atol=1e-4 * np.abs(e[close]).max(), rtol=1e-4)
+    assert taken == {True: 1, False: 2}
+
+
+def test_the_number_of_threads_decides_nothing_but_the_time():
+    """Each tile is computed by itself, and the gradient of the weights is summed in one order."""
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("there is one thread only")
+    results, before = [], numba.get_num_threads()
+    arguments = operands(SHAPES[4], np.float32)
+    try:
+        for threads in (1, 2, 2):
+            numba.set_num_threads(threads)
+            results.append(all_three(fast, SHAPES[4], *arguments))
+    finally:
+        numba.set_num_threads(before)
+    for key in results[0]:
+        np.testing.assert_array_equal(results[1][key], results[2][key])
+        np.testing.assert_array_equal(results[0][key], results[1][key])
+
+
+def test_it_is_left_alone_where_it_does_not_suit():
+    x, w, y = (8, 16, 9, 9), (32, 16, 3, 3), (8, 32, 9, 9)
+    assert winograd.suits(x, w, y, 1, 4)
+    assert not winograd.suits(x, (32, 16, 5, 5), y, 1, 4)
+    assert not winograd.suits(x, w, y, 2, 4)
+    assert not winograd.suits((8, 17, 9, 9), (32, 17, 3, 3), y, 1, 4)
+    assert not winograd.suits(x, (33, 16, 3, 3), (8, 33, 9, 9), 1, 4)
+    assert not winograd.suits(x, w, (2, 32, 9, 9), 1, 4)
+    assert not winograd.suits((8, 16, 3, 3), w, (8, 32, 3, 3), 1, 4)
+
+
+def test_the_plain_loops_agree(monkeypatch):
+    """Python, uncompiled: two images of 4 × 5 pixels."""
+    from numba.core.dispatcher import Dispatcher
+
+    monkeypatch.setattr(winograd, "LEAST", 1)
+    winograd.suits.cache_clear()
+    conv._scratch.cache_clear()
+    for module in (winograd, conv):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Dispatcher):
+                monkeypatch.setattr(module, name, value.py_func)
+    channels = max(lanes(8), winograd.ROWS)
+    shape = (2, channels, channels, 1, 4, 5, 1)
+    arguments = operands(shape, np.float64)
+    try:
+        assert winograd.suits(arguments[0].shape, arguments[1].shape, arguments[3].shape, 1, 8)
+        expected = all_three(definition, shape, *arguments)
+        for key, got in all_three(fast, shape, *arguments).items():
+            np.testing.assert_allclose(got, expected[key], rtol=0, atol=1e-12 * np.abs(expected[key]).max())
+    finally:
+        winograd.suits.cache_clear()
+        conv._scratch.cache_clear()
+
+
+def test_the_matrices_are_those_of_minimal_filtering():
+    """y = Aᵀ[(G w) ∘ (Bᵀ x)] is the filter, for any w and x: six multiplications for four outputs."""
+    rng = np.random.default_rng(0)
+    w, x = rng.standard_normal(3), rng.standard_normal(6)
+    y = np.array(winograd.A_T) @ ((np.array(winograd.G) @ w) * (np.array(winograd.B_T) @ x))
+    np.testing.assert_allclose(y, np.correlate(x, w, "valid"), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_combinations_and_squares_in_registers_are_those_of_the_plain_loops(dtype):
+    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    matrix = ((1, -1, 0), (0.5, 0, 2))
+    combine = vectors.combination("test", matrix)
+    source, fast_one, plain = rng.standard_normal(9 * size).astype(dtype), *np.zeros((2, 9 * size), dtype)
+    numba.njit(lambda *a: combine(*a))(source, 3 * size, 2 * size, fast_one, 4 * size)
+    combine(source, 3 * size, 2 * size, plain, 4 * size)
+    np.testing.assert_allclose(fast_one, plain, rtol=1e-6)
+    rows = source.reshape(3, -1)[:, : 2 * size]
+    np.testing.assert_allclose(plain.reshape(-1)[: 2 * size], (np.array(matrix) @ rows)[0], rtol=1e-6)
+    square, one, other = rng.standard_normal(size * (size + 3)).astype(dtype), *np.zeros((2, size * (size + 5)), dtype)
+    numba.njit(lambda *a: vectors.transpose(*a))(square, size + 3, one, size + 5, size)
+    vectors.transpose(square, size + 3, other, size + 5, size)
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one.reshape(size, -1)[:, :size], square.reshape(size, -1)[:, :size].T)
