@@ -1,6 +1,7 @@
 """Convolution with fewer multiplications: is it the same convolution?"""
 import numpy as np
 import pytest
+from convolutions import all_three, operands, relative_error
 
 from npnet.kernels import numpy as definition
 
@@ -14,26 +15,6 @@ from npnet.kernels.numba.tile import lanes
 # images, channels and outputs of a group, groups, height, width, padding
 SHAPES = [(9, 16, 32, 1, 9, 11, 1), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 2), (40, 48, 16, 1, 4, 5, 1),
           (4, 16, 112, 2, 13, 13, 1), (12, 64, 16, 1, 7, 7, 1)]
-
-
-def operands(shape, dtype, seed=0):
-    n, c, o, groups, h, w, pad = shape
-    rng = np.random.default_rng(seed)
-    oh, ow = h + 2 * pad - 2, w + 2 * pad - 2
-    x, weight = rng.standard_normal((n, c * groups, h, w)), rng.standard_normal((o * groups, c, 3, 3))
-    b, dy = rng.standard_normal(o * groups), rng.standard_normal((n, o * groups, oh, ow))
-    return [a.astype(dtype) for a in (x, weight, b, dy)]
-
-
-def all_three(backend, shape, x, weight, b, dy):
-    groups, pad = shape[3], shape[6]
-    size = backend.conv2d_scratch(x.shape, weight.shape, dy.shape, 1, pad)
-    scratch = np.full(size, np.nan, x.dtype)
-    y, dw, db, dx = (np.full_like(a, np.nan) for a in (dy, weight, b, x))
-    backend.conv2d_forward(x, weight, b, 1, pad, groups, scratch, y)
-    backend.conv2d_backward_weight(dy, x, 1, pad, groups, scratch, dw, db)
-    backend.conv2d_backward_data(dy, weight, 1, pad, groups, scratch, dx)
-    return {"y": y, "dw": dw, "db": db, "dx": dx}
 
 
 @pytest.fixture
@@ -61,8 +42,7 @@ def test_it_is_the_convolution_of_the_definition(shape, dtype, tolerance, taken)
     expected = all_three(definition, shape, *(a.astype(np.float64) for a in arguments))
     for key, got in all_three(fast, shape, *arguments).items():
         assert got.dtype == dtype
-        error = np.abs(got - expected[key]).max() / np.abs(expected[key]).max()
-        assert error < tolerance, (key, error)
+        assert relative_error(got, expected[key]) < tolerance, key
     assert taken == {True: 3, False: 0}
 
 

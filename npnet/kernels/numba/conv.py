@@ -18,10 +18,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from . import winograd
+from . import pointwise, winograd
 from .compile import compiled, inlined, maps, pick, serial, threads, total
 from .tile import ROWS, tile, widest
 from .tile import lanes as lanes_of
+from .vectors import transpose
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -149,6 +150,21 @@ def _correlate(
                                     line[j] = c[r, j]
 
 
+def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None:
+    """panels[o // (3 lanes), (p − first) · 3 lanes + o % (3 lanes)] = dy[o, p]."""
+    flat, wide = dy.reshape(-1), 3 * lanes
+    for o in range(0, dy.shape[0], lanes):
+        panel = panels[o // wide]
+        for p in range(first, last, lanes):
+            start, there = o * dy.shape[1] + p, (p - first) * wide + o % wide
+            if o + lanes <= dy.shape[0] and p + lanes <= last:
+                transpose(flat[start:], dy.shape[1], panel[there:], wide, lanes)
+            else:
+                for j in range(min(lanes, dy.shape[0] - o)):
+                    for q in range(min(lanes, last - p)):
+                        panel[there + q * wide + j] = flat[start + j * dy.shape[1] + q]
+
+
 def _backward_weight(
     dy: Floats, x: Floats, way: Any, offsets: Numbers, steps: Numbers, lanes: int, copies: Floats, panels: Floats,
     partial: Floats, out: Any, db: Floats
@@ -171,10 +187,8 @@ def _backward_weight(
             first, last = out[0] * band // bands * out[1], out[0] * (band + 1) // bands * out[1]
             for g in range(groups):
                 for o in range(width):
-                    line, panel = dy[n, g * width + o, first:last], panels[thread, o // (3 * lanes), o % (3 * lanes) :]
-                    db[thread, g * width + o] += total(line)
-                    for p in range(line.size):
-                        panel[steps[p]] = line[p]
+                    db[thread, g * width + o] += total(dy[n, g * width + o, first:last])
+                turn(dy[n, g * width : (g + 1) * width], first, last, lanes, panels[thread])
                 for part in range(partial.shape[3]):
                     start = g * channels + part * shape[0]
                     stop = min((g + 1) * channels, start + shape[0])
@@ -209,7 +223,7 @@ def _sum_maps(dy: Floats, db: Floats) -> None:
 
 
 copy_row, copy_plane, copy, whole = inlined(_copy_row), inlined(_copy_plane), serial(_copy), inlined(_whole)
-pack, pack_turned, collect = serial(_pack), serial(_pack_turned), serial(_collect)
+pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
 correlate, backward_weight = compiled(_correlate), compiled(_backward_weight)
 sum_maps = compiled(_sum_maps)
 
@@ -273,6 +287,8 @@ def _scratch(x: Any, w: Any, y: Any, stride: int, pad: int, team: int) -> int:
         for names, parts in ((CORRELATE, there), (WEIGHT, there), (CORRELATE, back)):
             most = max(most, sum(math.prod(parts[name]) for name in names))
         for a, kernel, b in ((x, w, y), (y, _turned(w, x[1] // w[1]), x)):
+            if pointwise.suits(w, stride, pad):
+                most = max(most, pointwise.scratch(a, kernel, itemsize, team))
             if winograd.suits(a, kernel, b, stride, itemsize):
                 most = max(most, winograd.scratch(a, kernel, b, itemsize, team))
     return most
@@ -290,6 +306,9 @@ def _divide(scratch: Floats, parts: dict[str, tuple[int, ...]], names: tuple[str
 def conv2d_forward(
     x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, scratch: Floats, y: Floats
 ) -> None:
+    if pointwise.suits(w.shape, stride, pad):
+        pointwise.forward(x, _rows(w, groups), b, False, partial(_divide, scratch), y)
+        return
     if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize) and winograd.forward(
         x, _ninths(w, groups), b, pad, False, partial(_divide, scratch), y
     ):
@@ -306,6 +325,10 @@ def conv2d_forward(
 def conv2d_backward_weight(
     dy: Floats, x: Floats, stride: int, pad: int, groups: int, scratch: Floats, dw: Floats, db: Floats
 ) -> None:
+    if pointwise.suits(dw.shape, stride, pad):
+        pointwise.weight(dy, x, partial(_divide, scratch), _rows(dw, groups))
+        sum_maps(maps(dy), db)
+        return
     if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize) and winograd.weight(
         dy, x, pad, partial(_divide, scratch), _ninths(dw, groups)
     ):
@@ -326,6 +349,9 @@ def conv2d_backward_data(
     dy: Floats, w: Floats, stride: int, pad: int, groups: int, scratch: Floats, dx: Floats
 ) -> None:
     turned, bias = _turned(w.shape, groups), np.zeros(dx.shape[1], dx.dtype)
+    if pointwise.suits(w.shape, stride, pad):
+        pointwise.forward(dy, _rows(w, groups), bias, True, partial(_divide, scratch), dx)
+        return
     if winograd.suits(dy.shape, turned, dx.shape, stride, dy.itemsize) and winograd.forward(
         dy, _ninths(w, groups), bias, 2 - pad, True, partial(_divide, scratch), dx
     ):

@@ -131,3 +131,59 @@ def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any) -> A
         _turn(source, step, target, stride)
 
     return run
+
+
+def will_read(x: Floats, start: int, count: int) -> None:
+    """x[start : start + count] is needed soon: have it brought from memory to the cache meanwhile. Nothing else.
+
+    A processor guesses by itself what comes next, as long as it is what comes next in memory; rows of an image's
+    channels lie far apart. The place may be outside of x.
+    """
+
+
+def will_write(x: Floats, start: int, count: int) -> None:
+    """The same for what is going to be written."""
+
+
+def _ahead(write: int) -> Callable[..., None]:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def touch(context: Any, x: Any, place: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            start = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            ask = builder.module.declare_intrinsic(
+                "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number]))
+            line = builder.bitcast(builder.gep(start, [arguments[1]]), pointer)
+            builder.call(ask, [line, *(ir.Constant(number, i) for i in (write, 2, 1))])  # into the second-level cache
+            return context.get_dummy_value()
+
+        return types.void(x, place), generate
+
+    touch.__name__ = f"touch_{write}"
+    return touch  # type: ignore[no-any-return]
+
+
+_touch_to_read, _touch_to_write = _ahead(0), _ahead(1)
+LINE = 64  # bytes that come together
+
+
+@overload(will_read)  # type: ignore[untyped-decorator]
+def _will_read(x: Any, start: Any, count: Any) -> Any:
+    step = LINE * 8 // x.dtype.bitwidth
+
+    def run(x: Any, start: Any, count: Any) -> None:
+        for place in range(start, start + count + step - 1, step):
+            _touch_to_read(x, place)
+
+    return run
+
+
+@overload(will_write)  # type: ignore[untyped-decorator]
+def _will_write(x: Any, start: Any, count: Any) -> Any:
+    step = LINE * 8 // x.dtype.bitwidth
+
+    def run(x: Any, start: Any, count: Any) -> None:
+        for place in range(start, start + count + step - 1, step):
+            _touch_to_write(x, place)
+
+    return run

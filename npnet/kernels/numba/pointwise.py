@@ -1,0 +1,318 @@
+"""Convolution by 1 × 1: a product of matrices at every pixel, the dimension reductions of GoogLeNet §4.
+
+y[o, p] = Σ_c w[o, c] x[c, p]: there are no patches, and nothing is copied but 48 pixels of all channels at a time, put
+close together, where they stay while all weights pass by. The pixels of all images are counted through, so that maps of
+49 fill the vectors too. With copies as `conv` makes them, this took twice the time.
+
+The gradient of the input is the same with w turned over. That of the weights sums over pixels, so 48 channels of some
+images are turned, to have the channels of a pixel side by side.
+"""
+import math
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from .compile import compiled, inlined, serial, threads
+from .tile import ROWS, tile, widest
+from .tile import lanes as lanes_of
+from .vectors import combination, transpose, will_read, will_write
+
+Floats = NDArray[Any]
+Numbers = NDArray[np.int64]
+
+PANELS = 4  # in a band of pixels: a row of as many is read and written at a time
+TAPS = 160  # channels of a panel in the first-level cache
+PIXELS = 800  # that the gradient of the weights sums over before it is added to the others: they stay in the cache
+
+copy = combination("copy", ((1,),))  # in whole vectors, whether or not they are all needed
+
+
+def _whole(columns: int, width: int, lanes: int) -> int:
+    """The width of the tile for so many columns more."""
+    return -(-min(columns, width) // lanes) * lanes
+
+
+def _pack(w: Floats, b: Floats, turned: bool, blocks: Floats) -> None:
+    """blocks[g, o // ROWS, c, o % ROWS] = w[g, o, c], turned w[g, c, o]; for c = C the bias. Zero if there is no o."""
+    groups, per_group, taps, _ = blocks.shape
+    width = w.shape[2] if turned else w.shape[1]
+    for g in range(groups):
+        for block in range(per_group):
+            for r in range(ROWS):
+                o = block * ROWS + r
+                for c in range(taps - 1):
+                    if o < width:
+                        blocks[g, block, c, r] = w[g, c, o] if turned else w[g, o, c]
+                    else:
+                        blocks[g, block, c, r] = 0
+                blocks[g, block, taps - 1, r] = b[g * width + o] if o < width else 0
+
+
+def _runs(pixels: int, first: int, columns: int, width: int, runs: Numbers) -> int:
+    """Pixels first, first + 1, … counted through all images, as runs that cross no image and no panel.
+
+    runs[i] : the image, the pixel in it, the column in the band, how many. Returns the number of runs.
+    """
+    count, done = 0, 0
+    while done < columns:
+        n, p = (first + done) // pixels, (first + done) % pixels
+        few = min(min(columns - done, pixels - p), width - done % width)
+        runs[count, 0], runs[count, 1], runs[count, 2], runs[count, 3] = n, p, done, few
+        count, done = count + 1, done + few
+    return count
+
+
+def _gather(x: Floats, sizes: Any, g: int, some: Any, runs: Numbers, width: int, band: Floats) -> None:
+    """band[j // width, c − some[0], j % width] = channel c of the pixel in column j of the runs.
+
+    After the last channel of the group comes a row of ones.  band : (panels, rows, width), one row to spare.
+    """
+    groups, channels, pixels = sizes
+    flat, rows = band.reshape(-1), band.shape[1]
+    for i in range(runs.shape[0]):  # from here on: where channel 0 is, and where it goes
+        n, p, column = runs[i, 0], runs[i, 1], runs[i, 2]
+        runs[i, 4] = (n * groups + g) * channels * pixels + p
+        runs[i, 5] = column // width * rows * width + column % width
+    for c in range(some[0], some[1]):
+        for i in range(runs.shape[0]):
+            start, there = runs[i, 4] + c * pixels, runs[i, 5] + (c - some[0]) * width
+            if start + width <= x.size:  # what is too much is written over by the next row
+                copy(x[start:], 0, width, flat[there:], 0)
+            else:
+                for j in range(runs[i, 3]):
+                    flat[there + j] = x[start + j]
+    if some[1] == channels:
+        for panel in range(band.shape[0]):
+            for j in range(width):
+                band[panel, channels - some[0], j] = 1
+
+
+def _spread(c: Floats, lanes: int, rows: int, sizes: Any, o: int, runs: Numbers, columns: int, y: Floats) -> None:
+    """Rows of tiles c (panels, ROWS · width) into the maps of outputs o, o + 1, …, each run to its place."""
+    outputs, pixels = sizes
+    width = c.shape[1] // ROWS
+    flat = c.reshape(-1)
+    for i in range(runs.shape[0]):
+        n, p, column, few = runs[i, 0], runs[i, 1], runs[i, 2], runs[i, 3]
+        panel = column // width
+        across, start = whole(columns - panel * width, width, lanes), panel * c.shape[1] + column % width
+        there = (n * outputs + o) * pixels + p
+        for r in range(rows):
+            if few == width:
+                copy(flat[start + r * across :], 0, width, y[there + r * pixels :], 0)
+            else:
+                for j in range(few):
+                    y[there + r * pixels + j] = flat[start + r * across + j]
+
+
+def _multiply_bands(
+    x: Floats, blocks: Floats, sizes: Any, some: Any, rows: Numbers, offsets: Numbers, lanes: int, band: Floats,
+    tiles: Floats, runs: Numbers, y: Floats
+) -> None:
+    """y = w x + b for the bands of pixels from one to another.  x and y of one dimension, tiles (blocks, panels, tile).
+
+    Some channels at a time: a panel of them stays in the first-level cache while all weights pass by.
+    """
+    groups, per_group, taps, _ = blocks.shape
+    images, outputs, pixels = sizes
+    panels, width, each, channels, few = tiles.shape[1], band.shape[2], outputs // groups, taps - 1, band.shape[1] - 1
+    sums = tiles.reshape(-1)
+    for job in range(some[0], some[1]):
+        first = job * panels * width
+        columns = min(panels * width, images * pixels - first)
+        here = runs[: find_runs(pixels, first, columns, width, runs)]
+        for g in range(groups):
+            for j in range(sums.size):
+                sums[j] = 0
+            for c in range(0, channels, few):
+                last = min(channels, c + few)
+                gather(x, (groups, channels, pixels), g, (c, last), here, width, band)
+                steps = offsets[: last - c + (1 if last == channels else 0)]
+                asked, here_too = 0, last < channels  # while tiles are computed, ask for the channels that come next
+                pixel = first if here_too else first + columns
+                start = ((pixel // pixels * groups + g) * channels + last % channels) * pixels + pixel % pixels
+                ahead = min(few, channels - last) if here_too else few
+                share = -(-ahead // (-(-columns // width) * per_group))
+                for panel in range(-(-columns // width)):
+                    across = whole(columns - panel * width, width, lanes)
+                    taken = band[panel].reshape(-1)
+                    for block in range(per_group):
+                        for row in range(asked, min(ahead, asked + share)):
+                            will_read(x, start + row * pixels, panels * width)
+                        asked += share
+                        if not here_too:
+                            pixel = first + panel * width
+                            o = pixel // pixels * outputs + g * each + block * ROWS
+                            for r in range(ROWS):
+                                will_write(y, (o + r) * pixels + pixel % pixels, across)
+                        tile(blocks[g, block, c:].reshape(-1), rows, ROWS, taken, steps,
+                             tiles[block, panel, : ROWS * across].reshape((ROWS, across)))
+            for block in range(per_group):
+                o = g * each + block * ROWS
+                spread(tiles[block], lanes, min(ROWS, each - block * ROWS), (outputs, pixels), o, here, columns, y)
+
+
+def _multiply(
+    x: Floats, blocks: Floats, sizes: Any, rows: Numbers, offsets: Numbers, lanes: int, bands: Floats, tiles: Floats,
+    runs: Numbers, y: Floats
+) -> None:
+    team, count = tiles.shape[0], -(-sizes[0] * sizes[2] // (tiles.shape[2] * bands.shape[3]))
+    for thread in prange(team):
+        some = count * thread // team, count * (thread + 1) // team
+        multiply_bands(x, blocks, sizes, some, rows, offsets, lanes, bands[thread], tiles[thread], runs[thread], y)
+
+
+def _turn(x: Floats, sizes: Any, n: int, first: int, lanes: int, width: int, panel: Floats) -> None:
+    """panel[p · width + v] = channel first + v of pixel p of image n, zero where there is no such channel."""
+    channels, limit, pixels = sizes
+    for v in range(0, whole(limit - first, width, lanes), lanes):
+        for p in range(0, pixels, lanes):
+            start, there = (n * channels + first + v) * pixels + p, p * width + v
+            if first + v + lanes <= limit and start + (lanes - 1) * pixels + lanes <= x.size:
+                transpose(x[start:], pixels, panel[there:], width, lanes)
+            else:
+                for j in range(lanes):
+                    for q in range(min(lanes, pixels - p)):
+                        inside = first + v + j < limit
+                        panel[there + q * width + j] = x[start + j * pixels + q] if inside else 0
+
+
+def _sum_products(
+    dy: Floats, x: Floats, sizes: Any, some: Any, rows: Numbers, offsets: Numbers, lanes: int, panel: Floats, c: Floats,
+    zeros: Floats, partial: Floats
+) -> None:
+    """partial[g, c // width, o // ROWS] += the tile of Σ_p dy[o, p] x[c, p], for the images from one to another."""
+    outputs, channels, pixels = sizes
+    groups, panels, blocks, _ = partial.shape
+    width, each, wide = c.size // ROWS, outputs // groups, channels // groups
+    for part in range(groups * panels):
+        g, first = part // panels, part // panels * wide + part % panels * width
+        limit = (g + 1) * wide
+        across = whole(limit - first, width, lanes)
+        for n in range(some[0], some[1]):
+            turn(x, (channels, limit, pixels), n, first, lanes, width, panel[(n - some[0]) * pixels * width :])
+        for block in range(blocks):
+            copy(zeros, 0, ROWS * across, c, 0)
+            for n in range(some[0], some[1]):
+                source = dy[(n * outputs + g * each + block * ROWS) * pixels :]
+                turned = panel[(n - some[0]) * pixels * width :]
+                tile(source, rows[min(each - block * ROWS, ROWS) - 1], 1, turned, offsets,
+                     c[: ROWS * across].reshape((ROWS, across)))
+            total = partial[g, part % panels, block]
+            for j in range(ROWS * across):
+                total[j] += c[j]
+
+
+def _backward_weight(
+    dy: Floats, x: Floats, sizes: Any, together: int, rows: Numbers, offsets: Numbers, lanes: int, panels: Floats,
+    tiles: Floats, zeros: Floats, partial: Floats
+) -> None:
+    images, outputs, channels, pixels = sizes
+    team = tiles.shape[0]
+    for thread in prange(team):
+        partial[thread] = 0
+        last = images * (thread + 1) // team
+        for first in range(images * thread // team, last, together):
+            sum_products(dy, x, (outputs, channels, pixels), (first, min(last, first + together)), rows, offsets, lanes,
+                         panels[thread], tiles[thread], zeros, partial[thread])
+
+
+def _collect(partial: Floats, lanes: int, dw: Floats) -> None:
+    """dw[g, o, c] = Σ over the threads, always in the same order."""
+    groups, outputs, channels = dw.shape
+    width = partial.shape[4] // ROWS
+    for row in prange(groups * outputs):
+        g, o = row // outputs, row % outputs
+        for panel in range(partial.shape[2]):
+            first = panel * width
+            start = o % ROWS * whole(channels - first, width, lanes)
+            for j in range(min(width, channels - first)):
+                value = partial[0, g, panel, o // ROWS, start + j]
+                for thread in range(1, partial.shape[0]):
+                    value += partial[thread, g, panel, o // ROWS, start + j]
+                dw[g, o, first + j] = value
+
+
+whole, pack, gather, spread, turn = inlined(_whole), serial(_pack), serial(_gather), serial(_spread), serial(_turn)
+find_runs = serial(_runs)
+multiply_bands, sum_products = serial(_multiply_bands), serial(_sum_products)
+multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), compiled(_collect)
+
+FIRST_ROWS = np.arange(ROWS)
+
+
+def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:
+    """Is it a convolution by 1 × 1 that leaves no pixel out?"""
+    return w[2:] == (1, 1) and stride == 1 and pad == 0
+
+
+class _Way(NamedTuple):
+    """How a product is cut up."""
+
+    together: int  # images whose pixels are summed over together
+    taps: Numbers  # where the channels are in a panel, and the bias
+    pixels: Numbers  # where the pixels are
+    runs: Numbers  # room for those of a band, for each thread
+    rows: Numbers  # [k − 1]: where the rows of a tile of dy begin, if there are k
+
+
+@cache
+def _plan(x: Any, w: Any, itemsize: int, team: int) -> tuple[_Way, dict[str, tuple[int, ...]]]:
+    (images, channels, height, length), (outputs, each, *_) = x, w
+    groups, pixels, wide = channels // each, height * length, widest(itemsize)
+    together = max(1, PIXELS // pixels)
+    blocks = -(-outputs // groups // ROWS)
+    rows = np.minimum(np.arange(ROWS), np.arange(ROWS)[:, None]) * pixels
+    numbers = np.arange(max(each + 1, pixels), dtype=np.int64) * wide
+    runs = np.zeros((team, PANELS * wide + 1, 6), np.int64)
+    few = -(-each // -(-each // TAPS))
+    return _Way(together, numbers[: each + 1], numbers[:pixels], runs, rows), {
+        "bands": (team, PANELS, few + 1, wide),
+        "sums": (team, blocks, PANELS, ROWS * wide),
+        "turned": (team, (min(together, images) * pixels + lanes_of(itemsize)) * wide),
+        "tiles": (team, ROWS * wide),
+        "zeros": (ROWS * wide,),
+        "blocks": (groups, blocks, each + 1, ROWS),
+        "partial": (team, groups, -(-each // wide), blocks, ROWS * wide),
+    }
+
+
+FORWARD = ("bands", "sums", "blocks")
+WEIGHT = ("turned", "tiles", "zeros", "partial")
+
+
+def scratch(x: tuple[int, ...], w: tuple[int, ...], itemsize: int, team: int) -> int:
+    """Numbers of scratch memory that the functions below need."""
+    _, parts = _plan(x, w, itemsize, team)
+    return max(sum(math.prod(parts[name]) for name in names) for names in (FORWARD, WEIGHT))
+
+
+def forward(x: Floats, w: Floats, b: Floats, turned: bool, memory: Any, y: Floats) -> None:
+    """As `conv2d_forward`, or with w turned over as `conv2d_backward_data`.
+
+    w : (groups, O, C), turned (groups, C, O).  memory(parts, names) divides the scratch memory.
+    """
+    way, parts = _plan(x.shape, (y.shape[1], x.shape[1] // w.shape[0], 1, 1), x.itemsize, threads())
+    bands, sums, blocks = memory(parts, FORWARD)
+    pack(w, b, turned, blocks)
+    multiply(
+        np.reshape(x, -1, copy=False), blocks, (x.shape[0], y.shape[1], x.shape[2] * x.shape[3]), FIRST_ROWS, way.taps,
+        lanes_of(x.itemsize), bands, sums, way.runs, np.reshape(y, -1, copy=False),
+    )
+
+
+def weight(dy: Floats, x: Floats, memory: Any, dw: Floats) -> None:
+    """As `conv2d_backward_weight`, without db.  dw : (groups, O, C)."""
+    way, parts = _plan(x.shape, (dy.shape[1], dw.shape[2], 1, 1), x.itemsize, threads())
+    turned, tiles, zeros, partial = memory(parts, WEIGHT)
+    zeros[:] = 0
+    lanes = lanes_of(x.itemsize)
+    backward_weight(
+        np.reshape(dy, -1, copy=False), np.reshape(x, -1, copy=False),
+        (x.shape[0], dy.shape[1], x.shape[1], x.shape[2] * x.shape[3]), way.together, way.rows, way.pixels, lanes,
+        turned, tiles, zeros, partial,
+    )
+    collect(partial, lanes, dw)

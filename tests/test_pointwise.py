@@ -1,0 +1,82 @@
+"""Convolution by 1 × 1 as a product: of any number of channels, pixels and images."""
+import numpy as np
+import pytest
+from convolutions import all_three, operands, relative_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npnet.kernels import numpy as definition
+
+pytest.importorskip("numba")
+import numba
+
+from npnet.kernels import numba as fast
+from npnet.kernels.numba import pointwise, vectors
+
+# images, channels and outputs of a group, groups, height, width, padding
+SHAPES = [(3, 200, 40, 1, 7, 7, 0), (2, 330, 9, 1, 14, 15, 0), (5, 17, 51, 2, 3, 4, 0), (1, 1, 1, 1, 1, 1, 0),
+          (9, 64, 24, 1, 1, 1, 0), (1, 48, 130, 1, 28, 29, 0), (2, 161, 8, 3, 5, 5, 0)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-5)])
+def test_it_is_the_convolution_of_the_definition(shape, dtype, tolerance):
+    arguments = operands(shape, dtype, kernel=1)
+    expected = all_three(definition, shape, *(a.astype(np.float64) for a in arguments))
+    for key, got in all_three(fast, shape, *arguments).items():
+        assert got.dtype == dtype
+        assert relative_error(got, expected[key]) < tolerance, key
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 6), c=st.integers(1, 20), o=st.integers(1, 20), groups=st.integers(1, 3), h=st.integers(1, 17),
+       w=st.integers(1, 17))
+def test_of_any_shape(n, c, o, groups, h, w):
+    shape = (n, c, o, groups, h, w, 0)
+    arguments = operands(shape, np.float64, kernel=1)
+    expected = all_three(definition, shape, *arguments)
+    for key, got in all_three(fast, shape, *arguments).items():
+        np.testing.assert_allclose(got, expected[key], rtol=1e-10, atol=1e-10, err_msg=key)
+
+
+def test_what_is_not_finite_stays_where_it_is():
+    shape = (2, 20, 9, 1, 5, 7, 0)
+    x, w, b, dy = operands(shape, np.float32, kernel=1)
+    x[0, 3, 1, 2], x[1, 19, 4, 6], dy[1, 8, 0, 0] = np.nan, np.inf, -np.inf
+    expected = all_three(definition, shape, x, w, b, dy)
+    for key, got in all_three(fast, shape, x, w, b, dy).items():
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(expected[key]), err_msg=key)
+        np.testing.assert_array_equal(np.isposinf(got), np.isposinf(expected[key]), err_msg=key)
+
+
+def test_channels_go_through_the_cache_some_at_a_time(monkeypatch):
+    shape = SHAPES[0]
+    arguments = operands(shape, np.float64, kernel=1)
+    expected = all_three(definition, shape, *arguments)
+    for taps, pixels in ((7, 1), (199, 60), (200, 10_000)):
+        monkeypatch.setattr(pointwise, "TAPS", taps)
+        monkeypatch.setattr(pointwise, "PIXELS", pixels)
+        pointwise._plan.cache_clear()
+        fast.conv._scratch.cache_clear()
+        for key, got in all_three(fast, shape, *arguments).items():
+            np.testing.assert_allclose(got, expected[key], rtol=1e-10, atol=1e-10, err_msg=f"{key}, {taps}")
+    pointwise._plan.cache_clear()
+    fast.conv._scratch.cache_clear()
+
+
+def test_a_stride_or_padding_goes_another_way():
+    assert pointwise.suits((4, 3, 1, 1), 1, 0)
+    assert not pointwise.suits((4, 3, 1, 1), 2, 0)
+    assert not pointwise.suits((4, 3, 2, 2), 1, 0)
+    assert not pointwise.suits((4, 3, 1, 1), 1, 1)
+
+
+def test_asking_for_what_comes_next_changes_nothing():
+    """Even where there is nothing."""
+    x = np.arange(100.0)
+    for ask in (vectors.will_read, vectors.will_write):
+        call = numba.njit(lambda x, start, count: ask(x, start, count))  # noqa: B023
+        for start in (0, 90, -5, 10**9):
+            call(x, start, 64)
+            ask(x, start, 64)
+    np.testing.assert_array_equal(x, np.arange(100.0))
