@@ -119,6 +119,14 @@ def parser() -> Parser:
     sub = add("summary", summary, "Layers, shapes, parameters and multiply-adds of a net.", "cifar_18pct")
     sub.add_argument("model")
 
+    sub = add("bench", bench, "How fast a net trains on this machine, layer by layer, and against PyTorch.",
+              "cifar_18pct", "alexnet --batch 64 --against torch", "googlenet --batch 32 --json")
+    sub.add_argument("model", nargs="?", default="cifar_18pct", help="default: cifar_18pct")
+    sub.add_argument("--batch", type=_positive, default=128, metavar="N", help="images in a step; default: 128")
+    sub.add_argument("--against", choices=("torch",), help="measure PyTorch in turns, in both of its layouts")
+    sub.add_argument("--steps", type=_positive, default=9, metavar="N", help="that are counted; default: 9")
+    sub.add_argument("--json", action="store_true", help="all numbers, ratio among them")
+
     add("gradcheck", gradcheck, "Hold every layer's gradient against finite differences.", "", "--backend numpy")
     add("doctor", doctor, "Versions, backend, threads, BLAS, data, speed: is everything in order?", "")
     return top
@@ -244,6 +252,17 @@ def summary(options: argparse.Namespace) -> int:
 
     net = models.build(options.model)
     print(text(net, models.INPUTS[options.model]))
+    return 0
+
+
+def bench(options: argparse.Namespace) -> int:
+    """``npnet bench``."""
+    import json
+
+    from npnet import bench as measure
+
+    result = measure.run(options.model, options.batch, options.against, options.steps, options.threads or 0)
+    print(json.dumps(result, indent=1) if options.json else measure.text(result))
     return 0
 
 

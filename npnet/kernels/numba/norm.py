@@ -152,7 +152,7 @@ def _lrn_within_backward(
 
 
 inverse_power, add_squares, squares = inlined(_inverse_power), inlined(_add_squares), inlined(_squares)
-divide, pass_on, combine = inlined(_divide), inlined(_pass_on), inlined(_combine)
+divide, pass_on, combine = serial(_divide), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
 lrn_planes, lrn_planes_back = serial(_lrn_planes), serial(_lrn_planes_back)
 _forward, _backward = compiled(_lrn_forward), compiled(_lrn_backward)

@@ -1,0 +1,142 @@
+"""The measuring: who is asked for what, and in which order."""
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from npnet import models
+from npnet.errors import UserError
+
+PEERS = {"torch": {"nchw": "PyTorch, NCHW", "channels_last": "PyTorch, channels last"}}
+FORCED = ("OPENBLAS_CORETYPE",)  # may name a core type that is not this machine's
+
+
+class _Worker:
+    """A process of `npnet.bench.worker`."""
+
+    def __init__(self, side: str, model: str, batch: int, threads: int) -> None:
+        self.side, self.errors = side, tempfile.TemporaryFile("w+")
+        environment = {key: value for key, value in os.environ.items() if key not in FORCED}
+        environment["OMP_NUM_THREADS"] = str(threads)
+        if side != "npnet":  # there the net is only made, to be copied; and torch is left with its own settings
+            environment["NPNET_BACKEND"] = "numpy"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "npnet.bench.worker", side, model, str(batch), str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=environment)
+
+    def ask(self, command: str) -> dict[str, Any]:
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            print(command, file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise UserError(f"{self.side}: {self._last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _last_words(self) -> str:
+        code = self.process.wait()
+        self.errors.seek(0)
+        lines = [line for line in self.errors.read().splitlines() if line.strip()]
+        if code < 0 and not lines:
+            return f"the process was killed (signal {-code}; too little memory?): try a smaller --batch"
+        return lines[-1] if lines else f"the process ended (exit code {code})"
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            if stream:
+                stream.close()
+
+
+@contextmanager
+def _workers(sides: list[str], model: str, batch: int, threads: int) -> Iterator[list[_Worker]]:
+    with ExitStack() as stack:
+        workers = []
+        for side in sides:
+            workers.append(_Worker(side, model, batch, threads))
+            stack.callback(workers[-1].close)
+        yield workers
+
+
+def run(model: str, batch: int, against: str | None = None, steps: int = 9, threads: int = 0) -> dict[str, Any]:
+    """Train `model` for some steps on random images, in turns with a peer.
+
+    Parameters
+    ----------
+    model : one of `npnet.models.MODELS`
+    batch : images in a step
+    against : "torch" or None
+        Measured in both of its layouts; the ratio is taken to the better one.
+    steps : int
+        Counted ones, after two that are not.
+    threads : int
+        0: as many as there are cores.
+
+    Returns
+    -------
+    dict
+        "machine", "limits" (GFLOP/s of a matrix product, GB/s of a copy), "sides" (by name: seconds of every step and
+        inference, memory), "layers" (the median of three steps), "gflop" of a step; "ratio" and "inference_ratio", the
+        better peer's median over npnet's, if there is one.
+    """
+    if model not in models.MODELS:
+        raise UserError(f"model {model!r} is not one of {', '.join(models.MODELS)}")
+    if against is not None and importlib.util.find_spec(against) is None:
+        raise UserError(f"--against {against}: it is not installed: pip install {against}")
+    from tqdm import tqdm
+
+    threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or os.cpu_count() or 1
+    sides = ["npnet", *(PEERS[against] if against else ())]
+    total = len(sides) * (2 * steps + 3) + 3 + 1
+    result: dict[str, Any] = {"model": model, "batch": batch, "threads": threads, "steps": steps}
+    with _workers(sides, model, batch, threads) as workers, tqdm(
+        total=total, unit=" steps", leave=False, dynamic_ncols=True, desc=f"{model}, the first step") as bar:
+        measured: dict[str, dict[str, Any]] = {side: {"step": [], "infer": []} for side in sides}
+        for worker in workers:  # compiling, taking memory
+            measured[worker.side]["first_step"] = worker.ask("step")["seconds"]
+            measured[worker.side]["loss"] = worker.ask("step")["loss"]
+            worker.ask("infer")
+            bar.update(3)
+        bar.set_description(model)
+        for command in ("step", "infer"):
+            for _ in range(steps):
+                for worker in workers:
+                    measured[worker.side][command].append(worker.ask(command)["seconds"])
+                    bar.update()
+        for worker in workers:
+            measured[worker.side] |= {"memory": worker.ask("memory"), **worker.ask("facts")}
+        tables = []
+        for _ in range(3):
+            tables.append(workers[0].ask("layers")["rows"])
+            bar.update()
+        result["limits"] = workers[0].ask("limits")
+        result["machine"] = result["limits"].pop("machine")
+        bar.update()
+    for side in measured.values():
+        side["step_median"], side["infer_median"] = (statistics.median(side[c]) for c in ("step", "infer"))
+    result |= {"sides": measured, "layers": _median_rows(tables)}
+    result["gflop"] = 2e-9 * sum(sum(row.get("macs", (0, 0))) for row in result["layers"])
+    if against:
+        own, peers = measured["npnet"], [measured[side] for side in PEERS[against]]
+        for name, key in (("ratio", "step_median"), ("inference_ratio", "infer_median")):
+            result[name] = min(peer[key] for peer in peers) / own[key]
+    return result
+
+
+def _median_rows(tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    rows = []
+    for same in zip(*tables, strict=True):
+        medians = {way: statistics.median(row[way] for row in same) for way in ("forward", "backward")}
+        rows.append({**same[0], **medians})
+    return rows

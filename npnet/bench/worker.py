@@ -1,0 +1,130 @@
+"""A process that makes a step when it is told to: ``python -m npnet.bench.worker SIDE MODEL BATCH THREADS``.
+
+It reads commands from its input, a line each, and answers each with a line of JSON.
+"""
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npnet import models
+
+
+def images(model: str, batch: int) -> tuple[Any, Any]:
+    """Random pixels of about the size that a picture has without its mean, and labels."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, *models.INPUTS[model]), np.float32) * np.float32(60)
+    return x, rng.integers(0, 10, batch)
+
+
+class Npnet:
+    """npnet's own side."""
+
+    def __init__(self, model: str, batch: int, threads: int) -> None:
+        from npnet.train import SGD
+
+        self.net = models.build(model)
+        self.loss = models.loss(self.net)
+        self.x, self.labels = images(model, batch)
+        self.sgd = SGD(self.net.parameters(), rate=1e-6)
+        self.threads = threads
+        self.watch: Any = None
+        self.update = 0.0
+
+    def step(self) -> float:
+        value = self.loss.forward(self.net.forward(self.x), self.labels)
+        self.net.backward_parameters(self.loss.backward())
+        began = time.perf_counter()
+        self.sgd.step()
+        self.update = time.perf_counter() - began
+        return value
+
+    def infer(self) -> None:
+        self.net.forward(self.x, train=False)
+
+    def facts(self) -> dict[str, Any]:
+        import numba
+
+        from npnet import __version__
+        from npnet.kernels import active_name
+        from npnet.kernels.numba.compile import threads
+
+        return {"name": f"npnet {__version__}", "version": __version__, "backend": active_name(),
+                "numba": numba.__version__, "threads": threads()}
+
+    def layers(self) -> dict[str, Any]:
+        """A step with a stopwatch at every layer: seconds, and what was to be done in them."""
+        from .layers import Stopwatch, work
+
+        if self.watch is None:
+            self.watch = Stopwatch(self.net)
+        self.step()
+        table = work(self.net, self.watch.shapes)
+        seconds = self.watch.take()
+        rows = [{"layer": name, **{way: seconds.get((name, way), 0.0) for way in ("forward", "backward")},
+                 **table.get(name, {})} for name in self.watch.shapes]
+        size = sum(p.size for p in self.net.parameters()) * 4
+        return {"rows": [*rows, {"layer": "update", "forward": 0.0, "backward": self.update, "bytes": (0, 5 * size)}]}
+
+
+    def limits(self) -> dict[str, Any]:
+        """This machine's, as this process finds them."""
+        from . import limits
+
+        return {"machine": limits.machine(), "gflops": limits.matrix_product(), "gbs": limits.copying(self.threads)}
+
+
+def peak_memory() -> int | None:
+    """The most bytes that this process has held; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def memory() -> int | None:
+    """Bytes that it holds now; None where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), None)
+
+
+def main(side: str, model: str, batch: int, threads: int) -> None:
+    os.environ["NUMBA_NUM_THREADS"] = str(threads)
+    answers = os.fdopen(os.dup(1), "w")  # what libraries print is no answer
+    os.dup2(2, 1)
+    trainer: Any
+    if side == "npnet":
+        from npnet.kernels import active
+
+        active()
+        before = memory()
+        trainer = Npnet(model, batch, threads)
+    else:
+        from . import peer
+
+        before = memory()
+        trainer = peer.Torch(model, batch, threads, channels_last=side == "channels_last")
+    for line in sys.stdin:
+        command, answer = line.strip(), {}
+        if command in ("step", "infer"):
+            began = time.perf_counter()
+            loss = getattr(trainer, command)()
+            answer = {"seconds": time.perf_counter() - began, "loss": loss}
+        elif command == "memory":
+            answer = {"before": before, "now": memory(), "peak": peak_memory()}
+        else:
+            answer = getattr(trainer, command)()
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
