@@ -15,6 +15,23 @@ from npnet.kernels.numba.tile import lanes
 # images, channels and outputs of a group, groups, height, width, padding
 SHAPES = [(9, 16, 32, 1, 9, 11, 1), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 2), (40, 48, 16, 1, 4, 5, 1),
           (4, 16, 112, 2, 13, 13, 1), (12, 64, 16, 1, 7, 7, 1)]
+FIVES = [(9, 16, 32, 1, 9, 11, 2), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 4), (10, 48, 16, 1, 8, 8, 2)]
+BOTH = [*((3, shape) for shape in SHAPES), *((5, shape) for shape in FIVES)]
+
+
+def forget():
+    winograd.suits.cache_clear()
+    conv._scratch.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def everywhere(monkeypatch):
+    """Taken for as few channels as there are in tests."""
+    monkeypatch.setattr(winograd, "CHANNELS", 0)
+    forget()
+    yield
+    monkeypatch.undo()
+    forget()
 
 
 @pytest.fixture
@@ -34,11 +51,11 @@ def taken(monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("kernel", "shape"), BOTH, ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 3e-5)])
-def test_it_is_the_convolution_of_the_definition(shape, dtype, tolerance, taken):
+def test_it_is_the_convolution_of_the_definition(kernel, shape, dtype, tolerance, taken):
     """float32: of the largest number, against sums in float64. As written, with every product, it is 1e-6 to 1e-5."""
-    arguments = operands(shape, dtype)
+    arguments = operands(shape, dtype, kernel)
     expected = all_three(definition, shape, *(a.astype(np.float64) for a in arguments))
     for key, got in all_three(fast, shape, *arguments).items():
         assert got.dtype == dtype
@@ -87,46 +104,49 @@ def test_the_number_of_threads_decides_nothing_but_the_time():
         np.testing.assert_array_equal(results[0][key], results[1][key])
 
 
-def test_it_is_left_alone_where_it_does_not_suit():
+def test_it_is_left_alone_where_it_does_not_suit(monkeypatch):
     x, w, y = (8, 16, 9, 9), (32, 16, 3, 3), (8, 32, 9, 9)
     assert winograd.suits(x, w, y, 1, 4)
-    assert not winograd.suits(x, (32, 16, 5, 5), y, 1, 4)
+    assert winograd.suits(x, (32, 16, 5, 5), y, 1, 4)
+    assert not winograd.suits(x, (32, 16, 4, 4), y, 1, 4)
+    assert not winograd.suits(x, (32, 16, 3, 5), y, 1, 4)
     assert not winograd.suits(x, w, y, 2, 4)
     assert not winograd.suits((8, 17, 9, 9), (32, 17, 3, 3), y, 1, 4)
     assert not winograd.suits(x, (33, 16, 3, 3), (8, 33, 9, 9), 1, 4)
     assert not winograd.suits(x, w, (2, 32, 9, 9), 1, 4)
     assert not winograd.suits((8, 16, 3, 3), w, (8, 32, 3, 3), 1, 4)
+    monkeypatch.setattr(winograd, "CHANNELS", 11)
+    forget()
+    assert not winograd.suits(x, w, y, 1, 4)
 
 
-def test_the_plain_loops_agree(monkeypatch):
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_the_plain_loops_agree(kernel, monkeypatch):
     """Python, uncompiled: two images of 4 × 5 pixels."""
     from numba.core.dispatcher import Dispatcher
 
     monkeypatch.setattr(winograd, "LEAST", 1)
-    winograd.suits.cache_clear()
-    conv._scratch.cache_clear()
+    forget()
     for module in (winograd, conv):
         for name, value in list(vars(module).items()):
             if isinstance(value, Dispatcher):
                 monkeypatch.setattr(module, name, value.py_func)
     channels = max(lanes(8), winograd.ROWS)
-    shape = (2, channels, channels, 1, 4, 5, 1)
-    arguments = operands(shape, np.float64)
-    try:
-        assert winograd.suits(arguments[0].shape, arguments[1].shape, arguments[3].shape, 1, 8)
-        expected = all_three(definition, shape, *arguments)
-        for key, got in all_three(fast, shape, *arguments).items():
-            np.testing.assert_allclose(got, expected[key], rtol=0, atol=1e-12 * np.abs(expected[key]).max())
-    finally:
-        winograd.suits.cache_clear()
-        conv._scratch.cache_clear()
+    shape = (2, channels, channels, 1, 4, 5, kernel // 2)
+    arguments = operands(shape, np.float64, kernel)
+    assert winograd.suits(arguments[0].shape, arguments[1].shape, arguments[3].shape, 1, 8)
+    expected = all_three(definition, shape, *arguments)
+    for key, got in all_three(fast, shape, *arguments).items():
+        np.testing.assert_allclose(got, expected[key], rtol=0, atol=1e-12 * np.abs(expected[key]).max())
 
 
-def test_the_matrices_are_those_of_minimal_filtering():
-    """y = Aᵀ[(G w) ∘ (Bᵀ x)] is the filter, for any w and x: six multiplications for four outputs."""
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_the_matrices_are_those_of_minimal_filtering(kernel):
+    """y = Aᵀ[(G w) ∘ (Bᵀ x)] is the filter, for any w and x: six multiplications for 7 − kernel outputs."""
     rng = np.random.default_rng(0)
-    w, x = rng.standard_normal(3), rng.standard_normal(6)
-    y = np.array(winograd.A_T) @ ((np.array(winograd.G) @ w) * (np.array(winograd.B_T) @ x))
+    w, x = rng.standard_normal(kernel), rng.standard_normal(6)
+    values = (np.array(winograd.g(kernel)) @ w) * (np.array(winograd.B_T) @ x)
+    y = np.array(winograd.a_t(7 - kernel)) @ values
     np.testing.assert_allclose(y, np.correlate(x, w, "valid"), rtol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""The same net in PyTorch, made from npnet's layers one by one, with the same weights. Its own process imports torch."""
+"""The same net in PyTorch, made from npnet's layers one by one, with the same weights: in a process of its own."""
 from typing import Any
 
 import numpy as np

@@ -21,7 +21,7 @@ class _Worker:
     """A process of `npnet.bench.worker`."""
 
     def __init__(self, side: str, model: str, batch: int, threads: int) -> None:
-        self.side, self.errors = side, tempfile.TemporaryFile("w+")
+        self.side, self.errors = side, tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in close)
         environment = {key: value for key, value in os.environ.items() if key not in FORCED}
         environment["OMP_NUM_THREADS"] = str(threads)
         if side != "npnet":  # there the net is only made, to be copied; and torch is left with its own settings

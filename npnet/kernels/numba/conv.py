@@ -5,7 +5,7 @@ copied KW times, moved by each l, its rows close together; in such a copy the pi
 from another place on. An image of which every pixel stands in KH · KW patches is copied KW times, and never packed
 again as a library's product would. The sums are `tile`s.
 
-3 × 3 convolutions with enough channels go another way: `winograd`.
+1 × 1 convolutions go another way, `pointwise`, and 3 × 3 and 5 × 5 with enough channels: `winograd`.
 
 The gradient of the input is a convolution too: of dy, by the weights turned round, with zeros between dy's pixels where
 the stride was more than 1. That of the weights is the product of patches and dy.
@@ -310,7 +310,7 @@ def conv2d_forward(
         pointwise.forward(x, _rows(w, groups), b, False, partial(_divide, scratch), y)
         return
     if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize) and winograd.forward(
-        x, _ninths(w, groups), b, pad, False, partial(_divide, scratch), y
+        x, _taps(w, groups), b, pad, False, partial(_divide, scratch), y
     ):
         return
     way, parts = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
@@ -330,7 +330,7 @@ def conv2d_backward_weight(
         sum_maps(maps(dy), db)
         return
     if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize) and winograd.weight(
-        dy, x, pad, partial(_divide, scratch), _ninths(dw, groups)
+        dy, x, pad, partial(_divide, scratch), _taps(dw, groups)
     ):
         sum_maps(maps(dy), db)
         return
@@ -353,7 +353,7 @@ def conv2d_backward_data(
         pointwise.forward(dy, _rows(w, groups), bias, True, partial(_divide, scratch), dx)
         return
     if winograd.suits(dy.shape, turned, dx.shape, stride, dy.itemsize) and winograd.forward(
-        dy, _ninths(w, groups), bias, 2 - pad, True, partial(_divide, scratch), dx
+        dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, partial(_divide, scratch), dx
     ):
         return
     way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
@@ -369,9 +369,9 @@ def conv2d_backward_data(
 FIRST_ROWS = np.arange(ROWS)
 
 
-def _ninths(w: Floats, groups: int) -> Floats:
-    """(O, C/groups, 3, 3) as (groups, O/groups, C/groups, 9)."""
-    return np.reshape(w, (groups, w.shape[0] // groups, w.shape[1], 9), copy=False)
+def _taps(w: Floats, groups: int) -> Floats:
+    """(O, C/groups, KH, KW) as (groups, O/groups, C/groups, KH · KW)."""
+    return np.reshape(w, (groups, w.shape[0] // groups, w.shape[1], -1), copy=False)
 
 
 def _rows(w: Floats, groups: int) -> Floats:

@@ -1,12 +1,14 @@
-r"""Convolution by 3 × 3 with a quarter of the multiplications: Winograd's minimal filtering, F(4 × 4, 3 × 3).
+r"""Convolution by 3 × 3 and 5 × 5 with a quarter and a third of the multiplications: Winograd's minimal filtering.
 
 Four neighbouring outputs of a filter of three, y = (y₀ … y₃) from six inputs x, need 12 multiplications as written,
 and 6 in this way: y = Aᵀ[(G w) ∘ (Bᵀ x)]. Why: a filter is, turned round, a product of polynomials y(z) = w(z) x(z)
 of degree 5, and such a product is known from its values at six points (0, ±1, ±2, ∞): G and Bᵀ evaluate at the
 points, ∘ multiplies the values, Aᵀ goes back from them. Done along rows and along columns, it makes 4 × 4 outputs
-from 6 × 6 inputs with 36 multiplications in place of 144:
+from 6 × 6 inputs with 36 multiplications in place of 144, F(4 × 4, 3 × 3):
 
     Y = Aᵀ[ (G W Gᵀ) ∘ (Bᵀ X B) ]A            S. Winograd 1980; for nets: Lavin and Gray 2016, §4.
+
+Six points serve two outputs of a filter of five as well: F(2 × 2, 5 × 5), with 36 in place of 100.
 
 Summed over channels, ∘ becomes 36 products of matrices, (tiles × channels) · (channels × outputs), one for each
 place of the 6 × 6: those are made of `tile`s. The transforms to and fro work on a vector of channels at a time, so
@@ -29,28 +31,73 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, serial, threads
+from .compile import compiled, inlined, serial, threads
 from .tile import ROWS, tile, widest
 from .tile import lanes as lanes_of
-from .vectors import combination, transpose
+from .vectors import Matrix, combination, transpose
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
-OUT, IN = 4, 6  # pixels along a side of a tile's outputs, and of the inputs that they see
+IN = 6  # pixels along a side of the inputs of a tile, of which `out` = 4 or 2 outputs are made by 3 × 3 or 5 × 5
 PLACES = IN * IN
 TILES = 64  # that go through the products together: the weights are read once for all of them
 SUMMED = 256  # for the gradient of the weights: the sums are read and written once for all of them
 
-A_T = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+POINTS = (0, 1, -1, 2, -2)  # and ∞
+SCALES = (1 / 4, -1 / 6, -1 / 6, 1 / 24, 1 / 24)  # of the values at the points, all put into G
 B_T = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0), (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0),
        (0, 4, 0, -5, 0, 1))
-G = ((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6), (1 / 24, 1 / 12, 1 / 6),
-     (1 / 24, -1 / 12, 1 / 6), (0, 0, 1))
 
-by_a_t, by_a = combination("a_t", A_T), combination("a", tuple(zip(*A_T, strict=True)))
+
+def a_t(out: int) -> Matrix:
+    """Aᵀ: powers of the points, as many as there are outputs."""
+    return tuple((*(point**i for point in POINTS), float(i == out - 1)) for i in range(out))
+
+
+def g(kernel: int) -> Matrix:
+    """G: the filter, as a polynomial, at the points."""
+    values = (tuple(scale * point**k for k in range(kernel)) for point, scale in zip(POINTS, SCALES, strict=True))
+    return (*values, (*(0.0 for _ in range(kernel - 1)), 1.0))
+
+
+def _turned(matrix: Matrix) -> Matrix:
+    return tuple(zip(*matrix, strict=True))
+
+
 by_b_t = combination("b_t", B_T)
-by_g, by_g_t = combination("g", G), combination("g_t", tuple(zip(*G, strict=True)))
+by_a_t4, by_a4 = combination("a_t4", a_t(4)), combination("a4", _turned(a_t(4)))
+by_a_t2, by_a2 = combination("a_t2", a_t(2)), combination("a2", _turned(a_t(2)))
+by_g3, by_g_t3 = combination("g3", g(3)), combination("g_t3", _turned(g(3)))
+by_g5, by_g_t5 = combination("g5", g(5)), combination("g_t5", _turned(g(5)))
+
+
+def _by_a_t(out: int, source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
+    if out == 4:
+        by_a_t4(source, step, count, target, stride)
+    else:
+        by_a_t2(source, step, count, target, stride)
+
+
+def _by_a(out: int, source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
+    if out == 4:
+        by_a4(source, step, count, target, stride)
+    else:
+        by_a2(source, step, count, target, stride)
+
+
+def _by_g(kernel: int, source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
+    if kernel == 3:
+        by_g3(source, step, count, target, stride)
+    else:
+        by_g5(source, step, count, target, stride)
+
+
+def _by_g_t(kernel: int, source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
+    if kernel == 3:
+        by_g_t3(source, step, count, target, stride)
+    else:
+        by_g_t5(source, step, count, target, stride)
 
 
 def _read(x: Floats, shape: Any, first: int, pad: int, strip: Floats, line: int, rows: int, lanes: int) -> None:
@@ -77,14 +124,14 @@ def _read(x: Floats, shape: Any, first: int, pad: int, strip: Floats, line: int,
 
 
 def _write(
-    strip: Floats, line: int, y: Floats, shape: Any, first: int, last: int, square: Floats, lanes: int
+    strip: Floats, out: int, line: int, y: Floats, shape: Any, first: int, last: int, square: Floats, lanes: int
 ) -> None:
     """y[o, first + i, p] = strip[i, p, o], as far as there are rows and pixels.
 
     What a vector writes beyond the end of a row is put right by the next row; beyond row `last` nothing may be written.
     """
     channels, height, width = shape
-    for i in range(min(OUT, height - first)):
+    for i in range(min(out, height - first)):
         for p in range(0, width, lanes):
             inside = (first + i) * width + p + lanes <= last * width
             for o in range(0, channels, lanes):
@@ -110,46 +157,47 @@ def _add_bias(strip: Floats, pixels: int, b: Floats) -> bool:
     return wrong == 0
 
 
-def _transform_weights(w: Floats, turned: bool, team: int, small: Floats, u: Floats) -> None:
+def _transform_weights(w: Floats, kernel: int, turned: bool, team: int, small: Floats, u: Floats) -> None:
     """u[place, g, o // width, c, o % width] = (G w[g, o, c] Gᵀ)[place].
 
-    w : (groups, O, C, 9); turned, (groups, C, O, 9), its rows and columns taken backwards.  small : (team, 27 · width).
+    w : (groups, O, C, kernel²); turned, (groups, C, O, kernel²), its rows and columns taken backwards.
     """
     _, groups, panels, channels, width = u.shape
     count = groups * panels * channels
     for thread in prange(team):
         for job in range(count * thread // team, count * (thread + 1) // team):
             g, panel, c = job // channels // panels, job // channels % panels, job % channels
-            transform_weight(w[g], turned, panel, c, width, small[thread], u.reshape(-1)[job * width :], u[0].size)
+            target = u.reshape(-1)[job * width :]
+            transform_weight(w[g], kernel, turned, panel, c, width, small[thread], target, u[0].size)
 
 
 def _transform_weight(
-    w: Floats, turned: bool, panel: int, c: int, width: int, small: Floats, u: Floats, apart: int
+    w: Floats, kernel: int, turned: bool, panel: int, c: int, width: int, small: Floats, u: Floats, apart: int
 ) -> None:
-    outputs = w.shape[1] if turned else w.shape[0]
-    some = min(width, outputs - panel * width)
-    row, half = small[: 9 * width], small[9 * width :]
+    some = min(width, (w.shape[1] if turned else w.shape[0]) - panel * width)
+    row, half = small, small[kernel * kernel * width :]
     for o in range(some):
-        for k in range(9):
-            row[k * width + o] = w[c, panel * width + o, 8 - k] if turned else w[panel * width + o, c, k]
-    for k in range(3):  # along the rows, then along the columns of what comes of it
-        by_g(row[3 * k * width :], width, some, half[IN * k * width :], width)
+        for k in range(kernel * kernel):
+            backwards = kernel * kernel - 1 - k
+            row[k * width + o] = w[c, panel * width + o, backwards] if turned else w[panel * width + o, c, k]
+    for k in range(kernel):  # along the rows, then along the columns of what comes of it
+        by_g(kernel, row[kernel * k * width :], width, some, half[IN * k * width :], width)
     for k in range(IN):
-        by_g(half[k * width :], IN * width, some, u[k * apart :], IN * apart)
+        by_g(kernel, half[k * width :], IN * width, some, u[k * apart :], IN * apart)
 
 
 def _transform_inputs(x: Floats, shape: Any, way: Any, pad: int, lanes: int, some: Any, parts: Any, v: Floats) -> None:
     """v[place, t, c] = (Bᵀ X B)[place] of tile t, channel c, for `some` rows of tiles, counted through all images."""
     strip, half = parts
-    tall, columns, tiles = way
-    channels, line, t = shape[0], OUT * columns + IN - OUT, 0
+    tall, columns, tiles, out = way
+    channels, line, t = shape[0], out * columns + IN - out, 0
     for index in range(some[0], some[1]):
         image = x[index // tall * channels * shape[1] * shape[2] :]
-        read(image, shape, index % tall * OUT - pad, pad, strip, line, IN, lanes)
+        read(image, shape, index % tall * out - pad, pad, strip, line, IN, lanes)
         by_b_t(strip, line * channels, line * channels, half, line * channels)
         for column in range(columns):
             for k in range(IN):
-                source = half[(k * line + OUT * column) * channels :]
+                source = half[(k * line + out * column) * channels :]
                 by_b_t(source, channels, channels, v[(k * IN * tiles + t) * channels :], tiles * channels)
             t += 1
 
@@ -157,16 +205,16 @@ def _transform_inputs(x: Floats, shape: Any, way: Any, pad: int, lanes: int, som
 def _transform_gradients(dy: Floats, shape: Any, way: Any, lanes: int, some: Any, parts: Any, e: Floats) -> None:
     """e[place, t, o] = (A dY Aᵀ)[place], likewise."""
     strip, half = parts
-    tall, columns, tiles = way
-    channels, line, t = shape[0], OUT * columns, 0
+    tall, columns, tiles, out = way
+    channels, line, t = shape[0], out * columns, 0
     for index in range(some[0], some[1]):
         image = dy[index // tall * channels * shape[1] * shape[2] :]
-        read(image, shape, index % tall * OUT, 0, strip, line, OUT, lanes)
-        by_a(strip, line * channels, line * channels, half, line * channels)
+        read(image, shape, index % tall * out, 0, strip, line, out, lanes)
+        by_a(out, strip, line * channels, line * channels, half, line * channels)
         for column in range(columns):
             for k in range(IN):
-                source = half[(k * line + OUT * column) * channels :]
-                by_a(source, channels, channels, e[(k * IN * tiles + t) * channels :], tiles * channels)
+                source = half[(k * line + out * column) * channels :]
+                by_a(out, source, channels, channels, e[(k * IN * tiles + t) * channels :], tiles * channels)
             t += 1
 
 
@@ -179,8 +227,8 @@ def _transform_outputs(
     m : [place, g, panel, t, o % width].  end : the first row of tiles that is somebody else's.
     """
     strip, half = parts
-    tall, columns, tiles = way
-    channels, line, t, finite = shape[0], OUT * columns, 0, True
+    tall, columns, tiles, out = way
+    channels, line, t, finite = shape[0], out * columns, 0, True
     each = channels // groups
     panels = -(-each // width)
     apart = groups * panels * tiles * width
@@ -191,14 +239,14 @@ def _transform_outputs(
                 across = min(width, each - first)
                 for k in range(IN):
                     source = m[k * IN * apart + part * tiles * width + t * across :]
-                    target = half[(k * line + OUT * column) * channels + g * each + first :]
-                    by_a_t(source, apart, across, target, channels)
+                    target = half[(k * line + out * column) * channels + g * each + first :]
+                    by_a_t(out, source, apart, across, target, channels)
             t += 1
-        by_a_t(half, line * channels, line * channels, strip, line * channels)
-        finite &= add_bias(strip, OUT * line, b)
+        by_a_t(out, half, line * channels, line * channels, strip, line * channels)
+        finite &= add_bias(strip, out * line, b)
         image = y[index // tall * channels * shape[1] * shape[2] :]
-        last = min(shape[1], (end - index // tall * tall) * OUT)
-        write(strip, line, image, shape, index % tall * OUT, last, square, lanes)
+        last = min(shape[1], (end - index // tall * tall) * out)
+        write(strip, out, line, image, shape, index % tall * out, last, square, lanes)
     return finite
 
 
@@ -289,33 +337,34 @@ def _sum_product(
                 sum_[j] += c[j]
 
 
-def _collect(sums: Floats, small: Floats, dw: Floats) -> None:
-    """dw[g, o, c] = Gᵀ sums G.  dw : (groups, O, C, 9)."""
+def _collect(sums: Floats, kernel: int, small: Floats, dw: Floats) -> None:
+    """dw[g, o, c] = Gᵀ sums G.  dw : (groups, O, C, kernel²)."""
     _, groups, panels, blocks, _ = sums.shape
     team, count = small.shape[0], groups * panels * blocks
     for thread in prange(team):
         for job in range(count * thread // team, count * (thread + 1) // team):
             g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
-            collect_block(sums[:, g, panel, block], panel, block, small[thread], dw[g])
+            collect_block(sums[:, g, panel, block], kernel, panel, block, small[thread], dw[g])
 
 
-def _collect_block(sums: Floats, panel: int, block: int, small: Floats, dw: Floats) -> None:
+def _collect_block(sums: Floats, kernel: int, panel: int, block: int, small: Floats, dw: Floats) -> None:
     width = sums.shape[1] // ROWS
     across = min(width, dw.shape[0] - panel * width)
-    half, row = small, small[18 * width :]
+    half, row = small, small[IN * kernel * width :]
     for r in range(ROWS):
         for k in range(IN):
             for place in range(k * IN, (k + 1) * IN):
                 for j in range(across):
                     row[(place - k * IN) * width + j] = sums[place, r * across + j]
-            by_g_t(row, width, across, half[k * 3 * width :], width)
-        for k in range(3):
-            by_g_t(half[k * width :], 3 * width, across, row[k * width :], 3 * width)
+            by_g_t(kernel, row, width, across, half[k * kernel * width :], width)
+        for k in range(kernel):
+            by_g_t(kernel, half[k * width :], kernel * width, across, row[k * width :], kernel * width)
         for j in range(across):
-            for k in range(9):
+            for k in range(kernel * kernel):
                 dw[panel * width + j, block * ROWS + r, k] = row[k * width + j]
 
 
+by_a_t, by_a, by_g, by_g_t = inlined(_by_a_t), inlined(_by_a), inlined(_by_g), inlined(_by_g_t)
 read, write, add_bias = serial(_read), serial(_write), serial(_add_bias)
 transform_weight, collect_block = serial(_transform_weight), serial(_collect_block)
 transform_inputs, transform_gradients = serial(_transform_inputs), serial(_transform_gradients)
@@ -325,21 +374,24 @@ transform_weights, correlate = compiled(_transform_weights), compiled(_correlate
 transform_both, sum_products, collect = compiled(_transform_both), compiled(_sum_products), compiled(_collect)
 
 LEAST = 512  # output pixels in all images: fewer, and transforming the weights costs more than is gained
+CHANNELS = 20  # C · O / (C + O): with fewer, transforming the pixels does
 
 
 @cache
 def suits(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, itemsize: int) -> bool:
-    """Is this the way to compute that convolution? 3 × 3 at stride 1, with whole vectors and tiles of channels."""
+    """Is this the way to compute that convolution? 3 × 3 or 5 × 5, stride 1, whole vectors and tiles of channels."""
     whole, groups = max(lanes_of(itemsize), ROWS), x[1] // w[1]
+    channels, outputs = w[1], w[0] // groups
     return (
-        w[2:] == (3, 3) and stride == 1 and w[1] % whole == 0 and w[0] // groups % whole == 0
-        and min(y[2:]) >= OUT and y[0] * y[2] * y[3] >= LEAST
+        w[2:] in ((3, 3), (5, 5)) and stride == 1 and channels % whole == 0 and outputs % whole == 0
+        and channels * outputs >= CHANNELS * (channels + outputs) and min(y[2:]) >= 4 and y[0] * y[2] * y[3] >= LEAST
     )
 
 
 class _Way(NamedTuple):
     """How a convolution is cut up."""
 
+    out: int  # pixels along a side of a tile's outputs
     tall: int  # rows of tiles in an image
     columns: int
     together: int  # rows of tiles that are done together
@@ -356,13 +408,15 @@ def _tiles(together: int, columns: int) -> int:
 
 @cache
 def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[str, tuple[int, ...]]]:
-    tall, columns = -(-y[2] // OUT), -(-y[3] // OUT)
+    out = IN + 1 - w[2]
+    tall, columns = -(-y[2] // out), -(-y[3] // out)
     together = max(1, min(TILES // columns, -(-x[0] * tall // team)))
     summed = max(1, min(SUMMED // columns, x[0] * tall))
     lanes, wide, groups = lanes_of(itemsize), widest(itemsize), x[1] // w[1]
-    panels, line, most = -(-(w[0] // groups) // wide), OUT * columns + IN - OUT, max(x[1], y[1])
+    panels, line, most = -(-(w[0] // groups) // wide), out * columns + IN - out, max(x[1], y[1])
     numbers = np.arange(max(summed * columns, w[1], ROWS), dtype=np.int64)
-    way = _Way(tall, columns, together, summed, numbers[: w[1]] * wide, numbers[:ROWS] * x[1], numbers * y[1])
+    steps = numbers[: w[1]] * wide, numbers[:ROWS] * x[1], numbers * y[1]
+    way = _Way(out, tall, columns, together, summed, *steps)
     tiles = _tiles(together, columns)
     return way, {
         "strips": (team, (IN * line + lanes) * most),
@@ -370,7 +424,7 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
         "vs": (team, PLACES * tiles * x[1]),
         "ms": (team, PLACES * groups * panels * tiles * wide),
         "u": (PLACES, groups, panels, w[1], wide),
-        "small": (team, 27 * wide),
+        "small": (team, (IN + w[2]) * w[2] * wide),
         "v": (PLACES * _tiles(summed, columns) * x[1],),
         "e": (PLACES * _tiles(summed, columns) * y[1],),
         "sums": (PLACES, groups, panels, w[1] // ROWS, ROWS * wide),
@@ -390,17 +444,17 @@ def scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], itemsize
 def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, memory: Any, y: Floats) -> bool:
     """As `conv2d_forward`, or with turned weights as `conv2d_backward_data`. False if the result is not finite.
 
-    w : (groups, O, C, 9), turned (groups, C, O, 9).  memory(parts, names) divides the scratch memory.
+    w : (groups, O, C, kernel²), turned (groups, C, O, kernel²).  memory(parts, names) divides the scratch memory.
     """
-    channels = w.shape[1] if turned else w.shape[2]
-    shape = (y.shape[1], channels, 3, 3)
+    kernel = math.isqrt(w.shape[3])
+    shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
     way, parts = _plan(x.shape, shape, y.shape, x.itemsize, threads())
     strips, halves, vs, ms, u, small = memory(parts, CORRELATE)
-    transform_weights(w, turned, threads(), small, u)
+    transform_weights(w, kernel, turned, threads(), small, u)
     finite = np.empty(threads(), np.bool_)
     correlate(
         np.reshape(x, -1, copy=False), x.shape[1:], u, b,
-        (way.tall, way.columns, _tiles(way.together, way.columns)), (x.shape[0] * way.tall, way.together), pad,
+        (way.tall, way.columns, _tiles(way.together, way.columns), way.out), (x.shape[0] * way.tall, way.together), pad,
         lanes_of(x.itemsize), way.rows, way.offsets, strips, halves, vs, ms, y.shape[1:], finite,
         np.reshape(y, -1, copy=False),
     )
@@ -408,8 +462,9 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, memory: Any
 
 
 def weight(dy: Floats, x: Floats, pad: int, memory: Any, dw: Floats) -> bool:
-    """As `conv2d_backward_weight`, without db. False if the result is not finite.  dw : (groups, O, C, 9)."""
-    shape = (dy.shape[1], dw.shape[2], 3, 3)
+    """As `conv2d_backward_weight`, without db. False if the result is not finite.  dw : (groups, O, C, kernel²)."""
+    kernel = math.isqrt(dw.shape[3])
+    shape = (dy.shape[1], dw.shape[2], kernel, kernel)
     way, parts = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
     strips, halves, v, e, small, sums = memory(parts, WEIGHT)
     rows, lanes, tiles = x.shape[0] * way.tall, lanes_of(x.itemsize), _tiles(way.summed, way.columns)
@@ -417,12 +472,12 @@ def weight(dy: Floats, x: Floats, pad: int, memory: Any, dw: Floats) -> bool:
         some = first, min(rows, first + way.summed)
         transform_both(
             np.reshape(dy, -1, copy=False), dy.shape[1:], np.reshape(x, -1, copy=False), x.shape[1:],
-            (way.tall, way.columns, tiles), some, pad, lanes, strips, halves, v, e,
+            (way.tall, way.columns, tiles, way.out), some, pad, lanes, strips, halves, v, e,
         )
         offsets = way.steps[: (some[1] - some[0]) * way.columns]
         sum_products(
             v, e, (x.shape[1], dy.shape[1]), tiles, FIRST_ROWS, offsets, first == 0, small, sums)
-    collect(sums, small, dw)
+    collect(sums, kernel, small, dw)
     return bool(np.isfinite(dw).all())
 
 
