@@ -22,7 +22,7 @@ CONTRACT = dict(inspect.getmembers(contract.Backend, inspect.isfunction))
 CONTRACT = {name: function for name, function in CONTRACT.items() if not name.startswith("_")}
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-7}
 WRITTEN = ("y", "dx", "dw", "db", "d", "b", "da", "argmax", "probabilities", "summary", "dlogits", "ranks")
-CHANGED = {"add": ("y",), "sgd_update": ("w", "v")}  # read and written
+CHANGED = {"sgd_update": ("w", "v")}  # read and written
 
 
 def fresh(shape, dtype=np.float64):
@@ -173,7 +173,8 @@ def pointwise_calls(*shape):
     for p, key in ((0.0, 0), (0.3, 12345), (0.5, 2**64 - 1)):
         calls.append(("dropout", {"x": x, "p": p, "scale": 1 / (1 - p), "key": key, "y": fresh(shape)}))
     calls.append(("scale", {"x": x, "factor": 0.3, "y": fresh(shape)}))
-    calls.append(("add", {"x": x, "y": dy}))
+    calls += [("add_up", {"parts": [normal(*x.shape, seed=i) for i in range(n)], "y": fresh(x.shape)})
+              for n in (1, 2, 5)]
     calls.append(("sgd_update", {"w": x, "v": dy, "g": normal(*shape, seed=2), "rate": 0.1, "momentum": 0.9,
                                  "decay": 0.05}))
     return calls

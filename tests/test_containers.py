@@ -14,6 +14,8 @@ from npnet.layers import (
     ReLU,
     Sequential,
     SoftmaxCrossEntropy,
+    Tanh,
+    WithHeads,
 )
 
 WIDE = Gaussian(0.3)
@@ -234,3 +236,45 @@ def test_results_do_not_depend_on_the_batches_before(backend):
 def test_mistakes_are_named_with_their_values(backend, call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_relu_writes_where_nobody_reads_any_more(backend):
+    """Over a convolution's or a pooling's output and the gradient from behind; not over what a tanh still needs."""
+    def layers():
+        rng = np.random.default_rng(5)
+        made = [Conv2D(2, 3, 3, pad=1), ReLU(), MaxPool2D(2, 1), ReLU(), Tanh(), ReLU(), Conv2D(3, 2, 1), ReLU()]
+        for layer in made:
+            for p in layer.parameters():
+                p.assign(rng.standard_normal(p.shape))
+        return made
+
+    apart, net, x = layers(), Sequential(*layers()), images(3)
+    y = x
+    for layer in apart:
+        y = layer.forward(y)
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    given = dy.copy()
+    np.testing.assert_array_equal(net.forward(x), y)
+    expected = dy
+    for layer in reversed(apart):
+        expected = layer.backward(expected)
+    np.testing.assert_array_equal(net.backward(dy), expected)
+    np.testing.assert_array_equal(dy, given)  # what comes from outside is left as it is
+    for p, q in zip(net.parameters(), [p for layer in apart for p in layer.parameters()], strict=True):
+        np.testing.assert_array_equal(p.grad, q.grad)
+    assert [layer.over_input for layer in net.layers] == [False, True, False, True, False, False, False, True]
+    assert [layer.over_gradient for layer in net.layers] == [False, True, False, True, False, True, False, False]
+
+
+def test_a_relu_does_not_write_over_what_a_head_reads(backend):
+    net = WithHeads({"conv": Dense(32, 2)}, conv=Conv2D(1, 2, 3, pad=1), relu=ReLU(), fc=Dense(32, 2))
+    assert not net["relu"].over_input
+    assert net["relu"].over_gradient
+
+
+def test_scratch_memory_is_that_of_the_largest_layer(backend):
+    small, large = Conv2D(2, 3, 3, pad=1), Conv2D(2, 30, 5, pad=2)
+    large.forward(images(9))
+    one, other = small.scratch(10, np.dtype(np.float32)), large.scratch(5, np.dtype(np.float32))
+    assert np.shares_memory(one, other)
+    assert "scratch" not in large._storage

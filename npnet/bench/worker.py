@@ -114,11 +114,14 @@ def main(side: str, model: str, batch: int, threads: int) -> None:
         before = memory()
         trainer = peer.Torch(model, batch, threads, channels_last=side == "channels_last")
     for line in sys.stdin:
-        command, answer = line.strip(), {}
+        command, *number = line.split()
         if command in ("step", "infer"):
-            began = time.perf_counter()
-            loss = getattr(trainer, command)()
-            answer = {"seconds": time.perf_counter() - began, "loss": loss}
+            seconds, loss = [], None
+            for _ in range(int(number[0])):
+                began = time.perf_counter()
+                loss = getattr(trainer, command)()
+                seconds.append(time.perf_counter() - began)
+            answer = {"seconds": seconds, "loss": loss}
         elif command == "memory":
             answer = {"before": before, "now": memory(), "peak": peak_memory()}
         else:

@@ -55,8 +55,8 @@ class Backend(Protocol[A]):
         """`x` ← value, everywhere."""
         ...
 
-    def add(self, x: A, y: A) -> None:
-        """`y` ← y + x. Same shapes."""
+    def add_up(self, parts: Sequence[A], y: A) -> None:
+        """`y` ← Σ parts. All of one shape, at least one part."""
         ...
 
     def concat(self, parts: Sequence[A], y: A) -> None:
@@ -180,11 +180,11 @@ class Backend(Protocol[A]):
     # -- pointwise: AlexNet §3.1 and §4.2 -----------------------------------------------------------------------------
 
     def relu_forward(self, x: A, y: A) -> None:
-        """y = max(0, x). NaN stays NaN."""
+        """y = max(0, x). NaN stays NaN. `x` and `y` may be the same array."""
         ...
 
     def relu_backward(self, dy: A, y: A, dx: A) -> None:
-        """dx = dy where y > 0, else 0: at the kink the derivative is 0."""
+        """dx = dy where y > 0, else 0: at the kink the derivative is 0. `dy` and `dx` may be the same array."""
         ...
 
     def tanh_forward(self, x: A, y: A) -> None:

@@ -21,13 +21,13 @@ class ReLU(_Pointwise):
     """
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        self.y = self.output(x.shape, x.dtype)
+        self.y = self.output_over(x)
         self.kernels.relu_forward(x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
         self.check_gradient(dy)
-        dx = self.like("dx", self.y)
+        dx = self.gradient_over(dy)
         self.kernels.relu_backward(dy, self.y, dx)
         return dx
 

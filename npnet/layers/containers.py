@@ -1,6 +1,10 @@
 """Layers made of layers: one after another, and side by side."""
+from collections.abc import Sequence
+from itertools import pairwise
+
 from npnet.kernels import Array, Shape
 
+from .activation import ReLU
 from .layer import Cost, Layer
 
 
@@ -42,11 +46,25 @@ class Container(Layer):
         return f"{type(self).__name__}(\n    " + inside.replace("\n", "\n    ") + ",\n)"
 
 
+def share_memory(layers: Sequence[Layer]) -> None:
+    """Of layers one after another: a ReLU may write over the output of a layer that does not need it for `backward`,
+    and over the gradient that the layer behind it has made. Half the memory, and a third less to move."""
+    for before, layer in pairwise(layers):
+        layer.over_input = isinstance(layer, ReLU) and not before.keeps_output
+    for layer in layers[:-1]:
+        layer.over_gradient = isinstance(layer, ReLU)
+
+
 class Sequential(Container):
     """One layer after another. ``Sequential(conv1=Conv2D(...), relu1=ReLU(), ...)`` gives them names.
 
-    A layer is at ``net["conv1"]`` or ``net[0]``; its weights are called ``conv1.weight``.
+    A layer is at ``net["conv1"]`` or ``net[0]``; its weights are called ``conv1.weight``. A ReLU in it writes its
+    result over that of the convolution before it, and its gradient over the one it is given.
     """
+
+    def __init__(self, *layers: Layer, **named: Layer) -> None:
+        super().__init__(*layers, **named)
+        share_memory(self.layers)
 
     def forward(self, x: Array, train: bool = True) -> Array:
         for layer in self.layers:
@@ -85,6 +103,8 @@ class Concat(Container):
     The gradient of the input is the sum over the branches.
     """
 
+    keeps_output = False
+
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW."""
         self.output_shape(x.shape[1:])
@@ -102,11 +122,9 @@ class Concat(Container):
         return parts
 
     def backward(self, dy: Array) -> Array:
-        first, *others = (layer.backward(part) for layer, part in zip(self.layers, self._split(dy), strict=True))
-        dx = self.like("dx", first)
-        self.kernels.fill(dx, 0.0)
-        for part in (first, *others):
-            self.kernels.add(part, dx)
+        parts = [layer.backward(part) for layer, part in zip(self.layers, self._split(dy), strict=True)]
+        dx = self.like("dx", parts[0])
+        self.kernels.add_up(parts, dx)
         return dx
 
     def backward_parameters(self, dy: Array) -> None:

@@ -38,6 +38,8 @@ class Conv2D(Layer):
         If the channels cannot be divided into the groups, or a size makes no sense.
     """
 
+    keeps_output = False
+
     def __init__(
         self,
         in_channels: int,
@@ -110,7 +112,7 @@ class Conv2D(Layer):
 
     def _scratch(self, y: Array) -> Array:
         size = self.kernels.conv2d_scratch(self.x.shape, self.weight.shape, y.shape, self.stride, self.pad)
-        return self.array("scratch", (size,), y.dtype)
+        return self.scratch(size, y.dtype)
 
     def __repr__(self) -> str:
         extra = "".join(f", {n}={v!r}" for n, v, default in (

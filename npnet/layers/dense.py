@@ -22,6 +22,8 @@ class Dense(Layer):
         How `weight` (out_features, in_features) and `bias` (out_features,) begin; AlexNet §5.
     """
 
+    keeps_output = False
+
     def __init__(
         self,
         in_features: int,

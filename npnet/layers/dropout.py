@@ -30,6 +30,8 @@ class Dropout(Layer):
         If p is not in [0, 1), or the convention unknown.
     """
 
+    keeps_output = False
+
     def __init__(self, p: float = 0.5, convention: str = "paper") -> None:
         super().__init__()
         if not 0 <= p < 1:

@@ -1,9 +1,10 @@
 """Classifiers at the side of a net, which send it gradient while it learns. GoogLeNet §5."""
+from itertools import pairwise
 from typing import Any
 
 from npnet.kernels import Array, Shape
 
-from .containers import Container
+from .containers import Container, share_memory
 from .layer import Cost, Layer
 from .loss import SoftmaxCrossEntropy
 
@@ -25,6 +26,10 @@ class WithHeads(Container):
         self.trunk = layers
         self.heads = {after: heads[after] for after in layers if after in heads}
         super().__init__(**layers, **{f"head_{after}": head for after, head in self.heads.items()})
+        share_memory(list(layers.values()))
+        for name, behind in pairwise(layers):
+            if name in self.heads:  # its head reads the same array
+                layers[behind].over_input = False
 
     def forward(self, x: Array, train: bool = True) -> Any:
         """x (N, C, H, W) → (N, K), or when training a tuple of 1 + the number of heads such arrays."""
@@ -50,8 +55,9 @@ class WithHeads(Container):
         beside = dict(zip(self.heads, dys[1:], strict=True))
         for i, (name, layer) in reversed(list(enumerate(self.trunk.items()))):
             if name in beside:
-                above, dy = dy, self.heads[name].backward(beside[name])
-                self.kernels.add(above, dy)
+                parts = dy, self.heads[name].backward(beside[name])
+                dy = self.like(f"dy_{name}", dy)
+                self.kernels.add_up(parts, dy)
             if i or whole:
                 dy = layer.backward(dy)
             else:

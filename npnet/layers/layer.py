@@ -1,5 +1,6 @@
 """What every layer is."""
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,18 @@ class Cost:
         return Cost(self.parameters + other.parameters, self.macs + other.macs)
 
 
+class _Scratch(threading.local):
+    """One for each thread of Python's, since two may train two nets."""
+
+    kernels: Any = None
+
+    def __init__(self) -> None:
+        self.storage: dict[np.dtype[Any], Array] = {}
+
+
+_scratch = _Scratch()
+
+
 class Layer:
     """A function with a gradient: ``forward(x)`` and ``backward(dy) -> dx``. Each is written by hand.
 
@@ -37,6 +50,12 @@ class Layer:
 
     place = 0
     """Which of a net's layers it is, from its containers: part of what its randomness is a function of."""
+
+    keeps_output = True
+    """Does `backward` read what `forward` returned?"""
+
+    over_input = over_gradient = False
+    """May the layer write its result over x, or dx over dy? A container says so, where nobody reads them any more."""
 
     def __init__(self) -> None:
         self.kernels = kernels.active()
@@ -124,6 +143,27 @@ class Layer:
         """The array that `forward` returns, and that `check_gradient` remembers."""
         self._returned = shape, np.dtype(dtype)
         return self.array("y", shape, dtype)
+
+    def output_over(self, x: Array) -> Array:
+        """`output` of the shape of x: x itself, if the layer may write over it."""
+        if not self.over_input:
+            return self.output(x.shape, x.dtype)
+        self._returned = x.shape, x.dtype
+        return x
+
+    def gradient_over(self, dy: Array) -> Array:
+        """An array for dx of the shape of dy: dy itself, if the layer may write over it."""
+        return dy if self.over_gradient else self.like("dx", dy)
+
+    def scratch(self, size: int, dtype: Any) -> Array:
+        """Memory for the time of one call of a kernel: all layers share it. It is that of the backend used last."""
+        if _scratch.kernels is not self.kernels:
+            _scratch.kernels, _scratch.storage = self.kernels, {}
+        storage = _scratch.storage.get(dtype)
+        if storage is None or storage.shape[0] < size:
+            _scratch.storage.pop(dtype, None)  # given back before more is taken
+            storage = _scratch.storage[dtype] = self.kernels.empty((size,), dtype)
+        return self.kernels.view(storage, (size,))
 
     def check_gradient(self, dy: Array) -> None:
         """Raise ValueError unless `dy` has the shape and dtype of what the last `forward` returned."""

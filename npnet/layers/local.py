@@ -26,6 +26,8 @@ class Local2D(Layer):
         How `weight` (OH, OW, O, C, K, K) and `bias` (O, OH, OW) begin.
     """
 
+    keeps_output = False
+
     def __init__(
         self,
         in_channels: int,
@@ -87,7 +89,7 @@ class Local2D(Layer):
 
     def _scratch(self, y: Array) -> Array:
         size = self.kernels.local2d_scratch(self.x.shape, self.weight.shape, y.shape, self.stride, self.pad)
-        return self.array("scratch", (size,), y.dtype)
+        return self.scratch(size, y.dtype)
 
     def __repr__(self) -> str:
         extra = "".join(f", {n}={v!r}" for n, v, default in (

@@ -9,6 +9,8 @@ from .layer import Layer, check_input, check_window, sliding_size
 class _Pool(Layer):
     """What both poolings share: windows of z × z pixels, s pixels apart, rounded up at the edge."""
 
+    keeps_output = False
+
     def __init__(self, size: int, stride: int, pad: int = 0, rounding: str = "ceil") -> None:
         super().__init__()
         check_window(size, stride, pad, rounding)

@@ -30,6 +30,17 @@ def _relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
         dx[i] = dy[i] if y[i] > 0 else 0
 
 
+def _relu_in_place(y: Floats) -> None:
+    """One name for one array: with two, the compiler must fear that one is written before the other is read."""
+    for i in prange(y.size):
+        y[i] = 0 if y[i] <= 0 else y[i]
+
+
+def _relu_back_in_place(y: Floats, dx: Floats) -> None:
+    for i in prange(dx.size):
+        dx[i] = dx[i] if y[i] > 0 else 0
+
+
 def _tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:
     for i in prange(dy.size):
         dx[i] = dy[i] * (1 - y[i] * y[i])
@@ -46,16 +57,23 @@ def _abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> None:
 
 
 _relu, _relu_back = compiled(_relu_forward), compiled(_relu_backward)
+_relu_here, _relu_back_here = compiled(_relu_in_place), compiled(_relu_back_in_place)
 _tanh_back, _sigmoid_back = compiled(_tanh_backward), compiled(_sigmoid_backward)
 _abs_tanh_back = compiled(_abs_tanh_backward)
 
 
 def relu_forward(x: Floats, y: Floats) -> None:
-    _relu(flat(x), flat(y))
+    if x is y:
+        _relu_here(flat(y))
+    else:
+        _relu(flat(x), flat(y))
 
 
 def relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
-    _relu_back(flat(dy), flat(y), flat(dx))
+    if dy is dx:
+        _relu_back_here(flat(y), flat(dx))
+    else:
+        _relu_back(flat(dy), flat(y), flat(dx))
 
 
 def tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:

@@ -31,8 +31,10 @@ def fill(x: Floats, value: float) -> None:
     x.fill(value)
 
 
-def add(x: Floats, y: Floats) -> None:
-    np.add(x, y, out=y)
+def add_up(parts: Sequence[Floats], y: Floats) -> None:
+    np.copyto(y, parts[0])
+    for part in parts[1:]:
+        np.add(y, part, out=y)
 
 
 def concat(parts: Sequence[Floats], y: Floats) -> None:
