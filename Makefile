@@ -15,8 +15,8 @@ lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## training speed of the CIFAR-10 nets on this machine
-	$(BIN)/python benchmarks/training.py
+bench: $(VENV)/installed ## speed of AlexNet on this machine, layer by layer
+	$(BIN)/npnet bench alexnet --batch 64
 
 notebooks: $(VENV)/installed-notebooks ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -53,6 +53,14 @@ def module(layer: Layer) -> Any:
         def forward(self, x: Any) -> Any:
             return x / (self.pool(x * x) * self.alpha + self.k) ** self.beta
 
+    class Scaled(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: Any) -> Any:
+            return x * self.factor
+
     class SideBySide(nn.Module):
         def __init__(self, branches: Any) -> None:
             super().__init__()
@@ -100,8 +108,9 @@ def module(layer: Layer) -> Any:
         return Across(layer)
     if isinstance(layer, LRNWithin):
         return Within(layer)
-    if isinstance(layer, Dropout):
-        return nn.Dropout(layer.p)
+    if isinstance(layer, Dropout):  # the paper's convention scales when testing, torch's when training
+        return nn.Dropout(layer.p) if layer.convention == "inverted" else nn.Sequential(
+            nn.Dropout(layer.p), Scaled(1 - layer.p))
     raise ValueError(f"PyTorch has no layer for {layer!r}")
 
 

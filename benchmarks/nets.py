@@ -1,0 +1,26 @@
+"""The tables of results/bench: every net against PyTorch, as `npnet bench` measures it.
+
+    python benchmarks/nets.py [FOLDER]      # default: results/bench; PyTorch must be installed
+"""
+import json
+import sys
+from pathlib import Path
+
+from npnet.bench import run, text
+
+NETS = (("alexnet", 64), ("alexnet", 128), ("googlenet", 32), ("cifar_18pct", 128), ("cifar_19pct", 128))
+
+
+def main(folder="results/bench"):
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    for model, batch in NETS:
+        result = run(model, batch, against="torch")
+        page = text(result)
+        (out / f"{model}-{batch}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (out / f"{model}-{batch}.txt").write_text(page + "\n", encoding="utf-8")
+        print(page, end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+
+import npnet
+from npnet import kernels, models
+from npnet.bench import limits, run, text
+from npnet.bench.layers import Stopwatch, leaves, work
+from npnet.bench.run import PEERS
+from npnet.cli import main
+from npnet.errors import UserError
+
+
+@pytest.fixture
+def backend(monkeypatch):
+    monkeypatch.setattr(kernels, "_active", kernels._active)
+    npnet.use("numpy")
+
+
+def test_the_command_prints_a_row_for_every_layer(capsys):
+    assert main(["bench", "cifar_19pct", "--batch", "3", "--steps", "1", "--threads", "1"]) == 0
+    page = capsys.readouterr().out
+    for name in models.build("cifar_19pct").names:
+        assert f"\n{name} " in page
+    assert "1 threads" in page
+    assert "GFLOP/s" in page
+    assert "for " in page.splitlines()[3], "the core type of BLAS"
+
+
+def test_json_holds_all_numbers(capsys):
+    assert main(["bench", "cifar_18pct", "--batch", "2", "--steps", "2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["model"], result["batch"], result["steps"]) == ("cifar_18pct", 2, 2)
+    own = result["sides"]["npnet"]
+    assert len(own["step"]) == len(own["infer"]) == 2
+    assert min(own["step"]) <= own["step_median"] <= max(own["step"])
+    assert own["memory"]["peak"] > own["memory"]["before"] > 0
+    assert result["limits"]["gflops"] > 1
+    assert result["limits"]["gbs"] > 0.1
+    macs = sum(sum(row["macs"]) for row in result["layers"] if "macs" in row)
+    conv1 = 32 * 32 * 32 * 75
+    assert macs == 2 * (3 * models.build("cifar_18pct").cost((3, 32, 32)).macs - conv1)  # conv1 has no gradient below
+    assert result["gflop"] == pytest.approx(2e-9 * macs)
+    assert "ratio" not in result
+    assert "update" in text(result)
+
+
+def test_what_cannot_be_is_said_in_one_line(capsys, monkeypatch):
+    assert main(["bench", "resnet"]) == 2
+    assert "'resnet' is not one of cifar_80sec" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["bench", "cifar_18pct", "--against", "torch"]) == 2
+    assert capsys.readouterr().err == "npnet bench: --against torch: it is not installed: pip install torch\n"
+
+
+def test_a_worker_that_dies_says_why(monkeypatch):
+    monkeypatch.setenv("NPNET_BACKEND", "numpy")
+    with pytest.raises(UserError, match=r"npnet: .*(Memory|memory|allocate)"):
+        run("cifar_19pct", 2**40)
+
+
+def test_every_layer_is_timed_once_and_containers_only_for_themselves(backend):
+    net = models.build("googlenet", classes=5)
+    names = [name for name, _ in leaves(net)]
+    assert len(names) == len(set(names))
+    assert "inception3a.three.conv3" in names
+    assert "inception3a" in names
+    assert "inception3a.three" not in names
+    small = models.build("cifar_18pct")
+    watch = Stopwatch(small)
+    y = small.forward(np.zeros((2, 3, 32, 32), np.float32))
+    small.backward_parameters(np.ones_like(y))
+    seconds = watch.take()
+    assert {name for name, way in seconds if way == "forward"} == set(small.names)
+    assert {name for name, way in seconds if way == "backward"} == set(small.names)
+    assert all(s > 0 for s in seconds.values())
+    assert watch.take() == {}
+    table = work(small, watch.shapes)
+    assert table["conv1"]["macs"] == (2 * 32**3 * 75, 2 * 32**3 * 75)
+    assert table["conv2"]["macs"] == (2 * 16 * 16 * 32 * 800, 4 * 16 * 16 * 32 * 800)
+    assert table["relu1"]["bytes"] == (2 * 4 * 2 * 32 * 256, 3 * 4 * 2 * 32 * 256)
+    assert table["pool1"]["bytes"] == (4 * 2 * 32 * (1024 + 2 * 256), 4 * 2 * 32 * (1024 + 2 * 256))
+
+
+def test_limits_are_measured():
+    assert 0.1 < limits.copying(1, megabytes=8) < 10_000
+    assert 0.1 < limits.matrix_product(128) < 1e6
+    assert limits.machine()["cores"] >= 1
+
+
+@pytest.mark.parametrize("name", ["cifar_18pct", "alexnet", "googlenet"])
+def test_the_peer_is_the_same_net(name, backend):
+    """PyTorch's logits are npnet's, so that the same work is measured."""
+    torch = pytest.importorskip("torch")
+    from npnet.bench import peer
+
+    net = models.build(name, classes=7, seed=3)
+    for p in net.parameters():
+        if p.name.endswith("weight"):
+            p.assign(p.numpy() * (100 if name == "cifar_18pct" else 1))
+    x = np.random.default_rng(0).standard_normal((1, *models.INPUTS[name]), np.float32)
+    expected = np.array(net.forward(x, train=False))
+    twin = peer.module(net).eval()
+    with torch.no_grad():
+        got = twin(torch.from_numpy(peer.widened(net, x))).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert sum(p.numel() for p in twin.parameters()) == sum(p.size for p in net.parameters())
+
+
+def test_the_ratio_is_that_of_the_better_layout():
+    pytest.importorskip("torch")
+    result = run("cifar_19pct", 4, "torch", steps=1)
+    medians = [result["sides"][side]["step_median"] for side in PEERS["torch"]]
+    assert result["ratio"] == min(medians) / result["sides"]["npnet"]["step_median"]
+    losses = [side["loss"] for side in result["sides"].values()]
+    assert np.ptp(losses) < 0.01
+    assert "times as fast" in text(result)
