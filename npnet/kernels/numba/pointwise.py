@@ -35,20 +35,23 @@ def _whole(columns: int, width: int, lanes: int) -> int:
     return -(-min(columns, width) // lanes) * lanes
 
 
+def _pack_block(w: Floats, b: Floats, turned: bool, first: int, block: Floats) -> None:
+    """block[c, r] = w[first + r, c], turned w[c, first + r]; for c = C the bias. Zero where there is no such output."""
+    taps, width = block.shape[0] - 1, w.shape[1] if turned else w.shape[0]
+    for r in range(ROWS):
+        o = first + r
+        for c in range(taps):
+            block[c, r] = (w[c, o] if turned else w[o, c]) if o < width else 0
+        block[taps, r] = b[o] if o < width else 0
+
+
 def _pack(w: Floats, b: Floats, turned: bool, blocks: Floats) -> None:
-    """blocks[g, o // ROWS, c, o % ROWS] = w[g, o, c], turned w[g, c, o]; for c = C the bias. Zero if there is no o."""
-    groups, per_group, taps, _ = blocks.shape
-    width = w.shape[2] if turned else w.shape[1]
-    for g in range(groups):
-        for block in range(per_group):
-            for r in range(ROWS):
-                o = block * ROWS + r
-                for c in range(taps - 1):
-                    if o < width:
-                        blocks[g, block, c, r] = w[g, c, o] if turned else w[g, o, c]
-                    else:
-                        blocks[g, block, c, r] = 0
-                blocks[g, block, taps - 1, r] = b[g * width + o] if o < width else 0
+    """blocks[g, o // ROWS] : `_pack_block` of w[g]."""
+    groups, per_group, _, _ = blocks.shape
+    each = b.size // groups
+    for job in prange(groups * per_group):
+        g, block = job // per_group, job % per_group
+        pack_block(w[g], b[g * each : (g + 1) * each], turned, block * ROWS, blocks[g, block])
 
 
 def _runs(pixels: int, first: int, columns: int, width: int, runs: Numbers) -> int:
@@ -236,8 +239,8 @@ def _collect(partial: Floats, lanes: int, dw: Floats) -> None:
                 dw[g, o, first + j] = value
 
 
-whole, pack, gather, spread, turn = inlined(_whole), serial(_pack), serial(_gather), serial(_spread), serial(_turn)
-find_runs = serial(_runs)
+whole, gather, spread, turn = inlined(_whole), serial(_gather), serial(_spread), serial(_turn)
+find_runs, pack_block, pack = serial(_runs), serial(_pack_block), compiled(_pack)
 multiply_bands, sum_products = serial(_multiply_bands), serial(_sum_products)
 multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), compiled(_collect)
 
