@@ -2,7 +2,7 @@
 
     python benchmarks/convolution.py [OUT]      # OUT: results/bench/convolution.json
 
-Forward passes; the median of seven after two that are not counted, taken in turns.
+Forward passes, taken in turns, each after 0.1 seconds of the same; the median of seven, after two.
 """
 import json
 import os
@@ -24,9 +24,9 @@ from npnet.kernels.numba.compile import threads
 
 # name: images, channels, outputs, pixels along a side, kernel, stride, padding, groups
 SHAPES = {
-    "AlexNet conv1": (16, 3, 96, 227, 11, 4, 0, 1), "AlexNet conv2": (16, 96, 256, 27, 5, 1, 2, 2),
-    "AlexNet conv3": (16, 256, 384, 13, 3, 1, 1, 1), "GoogLeNet 3b, 3×3": (16, 128, 192, 28, 3, 1, 1, 1),
-    "GoogLeNet 3b, 1×1": (16, 256, 128, 28, 1, 1, 0, 1), "18pct conv2": (128, 32, 32, 16, 5, 1, 2, 1),
+    "AlexNet conv1": (64, 3, 96, 227, 11, 4, 0, 1), "AlexNet conv2": (64, 96, 256, 27, 5, 1, 2, 2),
+    "AlexNet conv3": (64, 256, 384, 13, 3, 1, 1, 1), "GoogLeNet 3b, 3×3": (32, 128, 192, 28, 3, 1, 1, 1),
+    "GoogLeNet 3b, 1×1": (32, 256, 128, 28, 1, 1, 0, 1), "18pct conv2": (128, 32, 32, 16, 5, 1, 2, 1),
 }
 
 
@@ -47,6 +47,14 @@ def loops(x, w, b, stride, pad, groups, scratch, y):
                     y[n, o, i, j] = total
 
 
+compiled_loops = numba.njit(loops)
+
+
+def for_an_image(x, w, b, stride, pad, groups, scratch, y):
+    """One is enough to see how fast they are."""
+    compiled_loops(x[:1], w, b, stride, pad, groups, scratch, y[:1])
+
+
 def image_by_image(x, w, b, stride, pad, groups, scratch, y):
     """im2col of one image, which stays in the cache while it is multiplied."""
     for n in range(len(x)):
@@ -63,9 +71,10 @@ def with_every_product(*arguments):
         pointwise.suits, winograd.suits = before
 
 
+PAUSE = 0.1  # seconds: then the threads of NumPy's BLAS, which spin, sleep; and as long until all cores are awake again
 LOOPS = "seven loops, compiled"
 STEPS = {
-    LOOPS: numba.njit(loops), "im2col, NumPy": definition.conv2d_forward, "an image at a time": image_by_image,
+    LOOPS: for_an_image, "im2col, NumPy": definition.conv2d_forward, "an image at a time": image_by_image,
     "tiles in registers": with_every_product, "as it is": fast.conv2d_forward,
 }
 
@@ -88,16 +97,22 @@ def main(out=None):
         for name, shape in SHAPES.items():
             arguments = operands(*shape)
             flop = 2e-9 * arguments[-1].size * arguments[1][0].size
+            flops = {step: flop / shape[0] if step == LOOPS else flop for step in STEPS}
             times = {step: [] for step in STEPS}
             for turn in range(9):
                 for step, forward in STEPS.items():
                     if step == LOOPS and turn > 2:
                         continue  # seconds, and not in doubt
+                    time.sleep(PAUSE)
+                    began = time.perf_counter()
+                    while time.perf_counter() - began < PAUSE:
+                        forward(*arguments)
                     began = time.perf_counter()
                     forward(*arguments)
                     times[step].append(time.perf_counter() - began)
                 bar.update()
-            table[name] = {step: round(flop / float(np.median(seconds[2:])), 1) for step, seconds in times.items()}
+            medians = {step: float(np.median(seconds[2:])) for step, seconds in times.items()}
+            table[name] = {step: round(flops[step] / medians[step], 1) for step in STEPS}
     result = {"unit": "GFLOP/s", "threads": threads(), **limits.machine(),
               "product": round(limits.matrix_product(), 1), "shapes": SHAPES, "speeds": table}
     print(f"{'GFLOP/s':22s}" + "".join(f"{step:>24s}" for step in STEPS))

@@ -15,7 +15,7 @@ def main(folder="results/bench"):
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     for model, batch in NETS:
-        result = run(model, batch, against="torch")
+        result = run(model, batch, against="torch", steps=7)
         page = text(result)
         (out / f"{model}-{batch}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         (out / f"{model}-{batch}.txt").write_text(page + "\n", encoding="utf-8")
