@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from npnet import __version__, kernels
 from npnet.data import cifar10
 from npnet.errors import UserError
@@ -87,30 +85,15 @@ def _data() -> Iterator[tuple[bool, str, str]]:
 
 
 def _speed() -> Iterator[tuple[bool, str, str]]:
-    a = np.random.default_rng(0).standard_normal((1024, 1024), np.float32)
-    a @ a
-    best = min(_seconds(lambda: a @ a) for _ in range(5))
-    yield True, "matrix product", f"{2 * 1024**3 / best / 1e9:.0f} GFLOP/s in float32 (NumPy, 1024 × 1024)"
-    from npnet import models
-    from npnet.layers import SoftmaxCrossEntropy
-    from npnet.train import SGD
+    from npnet.bench.limits import best, matrix_product
+    from npnet.bench.worker import Npnet
 
-    net, loss = models.cifar_18pct(), SoftmaxCrossEntropy()
-    sgd = SGD(net.parameters(), 0.001)
-    x, labels = np.zeros((128, 3, 32, 32), np.float32), np.zeros(128, np.int64)
-
-    def step() -> None:
-        loss.forward(net.forward(x), labels)
-        net.backward_parameters(loss.backward())
-        sgd.step()
-
-    first = _seconds(step)
-    best = min(_seconds(step) for _ in range(5))
-    yield True, "training", (f"{128 / best:,.0f} images/s with cifar_18pct, batch 128; the first step took {first:.1f} "
-                             f"s (compiling, or loading what was compiled)")
-
-
-def _seconds(call: object) -> float:
+    yield True, "matrix product", f"{matrix_product(1024):.0f} GFLOP/s in float32 (NumPy, 1024 × 1024)"
+    batch = 128
+    side = Npnet("cifar_18pct", batch, os.cpu_count() or 1)
     began = time.perf_counter()
-    call()  # type: ignore[operator]
-    return time.perf_counter() - began
+    side.step()
+    first = time.perf_counter() - began
+    speed = batch / best(side.step, 5)
+    yield True, "training", (f"{speed:,.0f} images/s with cifar_18pct, batch {batch}; the first step took {first:.1f} "
+                             f"s (compiling, or loading what was compiled)")

@@ -18,7 +18,6 @@ from npnet.layers import (
     ReLU,
     Sigmoid,
     Tanh,
-    WithHeads,
 )
 
 # How many arrays like its input and like its output a layer reads or writes at least, forward and backward
@@ -99,8 +98,3 @@ def work(net: Layer, shapes: dict[str, tuple[Shape, Shape]], itemsize: int = 4) 
             table[name] = {"bytes": (forward[0] * size[0] + forward[1] * size[1],
                                      (backward[0] + more) * size[0] + backward[1] * size[1])}
     return table
-
-
-def heads(net: Layer) -> int:
-    """How many auxiliary classifiers the net has."""
-    return len(net.heads) if isinstance(net, WithHeads) else 0

@@ -42,8 +42,10 @@ def machine() -> dict[str, Any]:
     """The processor in words, cores, the core type of NumPy's BLAS, versions."""
     from threadpoolctl import threadpool_info
 
+    from npnet.kernels.numba.compile import is_scipys
+
     blas = [f"{i['internal_api']} {i.get('version', '')} for {i.get('architecture', 'unknown')}"
-            for i in threadpool_info() if i["user_api"] == "blas"]
+            for i in sorted(threadpool_info(), key=lambda i: is_scipys(i["filepath"])) if i["user_api"] == "blas"]
     return {
         "processor": _processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(), "numpy": np.__version__, "blas": blas[0] if blas else "unknown",

@@ -70,7 +70,6 @@ class Npnet:
         size = sum(p.size for p in self.net.parameters()) * 4
         return {"rows": [*rows, {"layer": "update", "forward": 0.0, "backward": self.update, "bytes": (0, 5 * size)}]}
 
-
     def limits(self) -> dict[str, Any]:
         """This machine's, as this process finds them."""
         from . import limits

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from . import pointwise, winograd
 from .compile import compiled, inlined, maps, pick, serial, threads, total
-from .tile import ROWS, tile, widest
+from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
+from .tile import whole as _whole
 from .vectors import transpose
 
 Floats = NDArray[Any]
@@ -71,11 +72,6 @@ def _copy(x: Floats, first: int, pad: Any, stride: int, spread: int, copies: Flo
                         copy_row(x[c, i // spread], m - pad[1], stride, spread, copies[c, m, q, r])
                     else:
                         copies[c, m, q, r] = 0
-
-
-def _whole(columns: int, lanes: int) -> int:
-    """The width of the tile for so many columns more, three vectors at most."""
-    return -(-min(columns, 3 * lanes) // lanes) * lanes
 
 
 def _pack(w: Floats, blocks: Floats) -> None:
@@ -364,9 +360,6 @@ def conv2d_backward_data(
         dy, blocks, bias, (around, 1, stride, way.bands, way.shape), way.offsets, FIRST_ROWS,
         lanes_of(dy.itemsize), copies, sums, dx.shape[2:], maps(dx),
     )
-
-
-FIRST_ROWS = np.arange(ROWS)
 
 
 def _taps(w: Floats, groups: int) -> Floats:

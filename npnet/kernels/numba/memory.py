@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.memory import empty, fill, from_host, to_host, view
 
-from .compile import compiled, flat, serial
+from .compile import _pick, compiled, flat, serial
+from .windows import _add, _add_two
 
 __all__ = ["add_up", "concat", "empty", "fill", "from_host", "split", "to_host", "view"]
 
@@ -17,38 +18,23 @@ Floats = NDArray[Any]
 SIZE = 8192  # numbers of every part that are added at a time: the sum stays in the cache
 
 
-def _add_some(one: Floats, other: Floats, y: Floats) -> None:
-    for i in range(y.size):
-        y[i] = one[i] + other[i]
-
-
-def _add_one(part: Floats, y: Floats) -> None:
-    for i in range(y.size):
-        y[i] += part[i]
-
-
-def _copy(source: Floats, target: Floats) -> None:
-    for i in range(target.size):
-        target[i] = source[i]
-
-
 def _add_up(parts: tuple[Floats, ...], y: Floats) -> None:
     """Two parts or more, of one dimension."""
     for chunk in prange(-(-y.size // SIZE)):
         some = slice(chunk * SIZE, min(y.size, (chunk + 1) * SIZE))
-        add_some(parts[0][some], parts[1][some], y[some])
+        add_two(parts[0][some], parts[1][some], y[some])
         for i in range(2, len(parts)):
-            add_one(parts[i][some], y[some])
+            add(parts[i][some], y[some])
 
 
 def _copy_images(source: Floats, first: int, target: Floats, begin: int) -> None:
     """Of each image (N, numbers), as many as the shorter one has, from `first` on to `begin` on."""
     size = min(source.shape[1], target.shape[1])
     for n in prange(source.shape[0]):
-        copy(source[n, first : first + size], target[n, begin : begin + size])
+        copy(source[n, first : first + size], 1, target[n, begin : begin + size])
 
 
-add_some, add_one, copy = serial(_add_some), serial(_add_one), serial(_copy)
+add_two, add, copy = serial(_add_two), serial(_add), serial(_pick)
 sum_parts, copy_images = compiled(_add_up), compiled(_copy_images)
 
 

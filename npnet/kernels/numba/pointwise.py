@@ -16,8 +16,9 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, inlined, serial, threads
-from .tile import ROWS, tile, widest
+from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
+from .tile import whole as _whole
 from .vectors import combination, transpose, will_read, will_write
 
 Floats = NDArray[Any]
@@ -28,11 +29,6 @@ TAPS = 160  # channels of a panel in the first-level cache
 PIXELS = 800  # that the gradient of the weights sums over before it is added to the others: they stay in the cache
 
 copy = combination("copy", ((1,),))  # in whole vectors, whether or not they are all needed
-
-
-def _whole(columns: int, width: int, lanes: int) -> int:
-    """The width of the tile for so many columns more."""
-    return -(-min(columns, width) // lanes) * lanes
 
 
 def _pack_block(w: Floats, b: Floats, turned: bool, first: int, block: Floats) -> None:
@@ -101,7 +97,7 @@ def _spread(c: Floats, lanes: int, rows: int, sizes: Any, o: int, runs: Numbers,
     for i in range(runs.shape[0]):
         n, p, column, few = runs[i, 0], runs[i, 1], runs[i, 2], runs[i, 3]
         panel = column // width
-        across, start = whole(columns - panel * width, width, lanes), panel * c.shape[1] + column % width
+        across, start = whole(columns - panel * width, lanes), panel * c.shape[1] + column % width
         there = (n * outputs + o) * pixels + p
         for r in range(rows):
             if few == width:
@@ -140,7 +136,7 @@ def _multiply_bands(
                 ahead = min(few, channels - last) if here_too else few
                 share = -(-ahead // (-(-columns // width) * per_group))
                 for panel in range(-(-columns // width)):
-                    across = whole(columns - panel * width, width, lanes)
+                    across = whole(columns - panel * width, lanes)
                     taken = band[panel].reshape(-1)
                     for block in range(per_group):
                         for row in range(asked, min(ahead, asked + share)):
@@ -171,7 +167,7 @@ def _multiply(
 def _turn(x: Floats, sizes: Any, n: int, first: int, lanes: int, width: int, panel: Floats) -> None:
     """panel[p · width + v] = channel first + v of pixel p of image n, zero where there is no such channel."""
     channels, limit, pixels = sizes
-    for v in range(0, whole(limit - first, width, lanes), lanes):
+    for v in range(0, whole(limit - first, lanes), lanes):
         for p in range(0, pixels, lanes):
             start, there = (n * channels + first + v) * pixels + p, p * width + v
             if first + v + lanes <= limit and start + (lanes - 1) * pixels + lanes <= x.size:
@@ -194,7 +190,7 @@ def _sum_products(
     for part in range(groups * panels):
         g, first = part // panels, part // panels * wide + part % panels * width
         limit = (g + 1) * wide
-        across = whole(limit - first, width, lanes)
+        across = whole(limit - first, lanes)
         for n in range(some[0], some[1]):
             turn(x, (channels, limit, pixels), n, first, lanes, width, panel[(n - some[0]) * pixels * width :])
         for block in range(blocks):
@@ -231,7 +227,7 @@ def _collect(partial: Floats, lanes: int, dw: Floats) -> None:
         g, o = row // outputs, row % outputs
         for panel in range(partial.shape[2]):
             first = panel * width
-            start = o % ROWS * whole(channels - first, width, lanes)
+            start = o % ROWS * whole(channels - first, lanes)
             for j in range(min(width, channels - first)):
                 value = partial[0, g, panel, o // ROWS, start + j]
                 for thread in range(1, partial.shape[0]):
@@ -243,9 +239,6 @@ whole, gather, spread, turn = inlined(_whole), serial(_gather), serial(_spread),
 find_runs, pack_block, pack = serial(_runs), serial(_pack_block), compiled(_pack)
 multiply_bands, sum_products = serial(_multiply_bands), serial(_sum_products)
 multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), compiled(_collect)
-
-FIRST_ROWS = np.arange(ROWS)
-
 
 def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:
     """Is it a convolution by 1 × 1 that leaves no pixel out?"""

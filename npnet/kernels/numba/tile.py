@@ -44,6 +44,14 @@ def widest(itemsize: int) -> int:
     return 3 * lanes(itemsize)
 
 
+def whole(columns: int, lanes: int) -> int:
+    """The width of the tile for so many columns more: whole vectors, three at most."""
+    return -(-min(columns, 3 * lanes) // lanes) * lanes
+
+
+FIRST_ROWS = np.arange(ROWS)
+
+
 def tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, c: Floats) -> None:
     """c[r, v] += Σ_t a[rows[r] + t·step] · b[offsets[t] + v].
 

@@ -1,4 +1,4 @@
-"""Two things that loops do badly, in vector registers: a few fixed sums of many arrays, and turning a square over.
+"""What loops do badly: a few fixed sums of many arrays, turning a square over, asking for memory ahead of its use.
 
 Each is a plain loop with LLVM's instructions beside it, as `tile` is.
 """
@@ -145,45 +145,37 @@ def will_write(x: Floats, start: int, count: int) -> None:
     """The same for what is going to be written."""
 
 
-def _ahead(write: int) -> Callable[..., None]:
+LINE = 64  # bytes that come together
+
+
+def _ahead(ask: Callable[..., None], write: int) -> None:
+    """`ask` in instructions."""
+
     @intrinsic  # type: ignore[untyped-decorator]
     def touch(context: Any, x: Any, place: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             start = context.make_array(signature.args[0])(context, builder, arguments[0]).data
             pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-            ask = builder.module.declare_intrinsic(
+            fetch = builder.module.declare_intrinsic(
                 "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number]))
             line = builder.bitcast(builder.gep(start, [arguments[1]]), pointer)
-            builder.call(ask, [line, *(ir.Constant(number, i) for i in (write, 2, 1))])  # into the second-level cache
+            builder.call(fetch, [line, *(ir.Constant(number, i) for i in (write, 2, 1))])  # into the second-level cache
             return context.get_dummy_value()
 
         return types.void(x, place), generate
 
     touch.__name__ = f"touch_{write}"
-    return touch  # type: ignore[no-any-return]
+
+    @overload(ask)  # type: ignore[untyped-decorator]
+    def _ask(x: Any, start: Any, count: Any) -> Any:
+        step = LINE * 8 // x.dtype.bitwidth
+
+        def run(x: Any, start: Any, count: Any) -> None:
+            for place in range(start, start + count + step - 1, step):
+                touch(x, place)
+
+        return run
 
 
-_touch_to_read, _touch_to_write = _ahead(0), _ahead(1)
-LINE = 64  # bytes that come together
-
-
-@overload(will_read)  # type: ignore[untyped-decorator]
-def _will_read(x: Any, start: Any, count: Any) -> Any:
-    step = LINE * 8 // x.dtype.bitwidth
-
-    def run(x: Any, start: Any, count: Any) -> None:
-        for place in range(start, start + count + step - 1, step):
-            _touch_to_read(x, place)
-
-    return run
-
-
-@overload(will_write)  # type: ignore[untyped-decorator]
-def _will_write(x: Any, start: Any, count: Any) -> Any:
-    step = LINE * 8 // x.dtype.bitwidth
-
-    def run(x: Any, start: Any, count: Any) -> None:
-        for place in range(start, start + count + step - 1, step):
-            _touch_to_write(x, place)
-
-    return run
+_ahead(will_read, 0)
+_ahead(will_write, 1)

@@ -32,7 +32,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, inlined, serial, threads
-from .tile import ROWS, tile, widest
+from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
 from .vectors import Matrix, combination, transpose
 
@@ -479,6 +479,3 @@ def weight(dy: Floats, x: Floats, pad: int, memory: Any, dw: Floats) -> bool:
             v, e, (x.shape[1], dy.shape[1]), tiles, FIRST_ROWS, offsets, first == 0, small, sums)
     collect(sums, kernel, small, dw)
     return bool(np.isfinite(dw).all())
-
-
-FIRST_ROWS = np.arange(ROWS)
