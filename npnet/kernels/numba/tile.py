@@ -63,8 +63,16 @@ def tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, c: Fl
                 c[r, v] += a[rows[r] + t * step] * b[offsets[t] + v]
 
 
+def new_tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, c: Floats) -> None:
+    """c[r, v] = Σ_t …, whatever c was before: with 32 steps, 1.2 times as fast as `tile` on zeros."""
+    for r in range(ROWS):
+        for v in range(c.shape[1]):
+            c[r, v] = 0
+    tile(a, rows, step, b, offsets, c)
+
+
 @cache
-def _registers(vectors: int) -> Callable[..., None]:
+def _registers(vectors: int, anew: bool) -> Callable[..., None]:
     """`tile` with c of so many vectors in a row, in instructions: LLVM's, from which those of the machine are made."""
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -99,7 +107,8 @@ def _registers(vectors: int) -> Callable[..., None]:
         places = [(r, v) for r in range(ROWS) for v in range(vectors)]
         sums = {place: cgutils.alloca_once(builder, vector) for place in places}  # LLVM makes registers of these
         for r, v in places:
-            builder.store(load(c, (r * vectors + v) * vector.count), sums[r, v])
+            before = ir.Constant(vector, [0.0] * vector.count) if anew else load(c, (r * vectors + v) * vector.count)
+            builder.store(before, sums[r, v])
         starts = [at(a, builder.load(at(rows, r))) for r in range(ROWS)]
         with cgutils.for_range(builder, count, intp=integer) as loop:
             row = at(b, builder.load(at(offsets, loop.index)))
@@ -114,21 +123,28 @@ def _registers(vectors: int) -> Callable[..., None]:
             store(builder.load(sums[r, v]), c, (r * vectors + v) * vector.count)
         return context.get_dummy_value()
 
-    multiply.__name__ = f"tile_of_{vectors}"
+    multiply.__name__ = f"{'new_' if anew else ''}tile_of_{vectors}"
     return multiply  # type: ignore[no-any-return]
 
 
-@overload(tile)  # type: ignore[untyped-decorator]
-def _tile(a: Any, rows: Any, step: Any, b: Any, offsets: Any, c: Any) -> Any:
-    one, two, three = _registers(1), _registers(2), _registers(3)
-    single = lanes(a.dtype.bitwidth // 8)
+def _in_registers(plain: Callable[..., None], anew: bool) -> None:
+    """Compiled code that calls `plain` gets those instructions."""
+    one, two, three = (_registers(vectors, anew) for vectors in (1, 2, 3))
 
-    def choose(a: Any, rows: Any, step: Any, b: Any, offsets: Any, c: Any) -> None:
-        if c.shape[1] == 3 * single:
-            three(a, rows, step, b, offsets, c)
-        elif c.shape[1] == 2 * single:
-            two(a, rows, step, b, offsets, c)
-        else:
-            one(a, rows, step, b, offsets, c)
+    @overload(plain)  # type: ignore[untyped-decorator]
+    def _tile(a: Any, rows: Any, step: Any, b: Any, offsets: Any, c: Any) -> Any:
+        single = lanes(a.dtype.bitwidth // 8)
 
-    return choose
+        def choose(a: Any, rows: Any, step: Any, b: Any, offsets: Any, c: Any) -> None:
+            if c.shape[1] == 3 * single:
+                three(a, rows, step, b, offsets, c)
+            elif c.shape[1] == 2 * single:
+                two(a, rows, step, b, offsets, c)
+            else:
+                one(a, rows, step, b, offsets, c)
+
+        return choose
+
+
+_in_registers(tile, anew=False)
+_in_registers(new_tile, anew=True)

@@ -41,8 +41,25 @@ class _Registers:
         return self.builder.shuffle_vector(one, other, mask)
 
 
+def _twins(matrix: Matrix) -> dict[int, int]:
+    """Rows a + b and a − b, alike but for the signs of some numbers: {k: the row after it that is its twin}."""
+    found: dict[int, int] = {}
+    for k, row in enumerate(matrix):
+        for other in range(k + 1, len(matrix)):
+            signs = {a == b for a, b in zip(row, matrix[other], strict=True) if a or b}
+            same = all(abs(a) == abs(b) for a, b in zip(row, matrix[other], strict=True))
+            if same and signs == {True, False} and not {k, other} & {*found, *found.values()}:
+                found[k] = other
+    return found
+
+
 def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats, int], None]:
-    """A function that computes so many sums of so many rows: a product by a small matrix, known when it is compiled."""
+    """A function that computes so many sums of so many rows: a product by a small matrix, known when it is compiled.
+
+    Of two rows of the matrix that differ in signs only, a + b and a − b, the two parts are computed once; where two
+    columns do, the sum and the difference of what they multiply.
+    """
+    rows, columns = _twins(matrix), _twins(tuple(zip(*matrix, strict=True)))
 
     def combine(source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
         """target[k · stride + v] = Σ_i matrix[k][i] source[i · step + v] for v < count, a multiple of `lanes`."""
@@ -63,20 +80,49 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
         source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3))
         step, v, stride = arguments[1], arguments[2], arguments[4]
 
-        def row(size: Any, i: int) -> Any:
+        def place(size: Any, i: int) -> Any:
             return builder.add(builder.mul(size, ir.Constant(size.type, i)), v)
 
-        rows = [registers.load(source, row(step, i)) for i in range(len(matrix[0]))]
-        for k, factors in enumerate(matrix):
+        def both(one: Any, other: Any) -> tuple[Any, Any]:
+            return builder.fadd(one, other), builder.fsub(one, other)
+
+        def sum_of(terms: list[tuple[float, Any]]) -> Any:
             total = None
-            for factor, values in zip(factors, rows, strict=True):
-                if not factor:
-                    continue
-                term = values
-                if factor != 1:
+            for factor, values in sorted(terms, key=lambda term: abs(term[0]) != 1):
+                if total is None:
+                    total = values if factor == 1 else builder.fmul(values, registers.constant(factor))
+                elif abs(factor) == 1:
+                    total = (builder.fadd if factor == 1 else builder.fsub)(total, values)
+                else:
                     term = builder.fmul(values, registers.constant(factor), flags=("contract",))
-                total = term if total is None else builder.fadd(total, term, flags=("contract",))
-            registers.store(total, target, row(stride, k))
+                    total = builder.fadd(term, total, flags=("contract",))
+            return total
+
+        given = [registers.load(source, place(step, i)) for i in range(len(matrix[0]))]
+        if rows:
+            made: list[Any] = [None] * len(matrix)
+            for k, factors in enumerate(matrix):
+                terms = [(factor, values) for factor, values in zip(factors, given, strict=True)]
+                if k in rows:
+                    other = matrix[rows[k]]
+                    alike = [term for i, term in enumerate(terms) if term[0] and factors[i] == other[i]]
+                    apart = [term for i, term in enumerate(terms) if term[0] and factors[i] != other[i]]
+                    made[k], made[rows[k]] = both(sum_of(alike), sum_of(apart))
+                elif made[k] is None:
+                    made[k] = sum_of([term for term in terms if term[0]])
+        else:
+            both_ways = {i: both(given[i], given[other]) for i, other in columns.items()}
+            made = []
+            for factors in matrix:
+                terms = []
+                for i, factor in enumerate(factors):
+                    if i in both_ways:
+                        terms.append((factor, both_ways[i][0 if factor == factors[columns[i]] else 1]))
+                    elif i not in columns.values():
+                        terms.append((factor, given[i]))
+                made.append(sum_of([term for term in terms if term[0]]))
+        for k, values in enumerate(made):
+            registers.store(values, target, place(stride, k))
         return context.get_dummy_value()
 
     instructions.__name__ = f"combine_{name}"
