@@ -207,7 +207,7 @@ def max_pool_backward__place_in_the_padded_image(dy, argmax, dx):
 @plant(lambda _: AvgPool2D(3, 2), (2, 2, 6, 8), "x")
 def average_pool_backward__always_by_nine(dy, size, stride, pad, count_pad, dx):
     """Forward divides by the pixels in the image, which at the border are fewer."""
-    counts = right.pool._counts(dx, size, stride, pad, count_pad, dy.shape[2:])
+    counts = right.pool.pixels_counted(dx.shape[2:], size, stride, pad, count_pad, dy.shape[2:])
     right.average_pool_backward(dy * counts / size**2, size, stride, pad, count_pad, dx)
 
 
@@ -400,7 +400,7 @@ def back_by_nine(dy, size, stride, pad, count_pad, dx):
 def average_pool_forward__always_by_nine(x, size, stride, pad, count_pad, y):
     """Darker at the border: the windows there hold fewer pixels."""
     right.average_pool_forward(x, size, stride, pad, count_pad, y)
-    y *= right.pool._counts(x, size, stride, pad, count_pad, y.shape[2:]) / size**2
+    y *= right.pool.pixels_counted(x.shape[2:], size, stride, pad, count_pad, y.shape[2:]) / size**2
 
 
 @plant(lambda kind: kind(3, 2), (1, 2, 6, 6), compare=lambda layer: layer.output_shape((1, 32, 32)) == (1, 16, 16))

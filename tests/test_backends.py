@@ -298,6 +298,23 @@ def test_pools_of_any_shape_agree(fast, n, c, window, kind):
         assert_agree(fast, name, arguments, np.float64)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pixels", [1, 150])
+def test_maps_taken_a_few_rows_at_a_time_agree(fast, pixels, dtype, monkeypatch):
+    """35 maps: whole vectors of them, and some more."""
+    monkeypatch.setattr(fast.windows, "PIXELS", pixels)
+    for plan in (fast.windows.windows, fast.windows.spread):
+        plan.cache_clear()
+    for window in ((3, 2, 0), (3, 1, 1), (2, 3, 1), (5, 3, 2), (1, 2, 0), (1, 1, 0)):
+        for name, arguments in pool_calls(5, 7, 13, 10, *window, "ceil", "ties"):
+            assert_agree(fast, name, arguments, dtype)
+    for size in (3, 4):
+        for name, arguments in norm_calls("lrn_within", 5, 7, 13, 10, size):
+            assert_agree(fast, name, arguments, dtype)
+    for plan in (fast.windows.windows, fast.windows.spread):
+        plan.cache_clear()
+
+
 @given(kernel=st.sampled_from(["lrn", "lrn_within"]), n=small, c=st.integers(1, 9), h=st.integers(1, 9), w=small,
        size=st.integers(1, 7), beta=st.sampled_from([0.75, 0.5, 1.0, 0.3]))
 def test_norms_of_any_shape_agree(fast, kernel, n, c, h, w, size, beta):

@@ -9,7 +9,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels import numba as fast
-from npnet.kernels.numba import conv, minimal, vectors, winograd
+from npnet.kernels.numba import conv, minimal, winograd
 from npnet.kernels.numba.tile import lanes
 
 # images, channels and outputs of a group, groups, height, width, padding
@@ -148,21 +148,3 @@ def test_the_matrices_are_those_of_minimal_filtering(kernel):
     values = (np.array(minimal.g(kernel)) @ w) * (np.array(minimal.b_t(kernel)) @ x)
     y = np.array(minimal.a_t(kernel)) @ values
     np.testing.assert_allclose(y, np.correlate(x, w, "valid"), rtol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_combinations_and_squares_in_registers_are_those_of_the_plain_loops(dtype):
-    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
-    matrix = ((1, -1, 0), (0.5, 0, 2))
-    combine = vectors.combination("test", matrix)
-    source, fast_one, plain = rng.standard_normal(9 * size).astype(dtype), *np.zeros((2, 9 * size), dtype)
-    numba.njit(lambda *a: combine(*a))(source, 3 * size, 2 * size, fast_one, 4 * size)
-    combine(source, 3 * size, 2 * size, plain, 4 * size)
-    np.testing.assert_allclose(fast_one, plain, rtol=1e-6)
-    rows = source.reshape(3, -1)[:, : 2 * size]
-    np.testing.assert_allclose(plain.reshape(-1)[: 2 * size], (np.array(matrix) @ rows)[0], rtol=1e-6)
-    square, one, other = rng.standard_normal(size * (size + 3)).astype(dtype), *np.zeros((2, size * (size + 5)), dtype)
-    numba.njit(lambda *a: vectors.transpose(*a))(square, size + 3, one, size + 5, size)
-    vectors.transpose(square, size + 3, other, size + 5, size)
-    np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(one.reshape(size, -1)[:, :size], square.reshape(size, -1)[:, :size].T)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from npnet.kernels.numpy.memory import empty, fill, from_host, to_host, view
 
 from .compile import _pick, compiled, flat, serial
-from .windows import _add, _add_two
+from .windows import add, add_two
 
 __all__ = ["add_up", "concat", "empty", "fill", "from_host", "split", "to_host", "view"]
 
@@ -34,7 +34,7 @@ def _copy_images(source: Floats, first: int, target: Floats, begin: int) -> None
         copy(source[n, first : first + size], 1, target[n, begin : begin + size])
 
 
-add_two, add, copy = serial(_add_two), serial(_add), serial(_pick)
+copy = serial(_pick)
 sum_parts, copy_images = compiled(_add_up), compiled(_copy_images)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, maps, pick, planes, serial, threads
-from .windows import PIXELS, add, sum_windows
+from .compile import compiled, flat, inlined, maps, serial, threads
+from .windows import Windows, add, release, see, sum_windows, windows
 
 Floats = NDArray[Any]
 
@@ -26,11 +26,6 @@ def _inverse_power(d: Any, beta: Any) -> Any:
 def _add_squares(x: Floats, total: Floats) -> None:
     for p in range(x.size):
         total[p] += x[p] * x[p]
-
-
-def _squares(x: Floats, target: Floats) -> None:
-    for p in range(x.size):
-        target[p] = x[p] * x[p]
 
 
 def _divide(a: Floats, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
@@ -87,71 +82,66 @@ def _lrn_backward(db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha:
         lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, da[n])
 
 
-def _lrn_planes(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
-    """All (planes, H, W)."""
-    _, height, width = a.shape
-    rows, columns, before = height + size - 1, width + size - 1, size // 2
-    room = np.zeros((max(1, PIXELS // (rows * columns)), rows, columns), a.dtype)
-    pixels = room.reshape(-1)
-    across, total = np.zeros_like(pixels), np.zeros_like(pixels)
-    for first in range(0, a.shape[0], room.shape[0]):
-        count = min(room.shape[0], a.shape[0] - first)
-        n = count * rows * columns
-        for plane in range(count):
-            for y in range(height):
-                squares(a[first + plane, y], room[plane, before + y, before : before + width])
-        sum_windows(pixels[:n], size, columns, across[:n], total[:n])
-        for plane in range(count):
-            for y in range(height):
-                start = (plane * rows + y) * columns
-                pick(total[start : start + width], 1, d[first + plane, y])
-        some = slice(first, first + count)
-        divide(a[some].reshape(-1), alpha, beta, k, d[some].reshape(-1), b[some].reshape(-1))
+def _square(x: Floats) -> None:
+    for p in range(x.size):
+        x[p] *= x[p]
+
+
+def _lrn_planes(
+    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, some: Any, d: Floats, b: Floats
+) -> None:
+    """a, d and b of one dimension; some: the planes from one to another."""
+    height, width, lanes = windows.height, windows.width, windows.lanes
+    room, across = np.zeros(windows.room, a.dtype), np.empty(windows.grid, a.dtype)
+    total = np.empty(windows.grid, a.dtype)
+    for plane in range(some[0], some[1], lanes):
+        planes = min(lanes, some[1] - plane)
+        for i in range(0, height, windows.band):
+            rows = see(a, plane, planes, windows, i, 0, room)
+            square(room)
+            sum_windows(room, windows, rows, across, total)
+            release(total, windows.out, 0, rows * width, lanes, d, plane, planes, height * width, i * width)
+        here = slice(plane * height * width, (plane + planes) * height * width)
+        divide(a[here], alpha, beta, k, d[here], b[here])
 
 
 def _lrn_planes_back(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, some: Any, da: Floats
 ) -> None:
-    _, height, width = a.shape
-    rows, columns, before = height + size - 1, width + size - 1, size - 1 - size // 2
-    room = np.zeros((max(1, PIXELS // (rows * columns)), rows, columns), a.dtype)
-    pixels = room.reshape(-1)
-    across, total = np.zeros_like(pixels), np.zeros_like(pixels)
-    for first in range(0, a.shape[0], room.shape[0]):
-        count = min(room.shape[0], a.shape[0] - first)
-        n = count * rows * columns
-        for plane in range(count):
-            for y in range(height):
-                where = first + plane, y
-                pass_on(db[where], b[where], d[where], room[plane, before + y, before : before + width])
-        sum_windows(pixels[:n], size, columns, across[:n], total[:n])
-        for plane in range(count):
-            for y in range(height):
-                start = (plane * rows + y) * columns
-                pick(total[start : start + width], 1, da[first + plane, y])
-        some = slice(first, first + count)
-        combine(db[some].reshape(-1), a[some].reshape(-1), d[some].reshape(-1), alpha, beta, da[some].reshape(-1))
+    height, width, lanes = windows.height, windows.width, windows.lanes
+    room, across = np.zeros(windows.room, a.dtype), np.empty(windows.grid, a.dtype)
+    total, share = np.empty(windows.grid, a.dtype), np.empty(lanes * height * width, a.dtype)
+    for plane in range(some[0], some[1], lanes):
+        planes = min(lanes, some[1] - plane)
+        here = slice(plane * height * width, (plane + planes) * height * width)
+        pass_on(db[here], b[here], d[here], share)
+        for i in range(0, height, windows.band):
+            rows = see(share, 0, planes, windows, i, 0, room)
+            sum_windows(room, windows, rows, across, total)
+            release(total, windows.out, 0, rows * width, lanes, da, plane, planes, height * width, i * width)
+        combine(db[here], a[here], d[here], alpha, beta, da[here])
 
 
 def _lrn_within_forward(
-    a: Floats, size: int, alpha: Any, beta: Any, k: Any, team: int, d: Floats, b: Floats
+    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, planes: int, team: int, d: Floats, b: Floats
 ) -> None:
-    """All (N·C, H, W)."""
+    groups = -(-planes // windows.lanes)
     for t in prange(team):
-        first, last = a.shape[0] * t // team, a.shape[0] * (t + 1) // team
-        lrn_planes(a[first:last], size, alpha, beta, k, d[first:last], b[first:last])
+        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
+        lrn_planes(a, windows, alpha, beta, k, (first, last), d, b)
 
 
 def _lrn_within_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, team: int, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, team: int,
+    da: Floats
 ) -> None:
+    groups = -(-planes // windows.lanes)
     for t in prange(team):
-        first, last = a.shape[0] * t // team, a.shape[0] * (t + 1) // team
-        some = slice(first, last)
-        lrn_planes_back(db[some], a[some], b[some], d[some], size, alpha, beta, da[some])
+        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
+        lrn_planes_back(db, a, b, d, windows, alpha, beta, (first, last), da)
 
 
-inverse_power, add_squares, squares = inlined(_inverse_power), inlined(_add_squares), inlined(_squares)
+inverse_power, add_squares, square = inlined(_inverse_power), inlined(_add_squares), serial(_square)
 divide, pass_on, combine = serial(_divide), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
 lrn_planes, lrn_planes_back = serial(_lrn_planes), serial(_lrn_planes_back)
@@ -172,12 +162,16 @@ def lrn_backward(
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
-    t = a.dtype.type
-    _within_forward(planes(a), size, t(alpha), t(beta), t(k), threads(), planes(d), planes(b))
+    t, maps = a.dtype.type, a.shape[2:]
+    plan = windows(maps, maps, size, 1, size // 2, a.itemsize)
+    planes = a.shape[0] * a.shape[1]
+    _within_forward(flat(a), plan, t(alpha), t(beta), t(k), planes, threads(), flat(d), flat(b))
 
 
 def lrn_within_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
 ) -> None:
-    t = a.dtype.type
-    _within_backward(planes(db), planes(a), planes(b), planes(d), size, t(alpha), t(beta), threads(), planes(da))
+    t, maps = a.dtype.type, a.shape[2:]
+    plan = windows(maps, maps, size, 1, size - 1 - size // 2, a.itemsize)
+    planes = a.shape[0] * a.shape[1]
+    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), planes, threads(), flat(da))

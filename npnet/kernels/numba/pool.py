@@ -1,62 +1,76 @@
 """Pooling. AlexNet §3.4.
 
 The largest of a window is the largest of its rows' largest, as its sum is that of its rows' sums; `windows` tells how
-many maps go through one loop.
+pixels are laid out for that.
 """
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, pick, planes, serial, threads
-from .windows import PIXELS, place, sum_windows, sum_windows_back, take_out
+from npnet.kernels.numpy.pool import pixels_counted
+
+from .compile import compiled, flat, serial, threads
+from .tile import lanes as lanes_of
+from .windows import (
+    Spread,
+    Windows,
+    copy,
+    gather,
+    release,
+    release_numbers,
+    see,
+    spread,
+    spread_windows,
+    sum_windows,
+    windows,
+    zero,
+)
 
 Floats = NDArray[Any]
 Places = NDArray[Any]
 
+TOGETHER = 4  # maps whose gradients go back at the same time
 
-def _larger_of_two(one: Floats, other: Floats, step: Any, best: Floats, at: Places) -> None:
+
+def _larger_of_two(one: Floats, other: Floats, step: Any, best: Floats, at: Floats) -> None:
     """The larger one, or NaN, and its place: 0 or `step`. Of equal ones the first."""
     for p in range(best.size):
         v, old = other[p], one[p]
-        take = (v > old) | ((v != v) & (old == old))
+        take = (not v <= old) & (old == old)
         best[p] = v if take else old
-        at[p] = step if take else np.int32(0)
+        at[p] = step if take else 0
 
 
-def _larger_right(others: Floats, step: Any, best: Floats, at: Places) -> None:
+def _larger(others: Floats, step: Any, best: Floats, at: Floats) -> None:
     """Where another is larger than the best so far, it takes its place."""
     for p in range(best.size):
         v, old = others[p], best[p]
-        take = (v > old) | ((v != v) & (old == old))
+        take = (not v <= old) & (old == old)
         best[p] = v if take else old
         at[p] = step if take else at[p]
 
 
 def _lower_of_two(
-    one: Floats, one_at: Places, other: Floats, other_at: Places, step: Any, best: Floats, at: Places
+    one: Floats, one_at: Floats, other: Floats, other_at: Floats, step: Any, best: Floats, at: Floats
 ) -> None:
     """`_larger_of_two`, which are themselves the largest of a row, at places of it."""
     for p in range(best.size):
         v, old = other[p], one[p]
-        take = (v > old) | ((v != v) & (old == old))
+        take = (not v <= old) & (old == old)
         best[p] = v if take else old
         at[p] = other_at[p] + step if take else one_at[p]
 
 
-def _lower(others: Floats, others_at: Places, step: Any, best: Floats, at: Places) -> None:
-    """`_larger_right`, likewise. (One loop for both cases has two names for one array, and no vector instructions.)"""
+def _lower(others: Floats, others_at: Floats, step: Any, best: Floats, at: Floats) -> None:
+    """`_larger`, likewise. (One loop for both cases has two names for one array, and no vector instructions.)"""
     for p in range(best.size):
         v, old = others[p], best[p]
-        take = (v > old) | ((v != v) & (old == old))
+        take = (not v <= old) & (old == old)
         best[p] = v if take else old
         at[p] = others_at[p] + step if take else at[p]
-
-
-def _move(places: Places, first: Any, stride: Any) -> None:
-    for j in range(places.size):
-        places[j] += first + np.int32(j) * stride
 
 
 def _any(y: Floats, value: Any) -> bool:
@@ -66,139 +80,152 @@ def _any(y: Floats, value: Any) -> bool:
     return found
 
 
-def _max_planes(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
-    """x (planes, H, W), y and argmax (planes, OH, OW)."""
-    width, more = x.shape[2], min(1, size - 1)  # of size 1, a pixel is compared with itself
-    rows, columns = (y.shape[1] - 1) * stride + size, (y.shape[2] - 1) * stride + size
-    room = np.full((max(1, PIXELS // (rows * columns)), rows, columns), -np.inf, x.dtype)
-    pixels = room.reshape(-1)
-    best, largest = np.zeros_like(pixels), np.zeros_like(pixels)
-    at, there = np.zeros(pixels.size, np.int32), np.zeros(pixels.size, np.int32)
-    for first in range(0, x.shape[0], room.shape[0]):
-        count = min(room.shape[0], x.shape[0] - first)
-        n = count * rows * columns
-        for plane in range(count):
-            place(x[first + plane], pad, room[plane])
-        larger_of_two(pixels, pixels[more:], np.int32(1), best[: n - more], at[: n - more])
+def _largest(
+    room: Floats, windows: Windows, rows: int, best: Floats, at: Floats, largest: Floats, there: Floats
+) -> None:
+    """The largest of each of so many rows of windows, and where: row · W + column, counted in the window.
+
+    These are floating-point numbers like the pixels, so that a vector holds as many; small enough to be exact.
+    """
+    phases, grid, size, along, down = windows.phases, windows.grid, windows.size, windows.along, windows.down
+    n = (rows + (size - 1) // windows.stride) * windows.line
+    for phase in range(phases):
+        block, here = room[phase * phases * grid :], slice(phase * grid, phase * grid + n)
+        if size == 1:
+            copy(block, best[here])
+            zero(at[here])
+        else:
+            larger_of_two(block, block[along[1] :], room.dtype.type(1), best[here], at[here])
         for k in range(2, size):
-            larger_right(pixels[k:], np.int32(k), best[: n - k], at[: n - k])
-        step = more * columns
-        lower_of_two(best, at, best[step:], at[step:], np.int32(width), largest[: n - step], there[: n - step])
-        for m in range(2, size):
-            step = m * columns
-            lower(best[step:], at[step:], np.int32(m * width), largest[: n - step], there[: n - step])
-        for plane in range(count):
-            for i in range(y.shape[1]):
-                start = (plane * rows + i * stride) * columns
-                pick(largest[start:], stride, y[first + plane, i])
-                pick(there[start:], stride, argmax[first + plane, i])
-                move(argmax[first + plane, i], np.int32((i * stride - pad) * width - pad), np.int32(stride))
-        if pad > 0 and has(y[first : first + count].reshape(-1), -np.inf):  # then it may be the margin that is meant
-            for plane in range(first, first + count):
-                for i in range(y.shape[1]):
-                    for j in range(y.shape[2]):
-                        if y[plane, i, j] == -np.inf:
-                            argmax[plane, i, j] = max(i * stride - pad, 0) * width + max(j * stride - pad, 0)
+            larger(block[along[k] :], room.dtype.type(k), best[here], at[here])
+    n, width = rows * windows.line, windows.width
+    if size == 1:
+        copy(best, largest[:n])
+        zero(there[:n])
+    else:
+        lower_of_two(best, at, best[down[1] :], at[down[1] :], room.dtype.type(width), largest[:n], there)
+    for k in range(2, size):
+        lower(best[down[k] :], at[down[k] :], room.dtype.type(k * width), largest[:n], there)
 
 
-def _max_pool_forward(x: Floats, size: int, stride: int, pad: int, team: int, argmax: Places, y: Floats) -> None:
+def _max_planes(x: Floats, windows: Windows, base: Places, some: Any, argmax: Places, y: Floats) -> None:
+    """x, argmax and y of one dimension; some: the planes from one to another.  base : where windows begin."""
+    tall, wide, width, lanes = windows.tall, windows.wide, windows.width, windows.lanes
+    room = np.full(windows.room, -np.inf, x.dtype)
+    best, at = np.empty(windows.phases * windows.grid, x.dtype), np.empty(windows.phases * windows.grid, x.dtype)
+    largest, there = np.empty(windows.grid, x.dtype), np.empty(windows.grid, x.dtype)
+    for plane in range(some[0], some[1], lanes):
+        planes = min(lanes, some[1] - plane)
+        for i in range(0, tall, windows.band):
+            rows = see(x, plane, planes, windows, i, -np.inf, room)
+            find_largest(room, windows, rows, best, at, largest, there)
+            first, count = i * wide, rows * wide
+            release(largest, windows.out, 0, count, lanes, y, plane, planes, tall * wide, first)
+            release_numbers(there, windows.out, base[first:], count, lanes, argmax, plane, planes, tall * wide, first)
+        if windows.pad > 0:
+            start, stop = plane * tall * wide, (plane + planes) * tall * wide
+            if has(y[start:stop], -np.inf):  # then it may be the margin that is meant
+                for p in range(start, stop):
+                    if y[p] == -np.inf:
+                        i, j = p // wide % tall * windows.stride, p % wide * windows.stride
+                        argmax[p] = max(i - windows.pad, 0) * width + max(j - windows.pad, 0)
+
+
+def _max_pool_forward(
+    x: Floats, windows: Windows, base: Places, planes: int, team: int, argmax: Places, y: Floats
+) -> None:
+    groups = -(-planes // windows.lanes)
     for t in prange(team):
-        first, last = x.shape[0] * t // team, x.shape[0] * (t + 1) // team
-        max_planes(x[first:last], size, stride, pad, argmax[first:last], y[first:last])
+        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
+        max_planes(x, windows, base, (first, last), argmax, y)
 
 
 def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
+    """Several planes at a time: each must wait until what it added to a pixel before can be read again."""
     dx[:] = 0
-    for p in range(dy.size):
-        dx[argmax[p]] += dy[p]
+    first = 0
+    while first + TOGETHER <= dy.shape[0]:
+        for p in range(dy.shape[1]):
+            for t in range(TOGETHER):
+                dx[first + t, argmax[first + t, p]] += dy[first + t, p]
+        first += TOGETHER
+    for plane in range(first, dy.shape[0]):
+        for p in range(dy.shape[1]):
+            dx[plane, argmax[plane, p]] += dy[plane, p]
 
 
 def _max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
     """dy and argmax (N·C, OH·OW), dx (N·C, H·W)."""
-    for plane in prange(dx.shape[0]):
-        scatter(dy[plane], argmax[plane], dx[plane])
+    for group in prange(-(-dx.shape[0] // TOGETHER)):
+        some = slice(group * TOGETHER, min(dx.shape[0], (group + 1) * TOGETHER))
+        scatter(dy[some], argmax[some], dx[some])
 
 
-def _counted(i: int, size: int, stride: int, pad: int, count_pad: bool, length: int) -> int:
-    """How many pixels of window i along one axis are counted."""
-    margin = pad if count_pad else 0
-    return min(i * stride - pad + size, length + margin) - max(i * stride - pad, -margin)
+def _times(x: Floats, factors: Floats) -> None:
+    for p in range(x.size):
+        x[p] *= factors[p]
 
 
-def _share(length: int, size: int, stride: int, pad: int, count_pad: bool, shares: Floats) -> None:
-    """One over the pixels that each window counts along one axis."""
-    for i in range(shares.size):
-        shares[i] = 1 / counted(i, size, stride, pad, count_pad, length)
-
-
-def _shares(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> tuple[Floats, Floats]:
-    """`_share` down and along maps x (planes, H, W) with windows y (planes, OH, OW)."""
-    down, along = np.empty(y.shape[1], x.dtype), np.empty(y.shape[2], x.dtype)
-    share(x.shape[1], size, stride, pad, count_pad, down)
-    share(x.shape[2], size, stride, pad, count_pad, along)
-    return down, along
-
-
-def _average_planes(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
-    """x (planes, H, W), y (planes, OH, OW)."""
-    rows, columns = (y.shape[1] - 1) * stride + size, (y.shape[2] - 1) * stride + size
-    down, along = shares(x, size, stride, pad, count_pad, y)
-    room = np.zeros((max(1, PIXELS // (rows * columns)), rows, columns), x.dtype)
-    pixels = room.reshape(-1)
-    across, total = np.zeros_like(pixels), np.zeros_like(pixels)
-    for first in range(0, x.shape[0], room.shape[0]):
-        count = min(room.shape[0], x.shape[0] - first)
-        n = count * rows * columns
-        for plane in range(count):
-            place(x[first + plane], pad, room[plane])
-        sum_windows(pixels[:n], size, columns, across[:n], total[:n])
-        for plane in range(count):
-            for i in range(y.shape[1]):
-                pick(total[(plane * rows + i * stride) * columns :], stride, y[first + plane, i])
-                for j in range(y.shape[2]):
-                    y[first + plane, i, j] *= down[i] * along[j]
+def _average_planes(x: Floats, windows: Windows, shares: Floats, some: Any, y: Floats) -> None:
+    """shares : one over the pixels that a window counts, for every window and lane."""
+    tall, wide, lanes = windows.tall, windows.wide, windows.lanes
+    room, across = np.zeros(windows.room, x.dtype), np.empty(windows.phases * windows.grid, x.dtype)
+    total = np.empty(windows.grid, x.dtype)
+    for plane in range(some[0], some[1], lanes):
+        planes = min(lanes, some[1] - plane)
+        for i in range(0, tall, windows.band):
+            rows = see(x, plane, planes, windows, i, 0, room)
+            sum_windows(room, windows, rows, across, total)
+            times(total[: rows * windows.line], shares[i * windows.line :])
+            release(total, windows.out, 0, rows * wide, lanes, y, plane, planes, tall * wide, i * wide)
 
 
 def _average_pool_forward(
-    x: Floats, size: int, stride: int, pad: int, count_pad: bool, team: int, y: Floats
+    x: Floats, windows: Windows, shares: Floats, planes: int, team: int, y: Floats
 ) -> None:
+    groups = -(-planes // windows.lanes)
     for t in prange(team):
-        first, last = x.shape[0] * t // team, x.shape[0] * (t + 1) // team
-        average_planes(x[first:last], size, stride, pad, count_pad, y[first:last])
+        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
+        average_planes(x, windows, shares, (first, last), y)
 
 
-def _average_planes_back(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
-    """dy (planes, OH, OW), dx (planes, H, W). The forward pass from its end to its beginning."""
-    rows, columns = (dy.shape[1] - 1) * stride + size, (dy.shape[2] - 1) * stride + size
-    down, along = shares(dx, size, stride, pad, count_pad, dy)
-    room = np.zeros((max(1, PIXELS // (rows * columns)), rows, columns), dx.dtype)
-    pixels = room.reshape(-1)
-    across, total = np.zeros_like(pixels), np.zeros_like(pixels)
-    shared = total.reshape(room.shape)
-    for first in range(0, dy.shape[0], room.shape[0]):
-        count = min(room.shape[0], dy.shape[0] - first)
-        n = count * rows * columns
-        for plane in range(count):
-            for i in range(dy.shape[1]):
-                for j in range(dy.shape[2]):
-                    room[plane, i * stride, j * stride] = dy[first + plane, i, j] * (down[i] * along[j])
-        sum_windows_back(pixels[:n], size, columns, across[:n], total[:n])
-        for plane in range(count):
-            take_out(shared[plane], pad, dx[first + plane])
+def _average_planes_back(dy: Floats, spread: Spread, shares: Floats, some: Any, dx: Floats) -> None:
+    height, width, lanes, stride, tall, wide = (
+        spread.height, spread.width, spread.lanes, spread.stride, spread.tall, spread.wide)
+    room = np.zeros((spread.band + spread.more) * spread.line, dy.dtype)
+    across, total = np.empty(room.size, dy.dtype), np.empty(stride**2 * spread.band * spread.line, dy.dtype)
+    grids = -(-(spread.pad + height) // stride)
+    for plane in range(some[0], some[1], lanes):
+        planes = min(lanes, some[1] - plane)
+        for i in range(0, grids, spread.band):
+            rows, before = min(spread.band, grids - i), i - spread.more
+            first, last = max(0, before), max(0, min(tall, i + rows))
+            inside, after = (first - before) * spread.line, max(first, last) - before
+            zero(room[:inside])
+            zero(room[after * spread.line :])
+            if last > first:
+                gather(dy, plane, planes, tall * wide, first * wide, (last - first) * wide, spread.into,
+                       (first - before) * wide, lanes, room)
+                times(room[inside : after * spread.line], shares[first * spread.line :])
+            spread_windows(room, spread, rows, across, total)
+            top = i * stride - spread.pad
+            first, last = max(0, top), min(height, top + rows * stride)
+            release(total, spread.out, (first - top) * width, (last - first) * width, lanes, dx, plane, planes,
+                    height * width, first * width)
 
 
 def _average_pool_backward(
-    dy: Floats, size: int, stride: int, pad: int, count_pad: bool, team: int, dx: Floats
+    dy: Floats, spread: Spread, shares: Floats, planes: int, team: int, dx: Floats
 ) -> None:
+    groups = -(-planes // spread.lanes)
     for t in prange(team):
-        first, last = dy.shape[0] * t // team, dy.shape[0] * (t + 1) // team
-        average_planes_back(dy[first:last], size, stride, pad, count_pad, dx[first:last])
+        first, last = groups * t // team * spread.lanes, min(planes, groups * (t + 1) // team * spread.lanes)
+        average_planes_back(dy, spread, shares, (first, last), dx)
 
 
-counted, share, shares = inlined(_counted), inlined(_share), inlined(_shares)
-larger_of_two, larger_right, lower_of_two = inlined(_larger_of_two), inlined(_larger_right), inlined(_lower_of_two)
-lower, move, has = inlined(_lower), inlined(_move), serial(_any)
-scatter = serial(_scatter)
+larger_of_two, larger = serial(_larger_of_two), serial(_larger)
+lower_of_two, lower = serial(_lower_of_two), serial(_lower)
+has, find_largest, scatter, times = serial(_any), serial(_largest), serial(_scatter), serial(_times)
 max_planes, average_planes, average_planes_back = (
     serial(_max_planes), serial(_average_planes), serial(_average_planes_back))
 _max_forward = compiled(_max_pool_forward)
@@ -207,8 +234,29 @@ _average_forward = compiled(_average_pool_forward)
 _average_backward = compiled(_average_pool_backward)
 
 
+@cache
+def _first_pixels(width: int, coarse: Any, stride: int, pad: int) -> Places:
+    """Of each window, row · W + column."""
+    i, j = np.indices(coarse, np.int32) * stride - pad
+    return np.asarray(i * width + j, np.int32).ravel()
+
+
+@cache
+def _shares(
+    fine: Any, coarse: Any, size: int, stride: int, pad: int, count_pad: bool, dtype: Any, line: int, before: int
+) -> Floats:
+    """One over the pixels that each window counts, in rows of `line` numbers, for every lane the same."""
+    lanes = lanes_of(dtype.itemsize)
+    shares = np.zeros((coarse[0], line // lanes, lanes), dtype)
+    counts = pixels_counted(fine, size, stride, pad, count_pad, coarse)
+    shares[:, before : before + coarse[1]] = 1 / counts[..., None]
+    return shares.ravel()
+
+
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
-    _max_forward(planes(x), size, stride, pad, threads(), planes(argmax), planes(y))
+    plan = windows(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
+    base = _first_pixels(x.shape[3], y.shape[2:], stride, pad)
+    _max_forward(flat(x), plan, base, x.shape[0] * x.shape[1], threads(), flat(argmax), flat(y))
 
 
 def max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
@@ -217,8 +265,12 @@ def max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
 
 
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
-    _average_forward(planes(x), size, stride, pad, count_pad, threads(), planes(y))
+    plan = windows(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
+    shares = _shares(x.shape[2:], y.shape[2:], size, stride, pad, count_pad, x.dtype, plan.line, 0)
+    _average_forward(flat(x), plan, shares, x.shape[0] * x.shape[1], threads(), flat(y))
 
 
 def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
-    _average_backward(planes(dy), size, stride, pad, count_pad, threads(), planes(dx))
+    plan = spread(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
+    shares = _shares(dx.shape[2:], dy.shape[2:], size, stride, pad, count_pad, dx.dtype, plan.line, plan.more)
+    _average_backward(flat(dy), plan, shares, dx.shape[0] * dx.shape[1], threads(), flat(dx))

@@ -5,6 +5,7 @@ Each is a plain loop with LLVM's instructions beside it, as `tile` is.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from .tile import lanes
 
 Floats = NDArray[Any]
+Numbers = NDArray[np.int64]
 Matrix = Sequence[Sequence[float]]
 
 
@@ -35,6 +37,17 @@ class _Registers:
 
     def constant(self, value: float) -> Any:
         return ir.Constant(self.vector, [value] * self.vector.count)
+
+    def apart(self, step: Any) -> list[Any]:
+        """The places 0, step, 2 step, …, as many as there are numbers in a vector."""
+        return [self.builder.mul(step, ir.Constant(step.type, i)) for i in range(self.vector.count)]
+
+    def listed(self, places: Any, first: Any) -> list[Any]:
+        """places[first], places[first + 1], …, likewise."""
+        start, integer = self.builder.gep(places, [first]), ir.IntType(64)
+        return [
+            self.builder.load(self.builder.gep(start, [ir.Constant(integer, i)])) for i in range(self.vector.count)
+        ]
 
     def shuffle(self, one: Any, other: Any, places: Sequence[int]) -> Any:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
@@ -147,25 +160,29 @@ def transpose(source: Floats, step: int, target: Floats, stride: int, size: int)
             target[j * stride + i] = source[i * step + j]
 
 
+def _turned(registers: _Registers, rows: list[Any]) -> list[Any]:
+    """A square of numbers in so many registers, turned over."""
+    size, half = len(rows), 1
+    while half < size:  # in every square of 2 · half rows and columns, two quarters change places
+        upper = [j if not j & half else size + j - half for j in range(size)]
+        lower = [j + half if not j & half else size + j for j in range(size)]
+        turned = list(rows)
+        for i in range(size):
+            if not i & half:
+                turned[i] = registers.shuffle(rows[i], rows[i + half], upper)
+                turned[i + half] = registers.shuffle(rows[i], rows[i + half], lower)
+        rows, half = turned, 2 * half
+    return rows
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = _Registers(context, builder, signature.args[0].dtype)
         source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
-        size = registers.vector.count
-        rows = [registers.load(source, builder.mul(arguments[1], ir.Constant(ir.IntType(64), i))) for i in range(size)]
-        half = 1
-        while half < size:  # in every square of 2 · half rows and columns, two quarters change places
-            upper = [j if not j & half else size + j - half for j in range(size)]
-            lower = [j + half if not j & half else size + j for j in range(size)]
-            turned = list(rows)
-            for i in range(size):
-                if not i & half:
-                    turned[i] = registers.shuffle(rows[i], rows[i + half], upper)
-                    turned[i + half] = registers.shuffle(rows[i], rows[i + half], lower)
-            rows, half = turned, 2 * half
-        for j, values in enumerate(rows):
-            registers.store(values, target, builder.mul(arguments[3], ir.Constant(ir.IntType(64), j)))
+        rows = [registers.load(source, i) for i in registers.apart(arguments[1])]
+        for place, values in zip(registers.apart(arguments[3]), _turned(registers, rows), strict=True):
+            registers.store(values, target, place)
         return context.get_dummy_value()
 
     return types.void(source, step, target, stride), generate
@@ -175,6 +192,94 @@ def _turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any
 def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, size: Any) -> None:
         _turn(source, step, target, stride)
+
+    return run
+
+
+def to_lanes(x: Floats, start: int, step: int, places: Numbers, p: int, room: Floats, size: int) -> None:
+    """room[places[p + j] + i] = x[start + i · step + j] for i, j < size, which must be `lanes`."""
+    for j in range(size):
+        for i in range(size):
+            room[places[p + j] + i] = x[start + i * step + j]
+
+
+def from_lanes(room: Floats, places: Numbers, p: int, x: Floats, start: int, step: int, size: int) -> None:
+    """The way back: x[start + i · step + j] = room[places[p + j] + i]."""
+    for j in range(size):
+        for i in range(size):
+            x[start + i * step + j] = room[places[p + j] + i]
+
+
+def numbers_from_lanes(
+    room: Floats, places: Numbers, p: int, base: NDArray[np.int32], x: NDArray[np.int32], start: int, step: int,
+    size: int,
+) -> None:
+    """x[start + i · step + j] = base[p + j] + room[places[p + j] + i], which is a whole number."""
+    for j in range(size):
+        for i in range(size):
+            x[start + i * step + j] = base[p + j] + np.int32(room[places[p + j] + i])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, room: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = _Registers(context, builder, signature.args[0].dtype)
+        source, places, room = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3, 5))
+        x = builder.gep(source, [arguments[1]])
+        rows = [registers.load(x, i) for i in registers.apart(arguments[2])]
+        for place, values in zip(registers.listed(places, arguments[4]), _turned(registers, rows), strict=True):
+            registers.store(values, room, place)
+        return context.get_dummy_value()
+
+    return types.void(x, start, step, places, p, room), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _from_lanes(context: Any, room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any) -> Any:
+    """`base` is None or an array: then x holds whole numbers too."""
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        def data(i: int) -> Any:
+            return context.make_array(signature.args[i])(context, builder, arguments[i]).data
+
+        registers = _Registers(context, builder, signature.args[0].dtype)
+        room, places, x = data(0), data(1), builder.gep(data(4), [arguments[5]])
+        rows = _turned(registers, [registers.load(room, place) for place in registers.listed(places, arguments[2])])
+        whole = ir.VectorType(ir.IntType(32), registers.vector.count)
+        if base != types.none:
+            first = builder.bitcast(builder.gep(data(3), [arguments[2]]), whole.as_pointer())
+            firsts = builder.load(first, align=4)
+        for place, values in zip(registers.apart(arguments[6]), rows, strict=True):
+            if base == types.none:
+                registers.store(values, x, place)
+            else:
+                target = builder.bitcast(builder.gep(x, [place]), whole.as_pointer())
+                builder.store(builder.add(firsts, builder.fptosi(values, whole)), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(room, places, p, base, x, start, step), generate
+
+
+@overload(to_lanes)  # type: ignore[untyped-decorator]
+def _to(x: Any, start: Any, step: Any, places: Any, p: Any, room: Any, size: Any) -> Any:
+    def run(x: Any, start: Any, step: Any, places: Any, p: Any, room: Any, size: Any) -> None:
+        _to_lanes(x, start, step, places, p, room)
+
+    return run
+
+
+@overload(from_lanes)  # type: ignore[untyped-decorator]
+def _from(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
+    def run(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> None:
+        _from_lanes(room, places, p, None, x, start, step)
+
+    return run
+
+
+@overload(numbers_from_lanes)  # type: ignore[untyped-decorator]
+def _numbers_from(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
+    def run(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> None:
+        _from_lanes(room, places, p, base, x, start, step)
 
     return run
 

@@ -1,35 +1,180 @@
-"""Sums over windows of pixels, for pooling and normalisation.
+"""Windows over maps, for pooling and normalisation: where the pixels go, so that loops over them are long and simple.
 
-The sum of a window is the sum of its rows' sums. So every pixel first takes in the size − 1 to its right, then the sum
-of each row of a window those of the rows below. Both go through several maps in one loop, without regard to where a row
-or a map ends: what comes of windows that reach over an edge is never looked at, and a loop of thousands becomes vector
-instructions where one of 7 or 55 pixels does not (pooling and normalisation within maps: 3 to 8 times as fast).
+A vector holds one pixel of 16 maps (`lanes` of them), not 16 pixels of a map: where rows of 7, 13 or 55 pixels end does
+not matter then. So the pixels of 16 maps are turned over into a room, in which pixel p stands at [p, map].
+
+And of a stride s, pixels that are s apart become neighbours: the room has a grid for each phase (row % s, column % s),
+
+    room[row % s, column % s, row // s, column // s, map],
+
+so the pixels that windows side by side see at their place (k, l) are side by side too: grid (k % s, l % s), from
+(k // s, l // s) on. What pooling does is a few loops over whole grids, and the room stays in the second-level cache,
+for maps are taken some rows of windows at a time (a band). Maximum pooling became four times as fast as with rows.
+
+"Fine" are the maps that windows look at, (H, W); "coarse" the windows, (OH, OW).
 """
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
-from .compile import inlined, pick, serial
+from .compile import serial
+from .tile import lanes as lanes_of
+from .vectors import from_lanes, numbers_from_lanes, to_lanes
 
 Floats = NDArray[Any]
+Numbers = NDArray[np.int64]
+Places = NDArray[np.int32]
 
-PIXELS = 4096  # in the maps of one loop: with what is made of them, they stay in the first- and second-level cache
-
-
-def _place(x: Floats, pad: int, room: Floats) -> None:
-    """room[i + pad, j + pad] = x[i, j], as far as there is room."""
-    columns = min(x.shape[1], room.shape[1] - pad)
-    for i in range(min(x.shape[0], room.shape[0] - pad)):
-        pick(x[i], 1, room[i + pad, pad : pad + columns])
+PIXELS = 3200  # in a room: with what is made of them, they stay in the second-level cache
 
 
-def _take_out(room: Floats, pad: int, x: Floats) -> None:
-    """x[i, j] = room[i + pad, j + pad], and zero where there is no such place."""
-    columns, rows = min(x.shape[1], room.shape[1] - pad), min(x.shape[0], room.shape[0] - pad)
-    for i in range(rows):
-        pick(room[i + pad, pad:], 1, x[i, :columns])
-        x[i, columns:] = 0
-    x[rows:] = 0
+class Windows(NamedTuple):
+    """Windows of size × size, every `stride` pixels, and the places in a room. All places count numbers, not pixels."""
+
+    size: int
+    stride: int
+    pad: int
+    height: int  # of the fine maps
+    width: int
+    tall: int  # of the coarse ones
+    wide: int
+    lanes: int
+    phases: int  # grids along an axis
+    band: int  # rows of windows that are in a room
+    grid: int  # numbers in a grid
+    line: int  # in a row of it
+    along: Numbers  # from a window's first pixel to the others of its row
+    down: Numbers  # from the first row to the others
+    into: Numbers  # of the pixels (row, column) of a band, its first row being the first that a window sees
+    out: Numbers  # of the windows
+    room: int  # numbers in a room, with some to spare: loops over grids go on where a row has ended
+
+
+@cache
+def windows(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: int) -> Windows:
+    lanes, phases = lanes_of(itemsize), min(size, stride)
+    columns = -(-((coarse[1] - 1) * stride + size) // stride)
+    high = -(-size // stride)
+    band = min(coarse[0], max(1, PIXELS // (phases**2 * columns) - high + 1))
+    tall = band - 1 + high
+    grid, line = tall * columns * lanes, columns * lanes
+    room = (phases**2 + 1) * grid + (high + 1) * line  # the last grid is where goes what no window sees
+    rows, across = np.arange(tall * stride)[:, None], np.arange(fine[1]) + pad
+    seen = (rows % stride < phases) & (across % stride < phases) & (across // stride < columns)
+    place = (rows % stride * phases + across % stride) * grid + rows // stride * line + across // stride * lanes
+    out, taps = np.arange(band)[:, None] * line + np.arange(coarse[1]) * lanes, np.arange(size)
+    return Windows(
+        size, stride, pad, fine[0], fine[1], coarse[0], coarse[1], lanes, phases, band, grid, line,
+        taps % stride * grid + taps // stride * lanes, taps % stride * grid + taps // stride * line,
+        np.where(seen, place, phases**2 * grid).ravel(), out.ravel(), room,
+    )
+
+
+class Spread(NamedTuple):
+    """The way back: what the windows pass on to the pixels that they see. A room holds windows, with zeros around them;
+    there is a grid of pixels for each phase, as above."""
+
+    size: int
+    stride: int
+    pad: int
+    height: int  # of the fine maps
+    width: int
+    tall: int  # of the coarse ones
+    wide: int
+    lanes: int
+    more: int  # rows and columns of windows before the first that begins in the band
+    band: int  # rows of a grid
+    line: int  # numbers in a row of a grid and of the room
+    along: Numbers  # from the place of a pixel, in its grid, to the windows that see it: those in its row
+    down: Numbers  # in its column
+    into: Numbers  # of the windows (row, column) in the room
+    out: Numbers  # of the pixels (row, column) of a band
+
+
+@cache
+def spread(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: int) -> Spread:
+    lanes, more = lanes_of(itemsize), (size - 1) // stride
+    columns = max(-(-(pad + fine[1]) // stride), coarse[1]) + more
+    band = min(-(-(pad + fine[0]) // stride), max(1, PIXELS // (stride**2 * columns)))
+    line, before = columns * lanes, more - np.arange(more + 1)
+    rows, across = np.arange(band * stride)[:, None], np.arange(fine[1]) + pad
+    place = (rows % stride * stride + across % stride) * band * line + rows // stride * line + across // stride * lanes
+    into = np.arange(band + more)[:, None] * line + (np.arange(coarse[1]) + more) * lanes
+    return Spread(size, stride, pad, fine[0], fine[1], coarse[0], coarse[1], lanes, more, band, line, before * lanes,
+                  before * line, into.ravel(), place.ravel())
+
+
+def _gather(
+    x: Floats, plane: int, planes: int, numbers: int, first: int, count: int, places: Numbers, skip: int, lanes: int,
+    room: Floats
+) -> None:
+    """room[places[skip + p] + v] = x[plane + v, first + p] for p < count and v < planes.  x : planes of `numbers`."""
+    start = plane * numbers + first
+    if planes == lanes and count >= lanes:
+        for p in range(0, count, lanes):
+            q = min(p, count - lanes)
+            to_lanes(x, start + q, numbers, places, skip + q, room, lanes)
+    else:
+        for v in range(planes):
+            for p in range(count):
+                room[places[skip + p] + v] = x[start + v * numbers + p]
+
+
+def _release(
+    room: Floats, places: Numbers, skip: int, count: int, lanes: int, x: Floats, plane: int, planes: int, numbers: int,
+    first: int
+) -> None:
+    """The way back."""
+    start = plane * numbers + first
+    if planes == lanes and count >= lanes:
+        for p in range(0, count, lanes):
+            q = min(p, count - lanes)
+            from_lanes(room, places, skip + q, x, start + q, numbers, lanes)
+    else:
+        for v in range(planes):
+            for p in range(count):
+                x[start + v * numbers + p] = room[places[skip + p] + v]
+
+
+def _release_numbers(
+    room: Floats, places: Numbers, base: Places, count: int, lanes: int, x: Places, plane: int, planes: int,
+    numbers: int, first: int
+) -> None:
+    """Whole numbers, to which base[p] is added."""
+    start = plane * numbers + first
+    if planes == lanes and count >= lanes:
+        for p in range(0, count, lanes):
+            q = min(p, count - lanes)
+            numbers_from_lanes(room, places, q, base, x, start + q, numbers, lanes)
+    else:
+        for v in range(planes):
+            for p in range(count):
+                x[start + v * numbers + p] = base[p] + np.int32(room[places[p] + v])
+
+
+def _fill(room: Floats, windows: Windows, first: int, last: int, value: Any) -> None:
+    """Sets rows of pixels in the room."""
+    for row in range(first, last):
+        if row % windows.stride < windows.phases:
+            for phase in range(windows.phases):
+                start = (row % windows.stride * windows.phases + phase) * windows.grid
+                start += row // windows.stride * windows.line
+                for j in range(start, start + windows.line):
+                    room[j] = value
+
+
+def _see(x: Floats, plane: int, planes: int, windows: Windows, i: int, outside: Any, room: Floats) -> int:
+    """Puts into the room what windows i, i + 1, … see, a band of rows of them. Returns how many rows."""
+    some, top = min(windows.band, windows.tall - i), i * windows.stride - windows.pad
+    rows = (some - 1) * windows.stride + windows.size
+    first, last, width = max(0, -top), min(rows, windows.height - top), windows.width
+    fill(room, windows, 0, first, outside)
+    fill(room, windows, last, rows, outside)
+    gather(x, plane, planes, windows.height * width, (top + first) * width, (last - first) * width, windows.into,
+           first * width, windows.lanes, room)
+    return some
 
 
 def _add(source: Floats, target: Floats) -> None:
@@ -42,35 +187,49 @@ def _add_two(one: Floats, other: Floats, total: Floats) -> None:
         total[p] = one[p] + other[p]
 
 
-def _sum_windows(pixels: Floats, size: int, columns: int, across: Floats, total: Floats) -> None:
-    """total[p] = Σ_{m,k < size} pixels[p + m · columns + k], as far as there are so many."""
-    n = pixels.size
-    if size == 1:
-        pick(pixels, 1, total)
-        return
-    add_two(pixels, pixels[1:], across[: n - 1])
-    for k in range(2, size):
-        add(pixels[k:], across[: n - k])
-    add_two(across, across[columns:], total[: n - columns])
-    for step in range(2 * columns, size * columns, columns):
-        add(across[step:], total[: n - step])
+def _copy(source: Floats, target: Floats) -> None:
+    for p in range(target.size):
+        target[p] = source[p]
 
 
-def _sum_windows_back(pixels: Floats, size: int, columns: int, across: Floats, total: Floats) -> None:
-    """total[p] = Σ_{m,k < size} pixels[p − m · columns − k]: to whom a pixel was summed, turned round."""
-    n = pixels.size
-    if size == 1:
-        pick(pixels, 1, total)
-        return
-    across[0] = pixels[0]
-    add_two(pixels, pixels[1:], across[1:])
-    for k in range(2, size):
-        add(pixels[: n - k], across[k:])
-    pick(across, 1, total[:columns])
-    add_two(across, across[columns:], total[columns:])
-    for step in range(2 * columns, size * columns, columns):
-        add(across[: n - step], total[step:])
+def _zero(x: Floats) -> None:
+    for p in range(x.size):
+        x[p] = 0
 
 
-place, take_out, add, add_two = inlined(_place), inlined(_take_out), inlined(_add), inlined(_add_two)
-sum_windows, sum_windows_back = serial(_sum_windows), serial(_sum_windows_back)
+def _sum_taps(source: Floats, taps: Numbers, total: Floats) -> None:
+    """total[p] = Σ_k source[taps[k] + p]."""
+    if taps.size == 0:
+        zero(total)
+    elif taps.size == 1:
+        copy(source[taps[0] :], total)
+    else:
+        add_two(source[taps[0] :], source[taps[1] :], total)
+    for k in range(2, taps.size):
+        add(source[taps[k] : taps[k] + total.size], total)
+
+
+def _sum_windows(room: Floats, windows: Windows, rows: int, across: Floats, total: Floats) -> None:
+    """total[p] = Σ of window p of so many rows of them: along each row of pixels, then the sums of its rows."""
+    phases, grid, n = windows.phases, windows.grid, (rows + (windows.size - 1) // windows.stride) * windows.line
+    for phase in range(phases):
+        sum_taps(room[phase * phases * grid :], windows.along, across[phase * grid : phase * grid + n])
+    sum_taps(across, windows.down, total[: rows * windows.line])
+
+
+def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, total: Floats) -> None:
+    """total[phase of row, phase of column, p] = Σ of the windows that see that pixel, for so many rows of the grids."""
+    n = (rows + spread.more) * spread.line - spread.more * spread.lanes
+    for column in range(spread.stride):
+        seen = max(0, -(-(spread.size - column) // spread.stride))
+        sum_taps(room, spread.along[:seen], across[:n])
+        for row in range(spread.stride):
+            seen = max(0, -(-(spread.size - row) // spread.stride))
+            start = (row * spread.stride + column) * spread.band * spread.line
+            sum_taps(across, spread.down[:seen], total[start : start + rows * spread.line])
+
+
+gather, release, release_numbers, fill, see = (
+    serial(_gather), serial(_release), serial(_release_numbers), serial(_fill), serial(_see))
+add, add_two, copy, zero = serial(_add), serial(_add_two), serial(_copy), serial(_zero)
+sum_taps, sum_windows, spread_windows = serial(_sum_taps), serial(_sum_windows), serial(_spread_windows)

@@ -27,13 +27,13 @@ def max_pool_backward(dy: Floats, argmax: NDArray[Any], dx: Floats) -> None:
 
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
     windows = _windows(x, size, stride, pad, y.shape[2:], outside=0.0)
-    y[...] = windows.sum(axis=-1) / _counts(x, size, stride, pad, count_pad, y.shape[2:])
+    y[...] = windows.sum(axis=-1) / pixels_counted(x.shape[2:], size, stride, pad, count_pad, y.shape[2:])
 
 
 def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
     h, w = dx.shape[2:]
     oh, ow = dy.shape[2:]
-    share = (dy / _counts(dx, size, stride, pad, count_pad, dy.shape[2:])).astype(dx.dtype, copy=False)
+    share = (dy / pixels_counted(dx.shape[2:], size, stride, pad, count_pad, dy.shape[2:])).astype(dx.dtype, copy=False)
     padded = np.zeros((*dx.shape[:2], h + 2 * pad + size + stride, w + 2 * pad + size + stride), dx.dtype)
     for k in range(size):
         for m in range(size):
@@ -52,11 +52,13 @@ def _windows(x: Floats, size: int, stride: int, pad: int, out: tuple[int, ...], 
     return windows.reshape(*windows.shape[:4], -1)
 
 
-def _counts(x: Floats, size: int, stride: int, pad: int, count_pad: bool, out: tuple[int, ...]) -> NDArray[Any]:
+def pixels_counted(
+    shape: tuple[int, ...], size: int, stride: int, pad: int, count_pad: bool, out: tuple[int, ...]
+) -> NDArray[Any]:
     """(OH, OW): the pixels of each window that are counted."""
     def along(length: int, windows: int) -> NDArray[Any]:
         start = np.arange(windows) * stride - pad
         low, high = (-pad, length + pad) if count_pad else (0, length)
         return np.minimum(start + size, high) - np.maximum(start, low)
 
-    return np.outer(along(x.shape[2], out[0]), along(x.shape[3], out[1]))
+    return np.outer(along(shape[0], out[0]), along(shape[1], out[1]))

@@ -1,0 +1,73 @@
+"""What is spelled out in instructions: does it do what the plain loops beside it say?"""
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+import numba
+
+from npnet.kernels.numba import minimal, vectors
+from npnet.kernels.numba.tile import lanes
+
+BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+ODD = ((1, -1, 0), (0.5, 0, 2))  # no two rows or columns alike
+MATRICES = {"odd": ODD, **{
+    f"{matrix.__name__} {kernel}": turn(matrix(kernel))
+    for matrix in (minimal.a_t, minimal.b_t, minimal.g) for kernel in (3, 5) for turn in (tuple, minimal.turned)
+}}
+
+
+def run(function, *arguments):
+    numba.njit(lambda *a: function(*a))(*arguments)
+
+
+@BOTH
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_combination_is_the_product_by_its_matrix(name, dtype):
+    matrix, size = MATRICES[name], lanes(np.dtype(dtype).itemsize)
+    combine = vectors.combination("test", matrix)
+    source = np.random.default_rng(0).standard_normal(3 * size * len(matrix[0])).astype(dtype)
+    fast, plain = np.zeros((2, 4 * size * len(matrix)), dtype)
+    run(combine, source, 3 * size, 2 * size, fast, 4 * size)
+    combine(source, 3 * size, 2 * size, plain, 4 * size)
+    expected = np.array(matrix) @ source.reshape(-1, 3 * size)[:, : 2 * size].astype(np.float64)
+    close = 1e-6 if dtype == np.float32 else 1e-14
+    for got in (fast, plain):
+        np.testing.assert_allclose(got.reshape(-1, 4 * size)[:, : 2 * size], expected, atol=close * 10, rtol=close)
+        assert not got.reshape(-1, 4 * size)[:, 2 * size :].any()
+
+
+def test_twins_are_rows_that_differ_in_signs_only():
+    assert vectors._twins(((1, 2, 3), (1, -2, 3), (1, 2, 3), (0, 1, 0))) == {0: 1}
+    assert vectors._twins(((1, 2), (-1, -2))) == {}
+
+
+@BOTH
+def test_a_square_is_turned_over(dtype):
+    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    square, fast, plain = rng.standard_normal(size * (size + 3)).astype(dtype), *np.zeros((2, size * (size + 5)), dtype)
+    run(vectors.transpose, square, size + 3, fast, size + 5, size)
+    vectors.transpose(square, size + 3, plain, size + 5, size)
+    np.testing.assert_array_equal(fast, plain)
+    np.testing.assert_array_equal(fast.reshape(size, -1)[:, :size], square.reshape(size, -1)[:, :size].T)
+
+
+@BOTH
+def test_maps_go_into_lanes_and_come_back(dtype):
+    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    x = np.round(100 * rng.standard_normal((size, size + 3))).astype(dtype)
+    places = rng.permutation(size + 2) * size  # one to spare at either end
+    fast, plain = np.zeros((2, places.size * size), dtype)
+    run(vectors.to_lanes, x.reshape(-1), 2, size + 3, places, 1, fast, size)
+    vectors.to_lanes(x.reshape(-1), 2, size + 3, places, 1, plain, size)
+    np.testing.assert_array_equal(fast, plain)
+    np.testing.assert_array_equal(fast.reshape(-1, size)[places[1:-1] // size], x[:, 2 : 2 + size].T)
+    for function in (lambda *a: run(vectors.from_lanes, *a), vectors.from_lanes):
+        back = np.zeros_like(x)
+        function(fast, places, 1, back.reshape(-1), 2, size + 3, size)
+        np.testing.assert_array_equal(back[:, 2 : 2 + size], x[:, 2 : 2 + size])
+        assert not back[:, :2].any()
+    base = np.arange(size + 2, dtype=np.int32) * 1000
+    for function in (lambda *a: run(vectors.numbers_from_lanes, *a), vectors.numbers_from_lanes):
+        numbers = np.zeros(x.shape, np.int32)
+        function(fast, places, 1, base, numbers.reshape(-1), 2, size + 3, size)
+        np.testing.assert_array_equal(numbers[:, 2 : 2 + size], x[:, 2 : 2 + size] + base[1:-1])
