@@ -52,6 +52,20 @@ def test_a_square_is_turned_over(dtype):
 
 
 @BOTH
+def test_so_many_numbers_are_moved_and_no_more(dtype):
+    source, size = np.arange(60, dtype=dtype) + 1, lanes(np.dtype(dtype).itemsize)
+    for count in (0, 1, size - 1, size, size + 1, 3 * size):
+        fast, plain = np.zeros((2, 80), dtype)
+        run(vectors.move, source, 3, fast, 7, count)
+        vectors.move(source, 3, plain, 7, count)
+        np.testing.assert_array_equal(fast, plain)
+        assert np.count_nonzero(fast) == count
+        end = np.arange(count, dtype=dtype)  # what lies behind is not read
+        run(vectors.move, end, 0, fast, 0, count)
+        np.testing.assert_array_equal(fast[:count], end)
+
+
+@BOTH
 def test_maps_go_into_lanes_and_come_back(dtype):
     rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
     x = np.round(100 * rng.standard_normal((size, size + 3))).astype(dtype)

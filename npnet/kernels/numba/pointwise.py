@@ -4,8 +4,8 @@ y[o, p] = Σ_c w[o, c] x[c, p]: there are no patches, and nothing is copied but 
 close together, where they stay while all weights pass by. The pixels of all images are counted through, so that maps of
 49 fill the vectors too. With copies as `conv` makes them, this took twice the time.
 
-The gradient of the input is the same with w turned over. That of the weights sums over pixels, so 48 channels of some
-images are turned, to have the channels of a pixel side by side.
+The gradient of the input is the same with w turned over. That of the weights sums over pixels, so the pixels of dy and
+of 48 channels of x are turned, to have the channels of a pixel side by side.
 """
 import math
 from functools import cache
@@ -16,19 +16,19 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, inlined, serial, threads
-from .tile import FIRST_ROWS, ROWS, tile, widest
+from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
 from .tile import lanes as lanes_of
 from .tile import whole as _whole
-from .vectors import combination, transpose, will_read, will_write
+from .vectors import move, will_read, will_write
+from .windows import add
+from .windows import gather as turn_maps
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
 PANELS = 4  # in a band of pixels: a row of as many is read and written at a time
 TAPS = 160  # channels of a panel in the first-level cache
-PIXELS = 800  # that the gradient of the weights sums over before it is added to the others: they stay in the cache
-
-copy = combination("copy", ((1,),))  # in whole vectors, whether or not they are all needed
+PIXELS = 160  # that the gradient of the weights sums over at a time, likewise
 
 
 def _pack_block(w: Floats, b: Floats, turned: bool, first: int, block: Floats) -> None:
@@ -77,12 +77,7 @@ def _gather(x: Floats, sizes: Any, g: int, some: Any, runs: Numbers, width: int,
         runs[i, 5] = column // width * rows * width + column % width
     for c in range(some[0], some[1]):
         for i in range(runs.shape[0]):
-            start, there = runs[i, 4] + c * pixels, runs[i, 5] + (c - some[0]) * width
-            if start + width <= x.size:  # what is too much is written over by the next row
-                copy(x[start:], 0, width, flat[there:], 0)
-            else:
-                for j in range(runs[i, 3]):
-                    flat[there + j] = x[start + j]
+            move(x, runs[i, 4] + c * pixels, flat, runs[i, 5] + (c - some[0]) * width, runs[i, 3])
     if some[1] == channels:
         for panel in range(band.shape[0]):
             for j in range(width):
@@ -100,11 +95,7 @@ def _spread(c: Floats, lanes: int, rows: int, sizes: Any, o: int, runs: Numbers,
         across, start = whole(columns - panel * width, lanes), panel * c.shape[1] + column % width
         there = (n * outputs + o) * pixels + p
         for r in range(rows):
-            if few == width:
-                copy(flat[start + r * across :], 0, width, y[there + r * pixels :], 0)
-            else:
-                for j in range(few):
-                    y[there + r * pixels + j] = flat[start + r * across + j]
+            move(flat, start + r * across, y, there + r * pixels, few)
 
 
 def _multiply_bands(
@@ -164,59 +155,57 @@ def _multiply(
         multiply_bands(x, blocks, sizes, some, rows, offsets, lanes, bands[thread], tiles[thread], runs[thread], y)
 
 
-def _turn(x: Floats, sizes: Any, n: int, first: int, lanes: int, width: int, panel: Floats) -> None:
-    """panel[p · width + v] = channel first + v of pixel p of image n, zero where there is no such channel."""
-    channels, limit, pixels = sizes
-    for v in range(0, whole(limit - first, lanes), lanes):
-        for p in range(0, pixels, lanes):
-            start, there = (n * channels + first + v) * pixels + p, p * width + v
-            if first + v + lanes <= limit and start + (lanes - 1) * pixels + lanes <= x.size:
-                transpose(x[start:], pixels, panel[there:], width, lanes)
-            else:
-                for j in range(lanes):
-                    for q in range(min(lanes, pixels - p)):
-                        inside = first + v + j < limit
-                        panel[there + q * width + j] = x[start + j * pixels + q] if inside else 0
+def _turn(
+    x: Floats, sizes: Any, first: int, limit: int, runs: Numbers, places: Numbers, lanes: int, step: int, turned: Floats
+) -> None:
+    """turned[(c − first) // lanes · step + places[j] + c % lanes] = channel c of the pixel in column j of the runs.
+
+    Channels from `first` to `limit`.  sizes : channels and pixels of an image.
+    """
+    channels, pixels = sizes
+    for c in range(first, limit, lanes):
+        there = turned[(c - first) // lanes * step :]
+        for i in range(runs.shape[0]):
+            turn_maps(x, runs[i, 0] * channels + c, min(lanes, limit - c), pixels, runs[i, 1], runs[i, 3], places,
+                      runs[i, 2], lanes, there)
 
 
 def _sum_products(
-    dy: Floats, x: Floats, sizes: Any, some: Any, rows: Numbers, offsets: Numbers, lanes: int, panel: Floats, c: Floats,
-    zeros: Floats, partial: Floats
+    dy: Floats, x: Floats, sizes: Any, some: Any, rows: Numbers, offsets: Numbers, places: Numbers, lanes: int,
+    panel: Floats, turned: Floats, c: Floats, runs: Numbers, partial: Floats
 ) -> None:
-    """partial[g, c // width, o // ROWS] += the tile of Σ_p dy[o, p] x[c, p], for the images from one to another."""
+    """partial[g, c // width, o // ROWS] += the tile of Σ_p dy[o, p] x[c, p], over pixels some[0], …, some[1] − 1."""
     outputs, channels, pixels = sizes
     groups, panels, blocks, _ = partial.shape
-    width, each, wide = c.size // ROWS, outputs // groups, channels // groups
-    for part in range(groups * panels):
-        g, first = part // panels, part // panels * wide + part % panels * width
-        limit = (g + 1) * wide
-        across = whole(limit - first, lanes)
-        for n in range(some[0], some[1]):
-            turn(x, (channels, limit, pixels), n, first, lanes, width, panel[(n - some[0]) * pixels * width :])
-        for block in range(blocks):
-            copy(zeros, 0, ROWS * across, c, 0)
-            for n in range(some[0], some[1]):
-                source = dy[(n * outputs + g * each + block * ROWS) * pixels :]
-                turned = panel[(n - some[0]) * pixels * width :]
-                tile(source, rows[min(each - block * ROWS, ROWS) - 1], 1, turned, offsets,
-                     c[: ROWS * across].reshape((ROWS, across)))
-            total = partial[g, part % panels, block]
-            for j in range(ROWS * across):
-                total[j] += c[j]
+    width, each, wide, columns = c.size // ROWS, outputs // groups, channels // groups, some[1] - some[0]
+    here, most = runs[: find_runs(pixels, some[0], columns, columns, runs)], places.size * lanes
+    for g in range(groups):
+        turn(dy, (outputs, pixels), g * each, (g + 1) * each, here, places, lanes, most, turned)
+        for part in range(panels):
+            first, limit = g * wide + part * width, (g + 1) * wide
+            across = whole(limit - first, lanes)
+            turn(x, (channels, pixels), first, min(limit, first + width), here, offsets, lanes, lanes, panel)
+            for block in range(blocks):
+                o = block * ROWS
+                tile_ = c[: ROWS * across]
+                new_tile(turned[o // lanes * most + o % lanes :], rows, lanes, panel, offsets[:columns],
+                         tile_.reshape((ROWS, across)))
+                add(tile_, partial[g, part, block, : ROWS * across])
 
 
 def _backward_weight(
-    dy: Floats, x: Floats, sizes: Any, together: int, rows: Numbers, offsets: Numbers, lanes: int, panels: Floats,
-    tiles: Floats, zeros: Floats, partial: Floats
+    dy: Floats, x: Floats, sizes: Any, together: int, rows: Numbers, offsets: Numbers, places: Numbers, lanes: int,
+    panels: Floats, turned: Floats, tiles: Floats, runs: Numbers, partial: Floats
 ) -> None:
     images, outputs, channels, pixels = sizes
     team = tiles.shape[0]
     for thread in prange(team):
         partial[thread] = 0
-        last = images * (thread + 1) // team
-        for first in range(images * thread // team, last, together):
-            sum_products(dy, x, (outputs, channels, pixels), (first, min(last, first + together)), rows, offsets, lanes,
-                         panels[thread], tiles[thread], zeros, partial[thread])
+        last = images * pixels * (thread + 1) // team
+        for first in range(images * pixels * thread // team, last, together):
+            sum_products(
+                dy, x, (outputs, channels, pixels), (first, min(last, first + together)), rows, offsets, places, lanes,
+                panels[thread], turned[thread], tiles[thread], runs[thread], partial[thread])
 
 
 def _collect(partial: Floats, lanes: int, dw: Floats) -> None:
@@ -248,36 +237,36 @@ def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:
 class _Way(NamedTuple):
     """How a product is cut up."""
 
-    together: int  # images whose pixels are summed over together
+    together: int  # pixels that the gradient of the weights sums over at a time
     taps: Numbers  # where the channels are in a panel, and the bias
-    pixels: Numbers  # where the pixels are
-    runs: Numbers  # room for those of a band, for each thread
-    rows: Numbers  # [k − 1]: where the rows of a tile of dy begin, if there are k
+    pixels: Numbers  # where the pixels are in a turned panel
+    places: Numbers  # and in a vector of channels of dy
+    rows: Numbers  # where the outputs of a tile are
+    runs: tuple[int, ...]  # shape of the room for them
 
 
 @cache
 def _plan(x: Any, w: Any, itemsize: int, team: int) -> tuple[_Way, dict[str, tuple[int, ...]]]:
     (images, channels, height, length), (outputs, each, *_) = x, w
     groups, pixels, wide = channels // each, height * length, widest(itemsize)
-    together = max(1, PIXELS // pixels)
+    together, lanes = min(PIXELS, images * pixels), lanes_of(itemsize)
     blocks = -(-outputs // groups // ROWS)
-    rows = np.minimum(np.arange(ROWS), np.arange(ROWS)[:, None]) * pixels
-    numbers = np.arange(max(each + 1, pixels), dtype=np.int64) * wide
-    runs = np.zeros((team, PANELS * wide + 1, 6), np.int64)
+    numbers, rows = np.arange(max(each + 1, together), dtype=np.int64), np.arange(ROWS)
     few = -(-each // -(-each // TAPS))
-    return _Way(together, numbers[: each + 1], numbers[:pixels], runs, rows), {
+    return _Way(together, numbers[: each + 1] * wide, numbers[:together] * wide, numbers[:together] * lanes,
+                rows // lanes * together * lanes + rows % lanes, (team, max(PANELS * wide, together) + 1, 6)), {
         "bands": (team, PANELS, few + 1, wide),
         "sums": (team, blocks, PANELS, ROWS * wide),
-        "turned": (team, (min(together, images) * pixels + lanes_of(itemsize)) * wide),
+        "panel": (team, together * wide),
+        "turned": (team, -(-blocks * ROWS // lanes) * together * lanes),
         "tiles": (team, ROWS * wide),
-        "zeros": (ROWS * wide,),
         "blocks": (groups, blocks, each + 1, ROWS),
         "partial": (team, groups, -(-each // wide), blocks, ROWS * wide),
     }
 
 
 FORWARD = ("bands", "sums", "blocks")
-WEIGHT = ("turned", "tiles", "zeros", "partial")
+WEIGHT = ("panel", "turned", "tiles", "partial")
 
 
 def scratch(x: tuple[int, ...], w: tuple[int, ...], itemsize: int, team: int) -> int:
@@ -296,19 +285,18 @@ def forward(x: Floats, w: Floats, b: Floats, turned: bool, memory: Any, y: Float
     pack(w, b, turned, blocks)
     multiply(
         np.reshape(x, -1, copy=False), blocks, (x.shape[0], y.shape[1], x.shape[2] * x.shape[3]), FIRST_ROWS, way.taps,
-        lanes_of(x.itemsize), bands, sums, way.runs, np.reshape(y, -1, copy=False),
+        lanes_of(x.itemsize), bands, sums, np.empty(way.runs, np.int64), np.reshape(y, -1, copy=False),
     )
 
 
 def weight(dy: Floats, x: Floats, memory: Any, dw: Floats) -> None:
     """As `conv2d_backward_weight`, without db.  dw : (groups, O, C)."""
     way, parts = _plan(x.shape, (dy.shape[1], dw.shape[2], 1, 1), x.itemsize, threads())
-    turned, tiles, zeros, partial = memory(parts, WEIGHT)
-    zeros[:] = 0
+    panels, turned, tiles, partial = memory(parts, WEIGHT)
     lanes = lanes_of(x.itemsize)
     backward_weight(
         np.reshape(dy, -1, copy=False), np.reshape(x, -1, copy=False),
-        (x.shape[0], dy.shape[1], x.shape[1], x.shape[2] * x.shape[3]), way.together, way.rows, way.pixels, lanes,
-        turned, tiles, zeros, partial,
+        (x.shape[0], dy.shape[1], x.shape[1], x.shape[2] * x.shape[3]), way.together, way.rows, way.pixels, way.places,
+        lanes, panels, turned, tiles, np.empty(way.runs, np.int64), partial,
     )
     collect(partial, lanes, dw)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
@@ -34,6 +35,28 @@ class _Registers:
 
     def store(self, value: Any, start: Any, index: Any) -> None:
         self.builder.store(value, self.at(start, index), align=self.itemsize)
+
+    def _first(self, count: Any) -> Any:
+        """A mask: the first `count` numbers of a vector."""
+        lanes = self.vector.count
+        vector = ir.VectorType(count.type, lanes)
+        one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
+        all_ = self.builder.shuffle_vector(
+            one, one, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+        return self.builder.icmp_signed("<", ir.Constant(vector, list(range(lanes))), all_)
+
+    def _masked(self, way: str, result: Any, arguments: list[Any]) -> Any:
+        name = f"llvm.masked.{way}.v{self.vector.count}f{8 * self.itemsize}.p0"
+        function = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)
+
+    def load_some(self, start: Any, index: Any, count: Any) -> Any:
+        align = ir.Constant(ir.IntType(32), self.itemsize)
+        return self._masked("load", self.vector, [self.at(start, index), align, self._first(count), self.constant(0)])
+
+    def store_some(self, value: Any, start: Any, index: Any, count: Any) -> None:
+        align = ir.Constant(ir.IntType(32), self.itemsize)
+        self._masked("store", ir.VoidType(), [value, self.at(start, index), align, self._first(count)])
 
     def constant(self, value: float) -> Any:
         return ir.Constant(self.vector, [value] * self.vector.count)
@@ -151,6 +174,49 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
         return run
 
     return combine
+
+
+def move(source: Floats, start: int, target: Floats, place: int, count: int) -> None:
+    """target[place + v] = source[start + v] for v < count. The last vector is masked: nothing beyond is touched."""
+    for v in range(count):
+        target[place + v] = source[start + v]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _move_vector(context: Any, source: Any, start: Any, target: Any, place: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = _Registers(context, builder, signature.args[0].dtype)
+        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
+        registers.store(registers.load(source, arguments[1]), target, arguments[3])
+        return context.get_dummy_value()
+
+    return types.void(source, start, target, place), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _move_some(context: Any, source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = _Registers(context, builder, signature.args[0].dtype)
+        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
+        values = registers.load_some(source, arguments[1], arguments[4])
+        registers.store_some(values, target, arguments[3], arguments[4])
+        return context.get_dummy_value()
+
+    return types.void(source, start, target, place, count), generate
+
+
+@overload(move)  # type: ignore[untyped-decorator]
+def _move(source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
+    width = lanes(source.dtype.bitwidth // 8)
+
+    def run(source: Any, start: Any, target: Any, place: Any, count: Any) -> None:
+        whole = count // width * width
+        for v in range(0, whole, width):
+            _move_vector(source, start + v, target, place + v)
+        if whole < count:
+            _move_some(source, start + whole, target, place + whole, count - whole)
+
+    return run
 
 
 def transpose(source: Floats, step: int, target: Floats, stride: int, size: int) -> None:
