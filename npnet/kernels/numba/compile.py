@@ -50,8 +50,8 @@ def inlined(loop: Loop) -> Loop:
 def _total(row: Floats) -> Any:
     """Σ row. Added up in whichever order is quickest (always the same one), or it would not become vector additions."""
     s = row.dtype.type(0)
-    for value in row:
-        s += value
+    for p in range(row.size):  # `for value in row` would be twelve times as slow
+        s += row[p]
     return s
 
 

@@ -19,16 +19,17 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import compiled, inlined, maps, pick, serial, threads, total
-from .tile import FIRST_ROWS, ROWS, tile, widest
+from .compile import compiled, flat, inlined, maps, pick, serial, threads, total
+from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
 from .tile import lanes as lanes_of
 from .tile import whole as _whole
-from .vectors import transpose
+from .vectors import move, move_plus, transpose
+from .windows import add
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
-COPIES = 400_000  # bytes of a thread's copies: with the weights of a block they stay in the second-level cache (1 MB)
+COPIES = 500_000  # bytes of a thread's copies: with the weights of a block they stay in the second-level cache (1 MB)
 PIXELS = 800  # in a band
 
 
@@ -60,18 +61,31 @@ def _copy_plane(x: Floats, width: int, above: int, left: int, plane: Floats) -> 
 
 def _copy(x: Floats, first: int, pad: Any, stride: int, spread: int, copies: Floats) -> None:
     """copies[c, l, q, r, j] = x[c, (first + r) · stride + q − pad, j · stride + l − pad], `x` spread and padded."""
+    _, moves, phases, rows, width = copies.shape
     for c in range(x.shape[0]):
-        for m in range(copies.shape[1]):
-            if stride == 1 and spread == 1 and copies.shape[4] == x.shape[2]:  # long runs: three times as fast
-                copy_plane(x[c].reshape(-1), x.shape[2], pad[0] - first, pad[1] - m, copies[c, m].reshape(-1))
-                continue
-            for q in range(copies.shape[2]):
-                for r in range(copies.shape[3]):
-                    i = (first + r) * stride + q - pad[0]
-                    if 0 <= i <= (x.shape[1] - 1) * spread and i % spread == 0:
-                        copy_row(x[c, i // spread], m - pad[1], stride, spread, copies[c, m, q, r])
-                    else:
-                        copies[c, m, q, r] = 0
+        flat, step = copies[c].reshape(-1), phases * rows * width
+        for m in range(moves):
+            if stride == 1 and spread == 1 and width == x.shape[2]:  # long runs: three times as fast
+                copy_plane(x[c].reshape(-1), width, pad[0] - first, pad[1] - m, copies[c, m].reshape(-1))
+            elif m < stride:
+                for q in range(phases):
+                    for r in range(rows):
+                        i = (first + r) * stride + q - pad[0]
+                        if 0 <= i <= (x.shape[1] - 1) * spread and i % spread == 0:
+                            copy_row(x[c, i // spread], m - pad[1], stride, spread, copies[c, m, q, r])
+                        else:
+                            copies[c, m, q, r] = 0
+            else:  # the copy for l is that for l − stride, moved by a pixel; and moving takes vectors, picking does not
+                move(flat, (m - stride) * step + 1, flat, m * step, step - 1)
+                last = (width - 1) * stride + m - pad[1]
+                for q in range(phases):
+                    for r in range(rows):
+                        i = (first + r) * stride + q - pad[0]
+                        inside = 0 <= i <= (x.shape[1] - 1) * spread and i % spread == 0
+                        if inside and 0 <= last <= (x.shape[2] - 1) * spread and last % spread == 0:
+                            flat[m * step + (q * rows + r + 1) * width - 1] = x[c, i // spread, last // spread]
+                        else:
+                            flat[m * step + (q * rows + r + 1) * width - 1] = 0
 
 
 def _pack(w: Floats, blocks: Floats) -> None:
@@ -102,48 +116,67 @@ def _pack_turned(w: Floats, blocks: Floats) -> None:
                     t += 1
 
 
+def _correlate_band(
+    copies: Floats, blocks: Floats, b: Floats, some: Any, offsets: Numbers, rows: Numbers, lanes: int, sums: Floats,
+    there: Any, y: Floats
+) -> None:
+    """y[o, p] (+)= b[o] + Σ_t w[o, t] · copies[offsets[t] + p], for the pixels of a band and some of the taps.
+
+    some : the taps, from one to another of those in `blocks`.  there : where the first pixel of the first output is in
+    y, of one dimension; how far the next output is; pixels; outputs.
+    """
+    start, apart, pixels, outputs = there
+    for p in range(0, pixels, 3 * lanes):
+        columns, across = min(3 * lanes, pixels - p), whole(pixels - p, lanes)
+        if some[0] > 0:
+            for o in range(outputs):
+                move(y, start + o * apart + p, sums[o // ROWS], o % ROWS * across, columns)
+        for block in range(blocks.shape[0]):
+            c = sums[block, : ROWS * across].reshape((ROWS, across))
+            weights = blocks[block, some[0] :].reshape(-1)
+            if some[0] == 0:
+                new_tile(weights, rows, ROWS, copies[p:], offsets[: some[1]], c)
+            else:
+                tile(weights, rows, ROWS, copies[p:], offsets[: some[1] - some[0]], c)
+        for o in range(outputs):
+            value = b[o] if some[0] == 0 else b.dtype.type(0)
+            move_plus(sums[o // ROWS], o % ROWS * across, value, y, start + o * apart + p, columns)
+
+
+def _correlate_jobs(
+    x: Floats, blocks: Floats, b: Floats, way: Any, shape: Any, jobs: Any, offsets: Numbers, rows: Numbers, lanes: int,
+    copies: Floats, sums: Floats, out: Any, y: Floats
+) -> None:
+    """`_correlate` for the bands from one to another."""
+    above, left, stride, spread, bands = way
+    groups, width, channels = blocks.shape[0], b.size // blocks.shape[0], x.shape[1] // blocks.shape[0]
+    moved = copies[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
+    taps = blocks.shape[2] // channels
+    for job in range(jobs[0], jobs[1]):
+        n, band = job // bands, job % bands
+        first, last = out[0] * band // bands, out[0] * (band + 1) // bands
+        for g in range(groups):
+            for channel in range(0, channels, shape[0]):
+                start, stop = g * channels + channel, g * channels + min(channel + shape[0], channels)
+                copy(x[n, start:stop], first, (above, left), stride, spread, moved)
+                there = (n * b.size + g * width) * out[0] * out[1] + first * out[1]
+                correlate_band(
+                    copies, blocks[g], b[g * width :], (channel * taps, (stop - g * channels) * taps), offsets, rows,
+                    lanes, sums, (there, out[0] * out[1], (last - first) * out[1], width), y)
+
+
 def _correlate(
-    x: Floats, blocks: Floats, b: Floats, way: Any, offsets: Numbers, rows: Numbers, lanes: int, copies: Floats,
-    sums: Floats, out: Any, y: Floats
+    x: Floats, blocks: Floats, b: Floats, way: Any, shape: Any, offsets: Numbers, rows: Numbers, lanes: int,
+    copies: Floats, sums: Floats, out: Any, y: Floats
 ) -> None:
     """y[n, o, p] = b[o] + Σ_t w[o, t] · patch[t, p], for a band of the image and some channels at a time.
 
-    x (N, C, H, W), blocks as `_pack` makes them, y (N, O, pixels), copies (team, numbers), sums (team, a tile).
+    x (N, C, H, W), blocks as `_pack` makes them, y of one dimension, copies (team, numbers), sums (team, tiles).
     """
-    pad, stride, spread, bands, shape = way
-    groups, width, channels = blocks.shape[0], y.shape[1] // blocks.shape[0], x.shape[1] // blocks.shape[0]
-    team, jobs, taps = copies.shape[0], x.shape[0] * bands, blocks.shape[2] // channels
+    team, jobs = copies.shape[0], x.shape[0] * way[4]
     for thread in prange(team):
-        flat = copies[thread]
-        moved = flat[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
-        for job in range(jobs * thread // team, jobs * (thread + 1) // team):
-            n, band = job // bands, job % bands
-            first, last = out[0] * band // bands, out[0] * (band + 1) // bands
-            pixels = (last - first) * out[1]
-            for g in range(groups):
-                for channel in range(0, channels, shape[0]):
-                    some = min(shape[0], channels - channel)
-                    start = g * channels + channel
-                    copy(x[n, start : start + some], first, pad, stride, spread, moved)
-                    for p in range(0, pixels, 3 * lanes):
-                        columns = min(3 * lanes, pixels - p)
-                        across = whole(pixels - p, lanes)
-                        c = sums[thread, : ROWS * across].reshape((ROWS, across))
-                        for block in range(blocks.shape[1]):
-                            o, some_rows = g * width + block * ROWS, min(ROWS, width - block * ROWS)
-                            weights = blocks[g, block, channel * taps :].reshape(-1)
-                            for r in range(some_rows):
-                                line = y[n, o + r, first * out[1] + p :]
-                                if channel == 0:
-                                    c[r] = b[o + r]
-                                else:
-                                    for j in range(columns):
-                                        c[r, j] = line[j]
-                            tile(weights, rows, ROWS, flat[p:], offsets[: some * taps], c)
-                            for r in range(some_rows):
-                                line = y[n, o + r, first * out[1] + p :]
-                                for j in range(columns):
-                                    line[j] = c[r, j]
+        some = jobs * thread // team, jobs * (thread + 1) // team
+        correlate_jobs(x, blocks, b, way, shape, some, offsets, rows, lanes, copies[thread], sums[thread], out, y)
 
 
 def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None:
@@ -161,39 +194,50 @@ def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None
                         panel[there + q * wide + j] = flat[start + j * dy.shape[1] + q]
 
 
+def _weight_jobs(
+    dy: Floats, x: Floats, way: Any, shape: Any, jobs: Any, offsets: Numbers, steps: Numbers, lanes: int,
+    copies: Floats, panels: Floats, c: Floats, partial: Floats, out: Any, db: Floats
+) -> None:
+    """`_backward_weight` for the bands from one to another."""
+    above, left, stride, spread, bands = way
+    groups, blocks, parts, tiles, _ = partial.shape
+    width, channels = dy.shape[1] // groups, x.shape[1] // groups
+    moved = copies[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
+    for job in range(jobs[0], jobs[1]):
+        n, band = job // bands, job % bands
+        first, last = out[0] * band // bands * out[1], out[0] * (band + 1) // bands * out[1]
+        for g in range(groups):
+            for o in range(width):
+                db[g * width + o] += total(dy[n, g * width + o, first:last])
+            turn(dy[n, g * width : (g + 1) * width], first, last, lanes, panels)
+            for part in range(parts):
+                start = g * channels + part * shape[0]
+                stop = min((g + 1) * channels, start + shape[0])
+                copy(x[n, start:stop], first // out[1], (above, left), stride, spread, moved)
+                for block in range(blocks):
+                    across = whole(width - block * 3 * lanes, lanes)
+                    small = c[: ROWS * across].reshape((ROWS, across))
+                    for k in range(tiles):
+                        new_tile(copies, offsets[k * ROWS :], 1, panels[block], steps[: last - first], small)
+                        add(c[: ROWS * across], partial[g, block, part, k, : ROWS * across])
+
+
 def _backward_weight(
-    dy: Floats, x: Floats, way: Any, offsets: Numbers, steps: Numbers, lanes: int, copies: Floats, panels: Floats,
-    partial: Floats, out: Any, db: Floats
+    dy: Floats, x: Floats, way: Any, shape: Any, offsets: Numbers, steps: Numbers, lanes: int, copies: Floats,
+    panels: Floats, small: Floats, partial: Floats, out: Any, db: Floats
 ) -> None:
     """partial[thread, g, o // (3 lanes), part, t // ROWS] = the tile of Σ_p patch[t, p] · dy[o, p]; db = Σ_p dy[o, p].
 
     dy (N, O, pixels).  panels (team, blocks of o, pixels of a band · 3 lanes): dy turned, so that the channels of a
     pixel are neighbours.  A part is as many channels as are copied at a time.
     """
-    pad, stride, spread, bands, shape = way
-    team, groups, jobs = copies.shape[0], partial.shape[1], x.shape[0] * bands
-    width, channels = dy.shape[1] // groups, x.shape[1] // groups
+    team, jobs = copies.shape[0], x.shape[0] * way[4]
     for thread in prange(team):
         partial[thread] = 0
         db[thread] = 0
-        flat = copies[thread]
-        moved = flat[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
-        for job in range(jobs * thread // team, jobs * (thread + 1) // team):
-            n, band = job // bands, job % bands
-            first, last = out[0] * band // bands * out[1], out[0] * (band + 1) // bands * out[1]
-            for g in range(groups):
-                for o in range(width):
-                    db[thread, g * width + o] += total(dy[n, g * width + o, first:last])
-                turn(dy[n, g * width : (g + 1) * width], first, last, lanes, panels[thread])
-                for part in range(partial.shape[3]):
-                    start = g * channels + part * shape[0]
-                    stop = min((g + 1) * channels, start + shape[0])
-                    copy(x[n, start:stop], first // out[1], pad, stride, spread, moved)
-                    for block in range(partial.shape[2]):
-                        across = whole(width - block * 3 * lanes, lanes)
-                        for k in range(partial.shape[4]):
-                            c = partial[thread, g, block, part, k, : ROWS * across].reshape((ROWS, across))
-                            tile(flat, offsets[k * ROWS :], 1, panels[thread, block], steps[: last - first], c)
+        some = jobs * thread // team, jobs * (thread + 1) // team
+        weight_jobs(dy, x, way, shape, some, offsets, steps, lanes, copies[thread], panels[thread], small[thread],
+                    partial[thread], out, db[thread])
 
 
 def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
@@ -220,6 +264,8 @@ def _sum_maps(dy: Floats, db: Floats) -> None:
 
 copy_row, copy_plane, copy, whole = inlined(_copy_row), inlined(_copy_plane), serial(_copy), inlined(_whole)
 pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
+correlate_band = serial(_correlate_band)
+correlate_jobs, weight_jobs = serial(_correlate_jobs), serial(_weight_jobs)
 correlate, backward_weight = compiled(_correlate), compiled(_backward_weight)
 sum_maps = compiled(_sum_maps)
 
@@ -253,10 +299,11 @@ def _plan(
     width, pixels = outputs // groups, height * ow
     return _Way(bands, shape, offsets, np.arange(pixels, dtype=np.int64) * wide), {
         "copies": (team, math.prod(shape) + wide),  # a tile may read past the end of what it needs
-        "sums": (team, ROWS * wide),
+        "sums": (team, -(-width // ROWS), ROWS * wide),
         "blocks": (groups, -(-width // ROWS), channels * kh * kw, ROWS),
         "panels": (team, -(-width // wide), pixels * wide),
         "partial": (team, groups, -(-width // wide), -(-channels // some), offsets.size // ROWS, ROWS * wide),
+        "small": (team, ROWS * wide),
         "db": (team, outputs),
     }
 
@@ -267,7 +314,7 @@ def _turned(w: Any, groups: int) -> tuple[int, ...]:
 
 
 CORRELATE = ("copies", "sums", "blocks")
-WEIGHT = ("copies", "panels", "partial", "db")
+WEIGHT = ("copies", "panels", "small", "partial", "db")
 
 
 def conv2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
@@ -313,8 +360,8 @@ def conv2d_forward(
     copies, sums, blocks = _divide(scratch, parts, CORRELATE)
     pack(_rows(w, groups), blocks)
     correlate(
-        x, blocks, b, ((pad, pad), stride, 1, way.bands, way.shape), way.offsets, FIRST_ROWS, lanes_of(x.itemsize),
-        copies, sums, y.shape[2:], maps(y),
+        x, blocks, b, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, FIRST_ROWS, lanes_of(x.itemsize),
+        copies, sums, y.shape[2:], flat(y),
     )
 
 
@@ -331,11 +378,11 @@ def conv2d_backward_weight(
         sum_maps(maps(dy), db)
         return
     way, parts = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
-    copies, panels, sums, dbs = _divide(scratch, parts, WEIGHT)
+    copies, panels, small, sums, dbs = _divide(scratch, parts, WEIGHT)
     lanes = lanes_of(x.itemsize)
     backward_weight(
-        maps(dy), x, ((pad, pad), stride, 1, way.bands, way.shape), way.offsets, way.steps, lanes, copies, panels,
-        sums, dy.shape[2:], dbs,
+        maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes, copies, panels,
+        small, sums, dy.shape[2:], dbs,
     )
     collect(sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, _rows(dw, groups))
     np.sum(dbs, axis=0, out=db)
@@ -355,10 +402,10 @@ def conv2d_backward_data(
     way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
     copies, sums, blocks = _divide(scratch, parts, CORRELATE)
     pack_turned(np.reshape(w, (groups, -1, *w.shape[1:]), copy=False), blocks)
-    around = (w.shape[2] - 1 - pad, w.shape[3] - 1 - pad)
+    above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
-        dy, blocks, bias, (around, 1, stride, way.bands, way.shape), way.offsets, FIRST_ROWS,
-        lanes_of(dy.itemsize), copies, sums, dx.shape[2:], maps(dx),
+        dy, blocks, bias, (above, left, 1, stride, way.bands), way.shape, way.offsets, FIRST_ROWS,
+        lanes_of(dy.itemsize), copies, sums, dx.shape[2:], flat(dx),
     )
 
 

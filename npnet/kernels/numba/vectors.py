@@ -26,37 +26,41 @@ class _Registers:
         self.builder, self.number = builder, context.get_value_type(number)
         self.itemsize = number.bitwidth // 8
         self.vector = ir.VectorType(self.number, lanes(self.itemsize))
+        self.align = ir.Constant(ir.IntType(32), self.itemsize)
 
     def at(self, start: Any, index: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(start, [index]), self.vector.as_pointer())
 
-    def load(self, start: Any, index: Any) -> Any:
-        return self.builder.load(self.at(start, index), align=self.itemsize)
+    def load(self, start: Any, index: Any, mask: Any = None) -> Any:
+        """The vector there; with a mask, zeros where that is not set, and nothing is read."""
+        place = self.at(start, index)
+        if mask is None:
+            return self.builder.load(place, align=self.itemsize)
+        return self._masked("load", self.vector, [place, self.align, mask, self.constant(0)])
 
-    def store(self, value: Any, start: Any, index: Any) -> None:
-        self.builder.store(value, self.at(start, index), align=self.itemsize)
-
-    def _first(self, count: Any) -> Any:
-        """A mask: the first `count` numbers of a vector."""
-        lanes = self.vector.count
-        vector = ir.VectorType(count.type, lanes)
-        one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
-        all_ = self.builder.shuffle_vector(
-            one, one, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
-        return self.builder.icmp_signed("<", ir.Constant(vector, list(range(lanes))), all_)
+    def store(self, value: Any, start: Any, index: Any, mask: Any = None) -> None:
+        place = self.at(start, index)
+        if mask is None:
+            self.builder.store(value, place, align=self.itemsize)
+        else:
+            self._masked("store", ir.VoidType(), [value, place, self.align, mask])
 
     def _masked(self, way: str, result: Any, arguments: list[Any]) -> Any:
         name = f"llvm.masked.{way}.v{self.vector.count}f{8 * self.itemsize}.p0"
         function = ir.FunctionType(result, [argument.type for argument in arguments])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)
 
-    def load_some(self, start: Any, index: Any, count: Any) -> Any:
-        align = ir.Constant(ir.IntType(32), self.itemsize)
-        return self._masked("load", self.vector, [self.at(start, index), align, self._first(count), self.constant(0)])
+    def repeat(self, value: Any) -> Any:
+        """The number in every lane."""
+        vector, number = ir.VectorType(value.type, self.vector.count), ir.IntType(32)
+        one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(number, 0))
+        everywhere = ir.Constant(ir.VectorType(number, vector.count), [0] * vector.count)
+        return self.builder.shuffle_vector(one, one, everywhere)
 
-    def store_some(self, value: Any, start: Any, index: Any, count: Any) -> None:
-        align = ir.Constant(ir.IntType(32), self.itemsize)
-        self._masked("store", ir.VoidType(), [value, self.at(start, index), align, self._first(count)])
+    def first(self, count: Any) -> Any:
+        """A mask: the first `count` lanes."""
+        lanes = ir.Constant(ir.VectorType(count.type, self.vector.count), list(range(self.vector.count)))
+        return self.builder.icmp_signed("<", lanes, self.repeat(count))
 
     def constant(self, value: float) -> Any:
         return ir.Constant(self.vector, [value] * self.vector.count)
@@ -182,27 +186,27 @@ def move(source: Floats, start: int, target: Floats, place: int, count: int) -> 
         target[place + v] = source[start + v]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _move_vector(context: Any, source: Any, start: Any, target: Any, place: Any) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = _Registers(context, builder, signature.args[0].dtype)
-        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
-        registers.store(registers.load(source, arguments[1]), target, arguments[3])
-        return context.get_dummy_value()
-
-    return types.void(source, start, target, place), generate
+def move_plus(source: Floats, start: int, value: float, target: Floats, place: int, count: int) -> None:
+    """target[place + v] = source[start + v] + value, likewise."""
+    for v in range(count):
+        target[place + v] = source[start + v] + value
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _move_some(context: Any, source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
+def _move_vector(context: Any, source: Any, start: Any, value: Any, target: Any, place: Any, count: Any) -> Any:
+    """`value` or `count` may be None: nothing is added, a whole vector is moved."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = _Registers(context, builder, signature.args[0].dtype)
-        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
-        values = registers.load_some(source, arguments[1], arguments[4])
-        registers.store_some(values, target, arguments[3], arguments[4])
+        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3))
+        mask = None if count == types.none else registers.first(arguments[5])
+        values = registers.load(source, arguments[1], mask)
+        if value != types.none:
+            values = builder.fadd(values, registers.repeat(context.cast(builder, arguments[2], value, source_type)))
+        registers.store(values, target, arguments[4], mask)
         return context.get_dummy_value()
 
-    return types.void(source, start, target, place, count), generate
+    source_type = source.dtype
+    return types.void(source, start, value, target, place, count), generate
 
 
 @overload(move)  # type: ignore[untyped-decorator]
@@ -212,9 +216,23 @@ def _move(source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
     def run(source: Any, start: Any, target: Any, place: Any, count: Any) -> None:
         whole = count // width * width
         for v in range(0, whole, width):
-            _move_vector(source, start + v, target, place + v)
+            _move_vector(source, start + v, None, target, place + v, None)
         if whole < count:
-            _move_some(source, start + whole, target, place + whole, count - whole)
+            _move_vector(source, start + whole, None, target, place + whole, count - whole)
+
+    return run
+
+
+@overload(move_plus)  # type: ignore[untyped-decorator]
+def _move_plus(source: Any, start: Any, value: Any, target: Any, place: Any, count: Any) -> Any:
+    width = lanes(source.dtype.bitwidth // 8)
+
+    def run(source: Any, start: Any, value: Any, target: Any, place: Any, count: Any) -> None:
+        whole = count // width * width
+        for v in range(0, whole, width):
+            _move_vector(source, start + v, value, target, place + v, None)
+        if whole < count:
+            _move_vector(source, start + whole, value, target, place + whole, count - whole)
 
     return run
 
