@@ -10,22 +10,26 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, flat, inlined, maps, serial, threads
-from .windows import Windows, add, release, see, sum_windows, windows
+from .windows import Windows, add, copy, release, see, sum_windows, windows
 
 Floats = NDArray[Any]
 
 
 def _inverse_power(d: Any, beta: Any) -> Any:
-    """d^−β. β = 3/4 by two square roots, which become vector instructions: a power does not, and is 12 times slower."""
+    """d^−β. β = 3/4 as ⁴√d / d, which becomes vector instructions: a power does not, and is 12 times slower."""
     if beta == 0.75:
-        root = math.sqrt(d)
-        return 1 / (root * math.sqrt(root))
+        return math.sqrt(math.sqrt(d)) / d
     return d**-beta
 
 
 def _add_squares(x: Floats, total: Floats) -> None:
     for p in range(x.size):
         total[p] += x[p] * x[p]
+
+
+def _set_squares(x: Floats, total: Floats) -> None:
+    for p in range(x.size):
+        total[p] = x[p] * x[p]
 
 
 def _divide(a: Floats, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
@@ -43,16 +47,18 @@ def _pass_on(db: Floats, b: Floats, d: Floats, share: Floats) -> None:
 
 def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats) -> None:
     """da holds the sum of the shares before, the gradient afterwards."""
+    factor = db.dtype.type(2 * alpha * beta)
     for p in range(db.size):
-        da[p] = db[p] * inverse_power(d[p], beta) - 2 * alpha * beta * a[p] * da[p]
+        da[p] = db[p] * inverse_power(d[p], beta) - factor * a[p] * da[p]
 
 
 def _lrn_image(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
     """All (C, pixels)."""
     channels = a.shape[0]
     for i in range(channels):
-        d[i] = 0
-        for j in range(max(0, i - size // 2), min(channels, i - size // 2 + size)):
+        start = max(0, i - size // 2)
+        set_squares(a[start], d[i])
+        for j in range(start + 1, min(channels, i - size // 2 + size)):
             add_squares(a[j], d[i])
         divide(a[i], alpha, beta, k, d[i], b[i])
 
@@ -60,15 +66,20 @@ def _lrn_image(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b
 def _lrn_image_back(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats
 ) -> None:
-    channels = a.shape[0]
+    channels, begun, done = a.shape[0], 0, 0
     share = np.empty(a.shape[1], a.dtype)
-    da[:] = 0
     for i in range(channels):  # i passes its share on to every channel in its window
         pass_on(db[i], b[i], d[i], share)
-        for j in range(max(0, i - size // 2), min(channels, i - size // 2 + size)):
+        start, stop = max(0, i - size // 2), min(channels, i - size // 2 + size)
+        for j in range(start, min(begun, stop)):
             add(share, da[j])
-    for j in range(channels):
-        combine(db[j], a[j], d[j], alpha, beta, da[j])
+        for j in range(begun, stop):
+            copy(share, da[j])
+        begun = stop
+        complete = channels if i == channels - 1 else max(0, i + 1 - size // 2)  # up to here nothing more will come
+        for j in range(done, complete):
+            combine(db[j], a[j], d[j], alpha, beta, da[j])
+        done = complete
 
 
 def _lrn_forward(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
@@ -141,7 +152,8 @@ def _lrn_within_backward(
         lrn_planes_back(db, a, b, d, windows, alpha, beta, (first, last), da)
 
 
-inverse_power, add_squares, square = inlined(_inverse_power), inlined(_add_squares), serial(_square)
+inverse_power, square = inlined(_inverse_power), serial(_square)
+set_squares, add_squares = serial(_set_squares), serial(_add_squares)
 divide, pass_on, combine = serial(_divide), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
 lrn_planes, lrn_planes_back = serial(_lrn_planes), serial(_lrn_planes_back)
