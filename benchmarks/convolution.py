@@ -19,7 +19,7 @@ from tqdm import tqdm
 from npnet.bench import limits
 from npnet.kernels import numba as fast
 from npnet.kernels import numpy as definition
-from npnet.kernels.numba import conv, pointwise, winograd
+from npnet.kernels.numba import pointwise, winograd
 from npnet.kernels.numba.compile import threads
 
 # name: images, channels, outputs, pixels along a side, kernel, stride, padding, groups
@@ -30,7 +30,7 @@ SHAPES = {
 }
 
 
-def loops(x, w, b, stride, pad, groups, scratch, y):
+def loops(x, w, b, stride, pad, groups, y):
     """The definition, a number at a time."""
     for n in range(y.shape[0]):
         for o in range(y.shape[1]):
@@ -50,15 +50,15 @@ def loops(x, w, b, stride, pad, groups, scratch, y):
 compiled_loops = numba.njit(loops)
 
 
-def for_an_image(x, w, b, stride, pad, groups, scratch, y):
+def for_an_image(x, w, b, stride, pad, groups, y):
     """One is enough to see how fast they are."""
-    compiled_loops(x[:1], w, b, stride, pad, groups, scratch, y[:1])
+    compiled_loops(x[:1], w, b, stride, pad, groups, y[:1])
 
 
-def image_by_image(x, w, b, stride, pad, groups, scratch, y):
+def image_by_image(x, w, b, stride, pad, groups, y):
     """im2col of one image, which stays in the cache while it is multiplied."""
     for n in range(len(x)):
-        definition.conv2d_forward(x[n : n + 1], w, b, stride, pad, groups, scratch, y[n : n + 1])
+        definition.conv2d_forward(x[n : n + 1], w, b, stride, pad, groups, y[n : n + 1])
 
 
 def with_every_product(*arguments):
@@ -80,15 +80,13 @@ STEPS = {
 
 
 def operands(images, channels, outputs, side, kernel, stride, pad, groups):
-    """The arguments of a forward pass, with scratch memory enough for any of the steps."""
+    """The arguments of a forward pass."""
     rng = np.random.default_rng(0)
     out = (side + 2 * pad - kernel) // stride + 1
     x = rng.standard_normal((images, channels, side, side), np.float32)
     w = rng.standard_normal((outputs, channels // groups, kernel, kernel), np.float32)
     b, y = rng.standard_normal(outputs, np.float32), np.zeros((images, outputs, out, out), np.float32)
-    sizes = [kernels.conv2d_scratch(x.shape, w.shape, y.shape, stride, pad) for kernels in (definition, fast)]
-    conv._scratch.cache_clear()
-    return x, w, b, stride, pad, groups, np.zeros(max(sizes), np.float32), y
+    return x, w, b, stride, pad, groups, y
 
 
 def main(out=None):

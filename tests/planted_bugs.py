@@ -121,56 +121,56 @@ def conv(*args, **kwargs):
 
 
 @plant(conv(2, 3, 3), (2, 2, 5, 6), "bias", says="bias.grad is not written by backward: 3 of 3 elements")
-def conv2d_backward_weight__bias_forgotten(dy, x, stride, pad, groups, scratch, dw, db):
+def conv2d_backward_weight__bias_forgotten(dy, x, stride, pad, groups, dw, db):
     """Biases learn so little that nobody misses them."""
-    right.conv2d_backward_weight(dy, x, stride, pad, groups, scratch, dw, np.empty_like(db))
+    right.conv2d_backward_weight(dy, x, stride, pad, groups, dw, np.empty_like(db))
 
 
 @plant(conv(2, 3, 3), (2, 2, 5, 6), says="weight.grad is added to, not written")
-def conv2d_backward_weight__added(dy, x, stride, pad, groups, scratch, dw, db):
+def conv2d_backward_weight__added(dy, x, stride, pad, groups, dw, db):
     """What readers of micrograd ask about year after year: right in the first step, the sum of all steps after it."""
     this = np.empty_like(dw)
-    right.conv2d_backward_weight(dy, x, stride, pad, groups, scratch, this, db)
+    right.conv2d_backward_weight(dy, x, stride, pad, groups, this, db)
     dw += this
 
 
 @plant(conv(4, 6, 3, groups=2), (2, 4, 5, 5), "weight")
-def conv2d_backward_weight__groups_swapped(dy, x, stride, pad, groups, scratch, dw, db):
+def conv2d_backward_weight__groups_swapped(dy, x, stride, pad, groups, dw, db):
     """Each GPU learns from the other one's channels."""
-    right.conv2d_backward_weight(dy, np.roll(x, 2, axis=1), stride, pad, groups, scratch, dw, db)
+    right.conv2d_backward_weight(dy, np.roll(x, 2, axis=1), stride, pad, groups, dw, db)
 
 
 @plant(conv(2, 3, 3), (2, 2, 5, 6), "bias")
-def conv2d_backward_weight__bias_of_the_first_image(dy, x, stride, pad, groups, scratch, dw, db):
+def conv2d_backward_weight__bias_of_the_first_image(dy, x, stride, pad, groups, dw, db):
     """Right for a batch of one, with which it was tried out."""
-    right.conv2d_backward_weight(dy, x, stride, pad, groups, scratch, dw, db)
+    right.conv2d_backward_weight(dy, x, stride, pad, groups, dw, db)
     db[...] = dy[0].sum(axis=(1, 2))
 
 
 @plant(conv(2, 3, 3, pad=1), (2, 2, 5, 6), "x")
-def conv2d_backward_data__pad_off_by_one(dy, w, stride, pad, groups, scratch, dx):
+def conv2d_backward_data__pad_off_by_one(dy, w, stride, pad, groups, dx):
     """col2im cuts the padding off one pixel too early: the image moves, and its shape is right."""
     larger = np.empty((*dx.shape[:2], dx.shape[2] + 1, dx.shape[3] + 1))
-    right.conv2d_backward_data(dy, w, stride, pad - 1, groups, scratch, larger)
+    right.conv2d_backward_data(dy, w, stride, pad - 1, groups, larger)
     dx[...] = larger[:, :, :-1, :-1]
 
 
 @plant(conv(2, 3, 3, stride=2), (2, 2, 7, 9), "x")
-def conv2d_backward_data__stride_ignored(dy, w, stride, pad, groups, scratch, dx):
+def conv2d_backward_data__stride_ignored(dy, w, stride, pad, groups, dx):
     """The gradient huddles in the corner."""
-    right.conv2d_backward_data(dy, w, 1, pad, groups, scratch, dx)
+    right.conv2d_backward_data(dy, w, 1, pad, groups, dx)
 
 
 @plant(conv(2, 3, 3), (2, 2, 5, 6), "x")
-def conv2d_backward_data__flipped(dy, w, stride, pad, groups, scratch, dx):
+def conv2d_backward_data__flipped(dy, w, stride, pad, groups, dx):
     """The gradient is a convolution with the flipped kernel, and here it is flipped once more."""
-    right.conv2d_backward_data(dy, np.ascontiguousarray(w[:, :, ::-1, ::-1]), stride, pad, groups, scratch, dx)
+    right.conv2d_backward_data(dy, np.ascontiguousarray(w[:, :, ::-1, ::-1]), stride, pad, groups, dx)
 
 
 @plant(lambda _: Local2D(2, 3, 3, 5, **W), (2, 2, 5, 5), "weight")
-def local2d_backward_weight__as_if_shared(dy, x, stride, pad, scratch, dw, db):
+def local2d_backward_weight__as_if_shared(dy, x, stride, pad, dw, db):
     """Every position gets the sum over positions, as in a convolution."""
-    right.local2d_backward_weight(dy, x, stride, pad, scratch, dw, db)
+    right.local2d_backward_weight(dy, x, stride, pad, dw, db)
     dw[...] = dw.sum(axis=(0, 1))
 
 
@@ -448,16 +448,16 @@ def correlates(layer):
     return np.allclose(layer.forward(x.astype(w.dtype))[0], w[:, 1, ::-1, ::-1] + b[:, None, None], rtol=1e-6)
 
 
-def back_to_flipped_weights(dy, x, stride, pad, groups, scratch, dw, db):
-    right.conv2d_backward_weight(dy, x, stride, pad, groups, scratch, dw, db)
+def back_to_flipped_weights(dy, x, stride, pad, groups, dw, db):
+    right.conv2d_backward_weight(dy, x, stride, pad, groups, dw, db)
     dw[...] = dw[:, :, ::-1, ::-1].copy()
 
 
 @plant(conv(2, 3, 3), (2, 2, 5, 5), compare=correlates, conv2d_backward_weight=back_to_flipped_weights,
        conv2d_backward_data=conv2d_backward_data__flipped)
-def conv2d_forward__flipped(x, w, b, stride, pad, groups, scratch, y):
+def conv2d_forward__flipped(x, w, b, stride, pad, groups, y):
     """A true convolution. It learns as well; but weights of others, which are not flipped, mean nothing to it."""
-    right.conv2d_forward(x, np.ascontiguousarray(w[:, :, ::-1, ::-1]), b, stride, pad, groups, scratch, y)
+    right.conv2d_forward(x, np.ascontiguousarray(w[:, :, ::-1, ::-1]), b, stride, pad, groups, y)
 
 
 def drops_a_fifth(layer):

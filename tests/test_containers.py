@@ -270,11 +270,3 @@ def test_a_relu_does_not_write_over_what_a_head_reads(backend):
     net = WithHeads({"conv": Dense(32, 2)}, conv=Conv2D(1, 2, 3, pad=1), relu=ReLU(), fc=Dense(32, 2))
     assert not net["relu"].over_input
     assert net["relu"].over_gradient
-
-
-def test_scratch_memory_is_that_of_the_largest_layer(backend):
-    small, large = Conv2D(2, 3, 3, pad=1), Conv2D(2, 30, 5, pad=2)
-    large.forward(images(9))
-    one, other = small.scratch(10, np.dtype(np.float32)), large.scratch(5, np.dtype(np.float32))
-    assert np.shares_memory(one, other)
-    assert "scratch" not in large._storage

@@ -21,7 +21,6 @@ BOTH = [*((3, shape) for shape in SHAPES), *((5, shape) for shape in FIVES)]
 
 def forget():
     winograd.suits.cache_clear()
-    conv._scratch.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -69,11 +69,7 @@ class Backend(Protocol[A]):
 
     # -- convolution: AlexNet §3.5 ------------------------------------------------------------------------------------
 
-    def conv2d_scratch(self, x: Shape, w: Shape, y: Shape, stride: int, pad: int) -> int:
-        """How many elements of scratch memory the three kernels below need for arrays of these shapes."""
-        ...
-
-    def conv2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, groups: int, scratch: A, y: A) -> None:
+    def conv2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, groups: int, y: A) -> None:
         """y[n,o,i,j] = b[o] + Σ_{c,k,l} w[o,c,k,l] x[n, c, i·stride − pad + k, j·stride − pad + l].
 
         Cross-correlation: the kernel is not flipped. Pixels outside the image are zero, on the right and at the bottom
@@ -83,37 +79,31 @@ class Backend(Protocol[A]):
         """
         ...
 
-    def conv2d_backward_weight(
-        self, dy: A, x: A, stride: int, pad: int, groups: int, scratch: A, dw: A, db: A
-    ) -> None:
+    def conv2d_backward_weight(self, dy: A, x: A, stride: int, pad: int, groups: int, dw: A, db: A) -> None:
         """dw[o,c,k,l] = Σ_{n,i,j} dy[n,o,i,j] x[n, c, i·stride − pad + k, j·stride − pad + l];  db[o] = Σ dy[n,o,i,j].
 
         `dw` and `db` are written, not added to.
         """
         ...
 
-    def conv2d_backward_data(self, dy: A, w: A, stride: int, pad: int, groups: int, scratch: A, dx: A) -> None:
+    def conv2d_backward_data(self, dy: A, w: A, stride: int, pad: int, groups: int, dx: A) -> None:
         """dx[n,c,y,x] = Σ_{o,i,j,k,l} w[o,c,k,l] dy[n,o,i,j] over i·stride − pad + k = y, j·stride − pad + l = x."""
         ...
 
     # -- unshared convolution: the `local` layers of cuda-convnet ------------------------------------------------------
 
-    def local2d_scratch(self, x: Shape, w: Shape, y: Shape, stride: int, pad: int) -> int:
-        """As `conv2d_scratch`."""
-        ...
-
-    def local2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, scratch: A, y: A) -> None:
+    def local2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, y: A) -> None:
         """As `conv2d_forward`, each output position with weights of its own.
 
         w : (OH, OW, O, C, KH, KW).  b : (O, OH, OW).
         """
         ...
 
-    def local2d_backward_weight(self, dy: A, x: A, stride: int, pad: int, scratch: A, dw: A, db: A) -> None:
+    def local2d_backward_weight(self, dy: A, x: A, stride: int, pad: int, dw: A, db: A) -> None:
         """dw[i,j,o,c,k,l] = Σ_n dy[n,o,i,j] x[n, c, i·stride − pad + k, j·stride − pad + l];  db = Σ_n dy[n]."""
         ...
 
-    def local2d_backward_data(self, dy: A, w: A, stride: int, pad: int, scratch: A, dx: A) -> None:
+    def local2d_backward_data(self, dy: A, w: A, stride: int, pad: int, dx: A) -> None:
         """As `conv2d_backward_data`, with w[i,j] in place of w."""
         ...
 

@@ -71,14 +71,14 @@ class Conv2D(Layer):
         self.x = x
         y = self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
         self.kernels.conv2d_forward(
-            x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, self._scratch(y), y
+            x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, y
         )
         return y
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
         self.kernels.conv2d_backward_weight(
-            dy, self.x, self.stride, self.pad, self.groups, self._scratch(dy), self.weight.grad, self.bias.grad
+            dy, self.x, self.stride, self.pad, self.groups, self.weight.grad, self.bias.grad
         )
 
     def backward(self, dy: Array) -> Array:
@@ -92,7 +92,7 @@ class Conv2D(Layer):
         self.backward_parameters(dy)
         dx = self.like("dx", self.x)
         self.kernels.conv2d_backward_data(
-            dy, self.weight.value, self.stride, self.pad, self.groups, self._scratch(dy), dx
+            dy, self.weight.value, self.stride, self.pad, self.groups, dx
         )
         return dx
 
@@ -109,10 +109,6 @@ class Conv2D(Layer):
     def cost(self, input_shape: Shape) -> Cost:
         _, oh, ow = self.output_shape(input_shape)
         return Cost(self.weight.size + self.bias.size, self.weight.size * oh * ow)
-
-    def _scratch(self, y: Array) -> Array:
-        size = self.kernels.conv2d_scratch(self.x.shape, self.weight.shape, y.shape, self.stride, self.pad)
-        return self.scratch(size, y.dtype)
 
     def __repr__(self) -> str:
         extra = "".join(f", {n}={v!r}" for n, v, default in (

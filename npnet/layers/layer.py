@@ -1,6 +1,5 @@
 """What every layer is."""
 import math
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,18 +22,6 @@ class Cost:
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.parameters + other.parameters, self.macs + other.macs)
-
-
-class _Scratch(threading.local):
-    """One for each thread of Python's, since two may train two nets."""
-
-    kernels: Any = None
-
-    def __init__(self) -> None:
-        self.storage: dict[np.dtype[Any], Array] = {}
-
-
-_scratch = _Scratch()
 
 
 class Layer:
@@ -154,16 +141,6 @@ class Layer:
     def gradient_over(self, dy: Array) -> Array:
         """An array for dx of the shape of dy: dy itself, if the layer may write over it."""
         return dy if self.over_gradient else self.like("dx", dy)
-
-    def scratch(self, size: int, dtype: Any) -> Array:
-        """Memory for the time of one call of a kernel: all layers share it. It is that of the backend used last."""
-        if _scratch.kernels is not self.kernels:
-            _scratch.kernels, _scratch.storage = self.kernels, {}
-        storage = _scratch.storage.get(dtype)
-        if storage is None or storage.shape[0] < size:
-            _scratch.storage.pop(dtype, None)  # given back before more is taken
-            storage = _scratch.storage[dtype] = self.kernels.empty((size,), dtype)
-        return self.kernels.view(storage, (size,))
 
     def check_gradient(self, dy: Array) -> None:
         """Raise ValueError unless `dy` has the shape and dtype of what the last `forward` returned."""

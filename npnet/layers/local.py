@@ -57,14 +57,14 @@ class Local2D(Layer):
         self.x = x
         y = self.output((x.shape[0], *self.bias.shape), x.dtype)
         self.kernels.local2d_forward(
-            x, self.weight.value, self.bias.value, self.stride, self.pad, self._scratch(y), y
+            x, self.weight.value, self.bias.value, self.stride, self.pad, y
         )
         return y
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
         self.kernels.local2d_backward_weight(
-            dy, self.x, self.stride, self.pad, self._scratch(dy), self.weight.grad, self.bias.grad
+            dy, self.x, self.stride, self.pad, self.weight.grad, self.bias.grad
         )
 
     def backward(self, dy: Array) -> Array:
@@ -74,7 +74,7 @@ class Local2D(Layer):
         """
         self.backward_parameters(dy)
         dx = self.like("dx", self.x)
-        self.kernels.local2d_backward_data(dy, self.weight.value, self.stride, self.pad, self._scratch(dy), dx)
+        self.kernels.local2d_backward_data(dy, self.weight.value, self.stride, self.pad, dx)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -86,10 +86,6 @@ class Local2D(Layer):
     def cost(self, input_shape: Shape) -> Cost:
         self.output_shape(input_shape)
         return Cost(self.weight.size + self.bias.size, self.weight.size)
-
-    def _scratch(self, y: Array) -> Array:
-        size = self.kernels.local2d_scratch(self.x.shape, self.weight.shape, y.shape, self.stride, self.pad)
-        return self.scratch(size, y.dtype)
 
     def __repr__(self) -> str:
         extra = "".join(f", {n}={v!r}" for n, v, default in (

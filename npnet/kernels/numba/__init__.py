@@ -9,10 +9,10 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
-from .conv import conv2d_backward_data, conv2d_backward_weight, conv2d_forward, conv2d_scratch
+from .conv import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
 from .dense import dense_backward_data, dense_backward_weight, dense_forward
 from .dropout import dropout, scale
-from .local import local2d_backward_data, local2d_backward_weight, local2d_forward, local2d_scratch
+from .local import local2d_backward_data, local2d_backward_weight, local2d_forward
 from .loss import label_ranks, softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from .memory import add_up, concat, empty, fill, from_host, split, to_host, view
 from .norm import lrn_backward, lrn_forward, lrn_within_backward, lrn_within_forward
@@ -21,9 +21,9 @@ from .sgd import sgd_update
 
 __all__ = [
     "abs_tanh_backward", "abs_tanh_forward", "add_up", "average_pool_backward", "average_pool_forward", "concat",
-    "conv2d_backward_data", "conv2d_backward_weight", "conv2d_forward", "conv2d_scratch", "dense_backward_data",
+    "conv2d_backward_data", "conv2d_backward_weight", "conv2d_forward", "dense_backward_data",
     "dense_backward_weight", "dense_forward", "dropout", "empty", "fill", "from_host", "label_ranks",
-    "local2d_backward_data", "local2d_backward_weight", "local2d_forward", "local2d_scratch", "lrn_backward",
+    "local2d_backward_data", "local2d_backward_weight", "local2d_forward", "lrn_backward",
     "lrn_forward", "lrn_within_backward", "lrn_within_forward", "max_pool_backward", "max_pool_forward",
     "relu_backward", "relu_forward", "scale", "sgd_update", "sigmoid_backward", "sigmoid_forward", "softmax",
     "softmax_cross_entropy_backward", "softmax_cross_entropy_forward", "split", "tanh_backward", "tanh_forward",

@@ -4,9 +4,12 @@ Every kernel is a plain Python function, its name beginning with an underscore: 
 equation, which stays callable. It is compiled by assignment, ``lrn_forward = compiled(_lrn_forward)``, at its first
 call with a new combination of types, and kept on disk (numba's cache), so that the next start finds it ready.
 """
+import math
 import os
+import threading
 from collections.abc import Callable
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[Any]
 Loop = Callable[..., Any]
+
+ALIGNED = 64  # numbers of scratch memory between which an array may begin
 
 # A thread that waits for the others sleeps after a moment instead of spinning: on a machine that does anything else at
 # the same time, spinning takes the core from the thread that is waited for (a 0.1 ms loop then took 3 ms on average).
@@ -101,6 +106,35 @@ def single_threaded_blas() -> None:
 def is_scipys(path: str) -> bool:
     """Is the BLAS library at `path` the copy that comes with SciPy? Its name does not tell: NumPy's has the same."""
     return any(part in ("scipy", "scipy.libs") for part in Path(path).parts[-3:-1])
+
+
+class _Scratch(threading.local):
+    """One for each thread of Python's, since two may train two nets."""
+
+    def __init__(self) -> None:
+        self.memory: dict[np.dtype[Any], Floats] = {}
+
+
+_scratch = _Scratch()
+
+
+def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
+    """Arrays for the time of one call of a kernel. All kernels use the same memory, which the first steps make."""
+    sizes = [math.prod(shape) for shape in shapes]
+    starts = [0, *accumulate(-(-size // ALIGNED) * ALIGNED for size in sizes)]
+    memory = _scratch.memory.get(dtype)
+    if memory is None or memory.size < starts[-1]:
+        _scratch.memory.pop(dtype, None)  # given back before more is taken
+        memory = _scratch.memory[dtype] = np.empty(starts[-1], dtype)
+    return [
+        memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)
+    ]
+
+
+@cache
+def zeros(size: int, dtype: np.dtype[Any]) -> Floats:
+    """Made once; to be read only."""
+    return np.zeros(size, dtype)
 
 
 def maps(x: Floats) -> Floats:

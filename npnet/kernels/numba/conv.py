@@ -11,7 +11,7 @@ The gradient of the input is a convolution too: of dy, by the weights turned rou
 the stride was more than 1. That of the weights is the product of patches and dy.
 """
 import math
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import compiled, flat, inlined, maps, pick, serial, threads, total
+from .compile import compiled, flat, inlined, maps, pick, scratch, serial, threads, total, zeros
 from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
 from .tile import lanes as lanes_of
 from .tile import whole as _whole
@@ -317,47 +317,16 @@ CORRELATE = ("copies", "sums", "blocks")
 WEIGHT = ("copies", "panels", "small", "partial", "db")
 
 
-def conv2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
-    return _scratch(x, w, y, stride, pad, threads())
-
-
-@cache
-def _scratch(x: Any, w: Any, y: Any, stride: int, pad: int, team: int) -> int:
-    most = 0
-    for itemsize in (4, 8):
-        _, there = _plan(x, w, y[2:], stride, itemsize, team)
-        _, back = _plan(y, _turned(w, x[1] // w[1]), x[2:], 1, itemsize, team)
-        for names, parts in ((CORRELATE, there), (WEIGHT, there), (CORRELATE, back)):
-            most = max(most, sum(math.prod(parts[name]) for name in names))
-        for a, kernel, b in ((x, w, y), (y, _turned(w, x[1] // w[1]), x)):
-            if pointwise.suits(w, stride, pad):
-                most = max(most, pointwise.scratch(a, kernel, itemsize, team))
-            if winograd.suits(a, kernel, b, stride, itemsize):
-                most = max(most, winograd.scratch(a, kernel, b, itemsize, team))
-    return most
-
-
-def _divide(scratch: Floats, parts: dict[str, tuple[int, ...]], names: tuple[str, ...]) -> list[Floats]:
-    arrays, start = [], 0
-    for name in names:
-        stop = start + math.prod(parts[name])
-        arrays.append(scratch[start:stop].reshape(parts[name]))
-        start = stop
-    return arrays
-
-
-def conv2d_forward(
-    x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, scratch: Floats, y: Floats
-) -> None:
+def conv2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, y: Floats) -> None:
     if pointwise.suits(w.shape, stride, pad):
-        pointwise.forward(x, _rows(w, groups), b, False, partial(_divide, scratch), y)
+        pointwise.forward(x, _rows(w, groups), b, False, y)
         return
     if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize) and winograd.forward(
-        x, _taps(w, groups), b, pad, False, partial(_divide, scratch), y
+        x, _taps(w, groups), b, pad, False, y
     ):
         return
     way, parts = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
-    copies, sums, blocks = _divide(scratch, parts, CORRELATE)
+    copies, sums, blocks = scratch(x.dtype, *(parts[name] for name in CORRELATE))
     pack(_rows(w, groups), blocks)
     correlate(
         x, blocks, b, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, FIRST_ROWS, lanes_of(x.itemsize),
@@ -366,19 +335,19 @@ def conv2d_forward(
 
 
 def conv2d_backward_weight(
-    dy: Floats, x: Floats, stride: int, pad: int, groups: int, scratch: Floats, dw: Floats, db: Floats
+    dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Floats, db: Floats
 ) -> None:
     if pointwise.suits(dw.shape, stride, pad):
-        pointwise.weight(dy, x, partial(_divide, scratch), _rows(dw, groups))
+        pointwise.weight(dy, x, _rows(dw, groups))
         sum_maps(maps(dy), db)
         return
     if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize) and winograd.weight(
-        dy, x, pad, partial(_divide, scratch), _taps(dw, groups)
+        dy, x, pad, _taps(dw, groups)
     ):
         sum_maps(maps(dy), db)
         return
     way, parts = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
-    copies, panels, small, sums, dbs = _divide(scratch, parts, WEIGHT)
+    copies, panels, small, sums, dbs = scratch(x.dtype, *(parts[name] for name in WEIGHT))
     lanes = lanes_of(x.itemsize)
     backward_weight(
         maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes, copies, panels,
@@ -388,19 +357,17 @@ def conv2d_backward_weight(
     np.sum(dbs, axis=0, out=db)
 
 
-def conv2d_backward_data(
-    dy: Floats, w: Floats, stride: int, pad: int, groups: int, scratch: Floats, dx: Floats
-) -> None:
-    turned, bias = _turned(w.shape, groups), np.zeros(dx.shape[1], dx.dtype)
+def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> None:
+    turned, bias = _turned(w.shape, groups), zeros(dx.shape[1], dx.dtype)
     if pointwise.suits(w.shape, stride, pad):
-        pointwise.forward(dy, _rows(w, groups), bias, True, partial(_divide, scratch), dx)
+        pointwise.forward(dy, _rows(w, groups), bias, True, dx)
         return
     if winograd.suits(dy.shape, turned, dx.shape, stride, dy.itemsize) and winograd.forward(
-        dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, partial(_divide, scratch), dx
+        dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, dx
     ):
         return
     way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
-    copies, sums, blocks = _divide(scratch, parts, CORRELATE)
+    copies, sums, blocks = scratch(dy.dtype, *(parts[name] for name in CORRELATE))
     pack_turned(np.reshape(w, (groups, -1, *w.shape[1:]), copy=False), blocks)
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(

@@ -5,7 +5,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, single_threaded_blas, threads
+from .compile import compiled, inlined, scratch, single_threaded_blas, threads
 
 Floats = NDArray[Any]
 
@@ -90,25 +90,19 @@ _backward_weight = compiled(_local2d_backward_weight)
 _backward_data = compiled(_local2d_backward_data)
 
 
-def local2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
-    return threads() * x[0] * (w[3] * w[4] * w[5] + w[2])
-
-
-def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, scratch: Floats, y: Floats) -> None:
+def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, y: Floats) -> None:
     single_threaded_blas()
-    _forward(x, _rows(w), b, w.shape[4:], stride, pad, *_divide(scratch, x, w), y)
+    _forward(x, _rows(w), b, w.shape[4:], stride, pad, *_rooms(x, w), y)
 
 
-def local2d_backward_weight(
-    dy: Floats, x: Floats, stride: int, pad: int, scratch: Floats, dw: Floats, db: Floats
-) -> None:
+def local2d_backward_weight(dy: Floats, x: Floats, stride: int, pad: int, dw: Floats, db: Floats) -> None:
     single_threaded_blas()
-    _backward_weight(dy, x, dw.shape[4:], stride, pad, *_divide(scratch, x, dw), _rows(dw), db)
+    _backward_weight(dy, x, dw.shape[4:], stride, pad, *_rooms(x, dw), _rows(dw), db)
 
 
-def local2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, scratch: Floats, dx: Floats) -> None:
+def local2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, dx: Floats) -> None:
     single_threaded_blas()
-    _backward_data(dy, _rows(w), w.shape[4:], stride, pad, *_divide(scratch, dx, w), dx)
+    _backward_data(dy, _rows(w), w.shape[4:], stride, pad, *_rooms(dx, w), dx)
 
 
 def _rows(w: Floats) -> Floats:
@@ -116,8 +110,6 @@ def _rows(w: Floats) -> Floats:
     return np.reshape(w, (*w.shape[:3], -1), copy=False)
 
 
-def _divide(scratch: Floats, x: Floats, w: Floats) -> tuple[Floats, Floats]:
+def _rooms(x: Floats, w: Floats) -> list[Floats]:
     """Patches (threads, N, taps) and products (threads, N, O)."""
-    team, taps, middle = threads(), w[0, 0, 0].size, threads() * x.shape[0] * w[0, 0, 0].size
-    stop = middle + team * x.shape[0] * w.shape[2]
-    return scratch[:middle].reshape(team, -1, taps), scratch[middle:stop].reshape(team, -1, w.shape[2])
+    return scratch(x.dtype, (threads(), x.shape[0], w[0, 0, 0].size), (threads(), x.shape[0], w.shape[2]))

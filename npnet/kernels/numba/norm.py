@@ -5,12 +5,11 @@ Innermost loops walk along pixels, which are neighbours in memory, so that they 
 import math
 from typing import Any
 
-import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, inlined, maps, serial, threads
-from .windows import Windows, add, copy, release, see, sum_windows, windows
+from .compile import compiled, flat, inlined, maps, scratch, serial, threads
+from .windows import Windows, add, copy, release, see, set_all, sum_windows, windows
 
 Floats = NDArray[Any]
 
@@ -64,10 +63,9 @@ def _lrn_image(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b
 
 
 def _lrn_image_back(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, share: Floats, da: Floats
 ) -> None:
     channels, begun, done = a.shape[0], 0, 0
-    share = np.empty(a.shape[1], a.dtype)
     for i in range(channels):  # i passes its share on to every channel in its window
         pass_on(db[i], b[i], d[i], share)
         start, stop = max(0, i - size // 2), min(channels, i - size // 2 + size)
@@ -88,9 +86,13 @@ def _lrn_forward(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats,
         lrn_image(a[n], size, alpha, beta, k, d[n], b[n])
 
 
-def _lrn_backward(db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, da: Floats) -> None:
-    for n in prange(a.shape[0]):
-        lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, da[n])
+def _lrn_backward(
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, shares: Floats, da: Floats
+) -> None:
+    team = shares.shape[0]
+    for t in prange(team):
+        for n in range(a.shape[0] * t // team, a.shape[0] * (t + 1) // team):
+            lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, shares[t], da[n])
 
 
 def _square(x: Floats) -> None:
@@ -99,12 +101,12 @@ def _square(x: Floats) -> None:
 
 
 def _lrn_planes(
-    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, some: Any, d: Floats, b: Floats
+    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, some: Any, room: Floats, across: Floats, total: Floats,
+    d: Floats, b: Floats
 ) -> None:
     """a, d and b of one dimension; some: the planes from one to another."""
     height, width, lanes = windows.height, windows.width, windows.lanes
-    room, across = np.zeros(windows.room, a.dtype), np.empty(windows.grid, a.dtype)
-    total = np.empty(windows.grid, a.dtype)
+    set_all(room, 0)
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         for i in range(0, height, windows.band):
@@ -117,11 +119,11 @@ def _lrn_planes(
 
 
 def _lrn_planes_back(
-    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, some: Any, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, some: Any, room: Floats,
+    across: Floats, total: Floats, share: Floats, da: Floats
 ) -> None:
     height, width, lanes = windows.height, windows.width, windows.lanes
-    room, across = np.zeros(windows.room, a.dtype), np.empty(windows.grid, a.dtype)
-    total, share = np.empty(windows.grid, a.dtype), np.empty(lanes * height * width, a.dtype)
+    set_all(room, 0)
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         here = slice(plane * height * width, (plane + planes) * height * width)
@@ -134,22 +136,24 @@ def _lrn_planes_back(
 
 
 def _lrn_within_forward(
-    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, planes: int, team: int, d: Floats, b: Floats
+    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, planes: int, room: Floats, across: Floats,
+    total: Floats, d: Floats, b: Floats
 ) -> None:
-    groups = -(-planes // windows.lanes)
+    team, groups = room.shape[0], -(-planes // windows.lanes)
     for t in prange(team):
         first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
-        lrn_planes(a, windows, alpha, beta, k, (first, last), d, b)
+        lrn_planes(a, windows, alpha, beta, k, (first, last), room[t], across[t], total[t], d, b)
 
 
 def _lrn_within_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, team: int,
-    da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, room: Floats,
+    across: Floats, total: Floats, share: Floats, da: Floats
 ) -> None:
-    groups = -(-planes // windows.lanes)
+    team, groups = room.shape[0], -(-planes // windows.lanes)
     for t in prange(team):
         first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
-        lrn_planes_back(db, a, b, d, windows, alpha, beta, (first, last), da)
+        lrn_planes_back(
+            db, a, b, d, windows, alpha, beta, (first, last), room[t], across[t], total[t], share[t], da)
 
 
 inverse_power, square = inlined(_inverse_power), serial(_square)
@@ -170,14 +174,17 @@ def lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
 ) -> None:
     t = a.dtype.type
-    _backward(maps(db), maps(a), maps(b), maps(d), size, t(alpha), t(beta), maps(da))
+    shares = scratch(a.dtype, (threads(), a.shape[2] * a.shape[3]))
+    _backward(maps(db), maps(a), maps(b), maps(d), size, t(alpha), t(beta), *shares, maps(da))
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
     t, maps = a.dtype.type, a.shape[2:]
     plan = windows(maps, maps, size, 1, size // 2, a.itemsize)
     planes = a.shape[0] * a.shape[1]
-    _within_forward(flat(a), plan, t(alpha), t(beta), t(k), planes, threads(), flat(d), flat(b))
+    team, grid = threads(), plan.grid
+    rooms = scratch(a.dtype, (team, plan.room), (team, grid), (team, grid))
+    _within_forward(flat(a), plan, t(alpha), t(beta), t(k), planes, *rooms, flat(d), flat(b))
 
 
 def lrn_within_backward(
@@ -186,4 +193,6 @@ def lrn_within_backward(
     t, maps = a.dtype.type, a.shape[2:]
     plan = windows(maps, maps, size, 1, size - 1 - size // 2, a.itemsize)
     planes = a.shape[0] * a.shape[1]
-    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), planes, threads(), flat(da))
+    team, grid, share = threads(), plan.grid, plan.lanes * plan.height * plan.width
+    rooms = scratch(a.dtype, (team, plan.room), (team, grid), (team, grid), (team, share))
+    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), planes, *rooms, flat(da))

@@ -7,7 +7,6 @@ close together, where they stay while all weights pass by. The pixels of all ima
 The gradient of the input is the same with w turned over. That of the weights sums over pixels, so the pixels of dy and
 of 48 channels of x are turned, to have the channels of a pixel side by side.
 """
-import math
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, serial, threads
+from .compile import compiled, inlined, scratch, serial, threads
 from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
 from .tile import lanes as lanes_of
 from .tile import whole as _whole
@@ -269,34 +268,28 @@ FORWARD = ("bands", "sums", "blocks")
 WEIGHT = ("panel", "turned", "tiles", "partial")
 
 
-def scratch(x: tuple[int, ...], w: tuple[int, ...], itemsize: int, team: int) -> int:
-    """Numbers of scratch memory that the functions below need."""
-    _, parts = _plan(x, w, itemsize, team)
-    return max(sum(math.prod(parts[name]) for name in names) for names in (FORWARD, WEIGHT))
-
-
-def forward(x: Floats, w: Floats, b: Floats, turned: bool, memory: Any, y: Floats) -> None:
+def forward(x: Floats, w: Floats, b: Floats, turned: bool, y: Floats) -> None:
     """As `conv2d_forward`, or with w turned over as `conv2d_backward_data`.
 
-    w : (groups, O, C), turned (groups, C, O).  memory(parts, names) divides the scratch memory.
+    w : (groups, O, C), turned (groups, C, O).
     """
     way, parts = _plan(x.shape, (y.shape[1], x.shape[1] // w.shape[0], 1, 1), x.itemsize, threads())
-    bands, sums, blocks = memory(parts, FORWARD)
+    bands, sums, blocks = scratch(x.dtype, *(parts[name] for name in FORWARD))
     pack(w, b, turned, blocks)
     multiply(
         np.reshape(x, -1, copy=False), blocks, (x.shape[0], y.shape[1], x.shape[2] * x.shape[3]), FIRST_ROWS, way.taps,
-        lanes_of(x.itemsize), bands, sums, np.empty(way.runs, np.int64), np.reshape(y, -1, copy=False),
+        lanes_of(x.itemsize), bands, sums, *scratch(np.dtype(np.int64), way.runs), np.reshape(y, -1, copy=False),
     )
 
 
-def weight(dy: Floats, x: Floats, memory: Any, dw: Floats) -> None:
+def weight(dy: Floats, x: Floats, dw: Floats) -> None:
     """As `conv2d_backward_weight`, without db.  dw : (groups, O, C)."""
     way, parts = _plan(x.shape, (dy.shape[1], dw.shape[2], 1, 1), x.itemsize, threads())
-    panels, turned, tiles, partial = memory(parts, WEIGHT)
+    panels, turned, tiles, partial = scratch(x.dtype, *(parts[name] for name in WEIGHT))
     lanes = lanes_of(x.itemsize)
     backward_weight(
         np.reshape(dy, -1, copy=False), np.reshape(x, -1, copy=False),
         (x.shape[0], dy.shape[1], x.shape[1], x.shape[2] * x.shape[3]), way.together, way.rows, way.pixels, way.places,
-        lanes, panels, turned, tiles, np.empty(way.runs, np.int64), partial,
+        lanes, panels, turned, tiles, *scratch(np.dtype(np.int64), way.runs), partial,
     )
     collect(partial, lanes, dw)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import compiled, flat, serial, threads
+from .compile import compiled, flat, scratch, serial, threads
 from .tile import lanes as lanes_of
 from .windows import (
     Spread,
@@ -22,11 +22,11 @@ from .windows import (
     release,
     release_numbers,
     see,
+    set_all,
     spread,
     spread_windows,
     sum_windows,
     windows,
-    zero,
 )
 
 Floats = NDArray[Any]
@@ -93,7 +93,7 @@ def _largest(
         block, here = room[phase * phases * grid :], slice(phase * grid, phase * grid + n)
         if size == 1:
             copy(block, best[here])
-            zero(at[here])
+            set_all(at[here], 0)
         else:
             larger_of_two(block, block[along[1] :], room.dtype.type(1), best[here], at[here])
         for k in range(2, size):
@@ -101,19 +101,20 @@ def _largest(
     n, width = rows * windows.line, windows.width
     if size == 1:
         copy(best, largest[:n])
-        zero(there[:n])
+        set_all(there[:n], 0)
     else:
         lower_of_two(best, at, best[down[1] :], at[down[1] :], room.dtype.type(width), largest[:n], there)
     for k in range(2, size):
         lower(best[down[k] :], at[down[k] :], room.dtype.type(k * width), largest[:n], there)
 
 
-def _max_planes(x: Floats, windows: Windows, base: Places, some: Any, argmax: Places, y: Floats) -> None:
+def _max_planes(
+    x: Floats, windows: Windows, base: Places, some: Any, room: Floats, best: Floats, at: Floats, largest: Floats,
+    there: Floats, argmax: Places, y: Floats
+) -> None:
     """x, argmax and y of one dimension; some: the planes from one to another.  base : where windows begin."""
     tall, wide, width, lanes = windows.tall, windows.wide, windows.width, windows.lanes
-    room = np.full(windows.room, -np.inf, x.dtype)
-    best, at = np.empty(windows.phases * windows.grid, x.dtype), np.empty(windows.phases * windows.grid, x.dtype)
-    largest, there = np.empty(windows.grid, x.dtype), np.empty(windows.grid, x.dtype)
+    set_all(room, -np.inf)
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         for i in range(0, tall, windows.band):
@@ -132,12 +133,13 @@ def _max_planes(x: Floats, windows: Windows, base: Places, some: Any, argmax: Pl
 
 
 def _max_pool_forward(
-    x: Floats, windows: Windows, base: Places, planes: int, team: int, argmax: Places, y: Floats
+    x: Floats, windows: Windows, base: Places, planes: int, room: Floats, best: Floats, at: Floats, largest: Floats,
+    there: Floats, argmax: Places, y: Floats
 ) -> None:
-    groups = -(-planes // windows.lanes)
+    team, groups = room.shape[0], -(-planes // windows.lanes)
     for t in prange(team):
         first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
-        max_planes(x, windows, base, (first, last), argmax, y)
+        max_planes(x, windows, base, (first, last), room[t], best[t], at[t], largest[t], there[t], argmax, y)
 
 
 def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
@@ -166,11 +168,12 @@ def _times(x: Floats, factors: Floats) -> None:
         x[p] *= factors[p]
 
 
-def _average_planes(x: Floats, windows: Windows, shares: Floats, some: Any, y: Floats) -> None:
+def _average_planes(
+    x: Floats, windows: Windows, shares: Floats, some: Any, room: Floats, across: Floats, total: Floats, y: Floats
+) -> None:
     """shares : one over the pixels that a window counts, for every window and lane."""
     tall, wide, lanes = windows.tall, windows.wide, windows.lanes
-    room, across = np.zeros(windows.room, x.dtype), np.empty(windows.phases * windows.grid, x.dtype)
-    total = np.empty(windows.grid, x.dtype)
+    set_all(room, 0)
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         for i in range(0, tall, windows.band):
@@ -181,19 +184,20 @@ def _average_planes(x: Floats, windows: Windows, shares: Floats, some: Any, y: F
 
 
 def _average_pool_forward(
-    x: Floats, windows: Windows, shares: Floats, planes: int, team: int, y: Floats
+    x: Floats, windows: Windows, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, y: Floats
 ) -> None:
-    groups = -(-planes // windows.lanes)
+    team, groups = room.shape[0], -(-planes // windows.lanes)
     for t in prange(team):
         first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
-        average_planes(x, windows, shares, (first, last), y)
+        average_planes(x, windows, shares, (first, last), room[t], across[t], total[t], y)
 
 
-def _average_planes_back(dy: Floats, spread: Spread, shares: Floats, some: Any, dx: Floats) -> None:
+def _average_planes_back(
+    dy: Floats, spread: Spread, shares: Floats, some: Any, room: Floats, across: Floats, total: Floats, dx: Floats
+) -> None:
     height, width, lanes, stride, tall, wide = (
         spread.height, spread.width, spread.lanes, spread.stride, spread.tall, spread.wide)
-    room = np.zeros((spread.band + spread.more) * spread.line, dy.dtype)
-    across, total = np.empty(room.size, dy.dtype), np.empty(stride**2 * spread.band * spread.line, dy.dtype)
+    set_all(room, 0)
     grids = -(-(spread.pad + height) // stride)
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
@@ -201,8 +205,8 @@ def _average_planes_back(dy: Floats, spread: Spread, shares: Floats, some: Any, 
             rows, before = min(spread.band, grids - i), i - spread.more
             first, last = max(0, before), max(0, min(tall, i + rows))
             inside, after = (first - before) * spread.line, max(first, last) - before
-            zero(room[:inside])
-            zero(room[after * spread.line :])
+            set_all(room[:inside], 0)
+            set_all(room[after * spread.line :], 0)
             if last > first:
                 gather(dy, plane, planes, tall * wide, first * wide, (last - first) * wide, spread.into,
                        (first - before) * wide, lanes, room)
@@ -215,12 +219,12 @@ def _average_planes_back(dy: Floats, spread: Spread, shares: Floats, some: Any, 
 
 
 def _average_pool_backward(
-    dy: Floats, spread: Spread, shares: Floats, planes: int, team: int, dx: Floats
+    dy: Floats, spread: Spread, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, dx: Floats
 ) -> None:
-    groups = -(-planes // spread.lanes)
+    team, groups = room.shape[0], -(-planes // spread.lanes)
     for t in prange(team):
         first, last = groups * t // team * spread.lanes, min(planes, groups * (t + 1) // team * spread.lanes)
-        average_planes_back(dy, spread, shares, (first, last), dx)
+        average_planes_back(dy, spread, shares, (first, last), room[t], across[t], total[t], dx)
 
 
 larger_of_two, larger = serial(_larger_of_two), serial(_larger)
@@ -256,7 +260,9 @@ def _shares(
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
     plan = windows(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     base = _first_pixels(x.shape[3], y.shape[2:], stride, pad)
-    _max_forward(flat(x), plan, base, x.shape[0] * x.shape[1], threads(), flat(argmax), flat(y))
+    team, rows, grid = threads(), plan.phases * plan.grid, plan.grid
+    rooms = scratch(x.dtype, (team, plan.room), (team, rows), (team, rows), (team, grid), (team, grid))
+    _max_forward(flat(x), plan, base, x.shape[0] * x.shape[1], *rooms, flat(argmax), flat(y))
 
 
 def max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
@@ -267,10 +273,14 @@ def max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
     plan = windows(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     shares = _shares(x.shape[2:], y.shape[2:], size, stride, pad, count_pad, x.dtype, plan.line, 0)
-    _average_forward(flat(x), plan, shares, x.shape[0] * x.shape[1], threads(), flat(y))
+    team = threads()
+    rooms = scratch(x.dtype, (team, plan.room), (team, plan.phases * plan.grid), (team, plan.grid))
+    _average_forward(flat(x), plan, shares, x.shape[0] * x.shape[1], *rooms, flat(y))
 
 
 def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
     plan = spread(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
     shares = _shares(dx.shape[2:], dy.shape[2:], size, stride, pad, count_pad, dx.dtype, plan.line, plan.more)
-    _average_backward(flat(dy), plan, shares, dx.shape[0] * dx.shape[1], threads(), flat(dx))
+    team, room = threads(), (plan.band + plan.more) * plan.line
+    rooms = scratch(dx.dtype, (team, room), (team, room), (team, plan.stride**2 * plan.band * plan.line))
+    _average_backward(flat(dy), plan, shares, dx.shape[0] * dx.shape[1], *rooms, flat(dx))

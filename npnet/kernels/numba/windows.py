@@ -161,8 +161,7 @@ def _fill(room: Floats, windows: Windows, first: int, last: int, value: Any) -> 
             for phase in range(windows.phases):
                 start = (row % windows.stride * windows.phases + phase) * windows.grid
                 start += row // windows.stride * windows.line
-                for j in range(start, start + windows.line):
-                    room[j] = value
+                set_all(room[start : start + windows.line], value)
 
 
 def _see(x: Floats, plane: int, planes: int, windows: Windows, i: int, outside: Any, room: Floats) -> int:
@@ -175,6 +174,11 @@ def _see(x: Floats, plane: int, planes: int, windows: Windows, i: int, outside: 
     gather(x, plane, planes, windows.height * width, (top + first) * width, (last - first) * width, windows.into,
            first * width, windows.lanes, room)
     return some
+
+
+def _set_all(x: Floats, value: Any) -> None:
+    for p in range(x.size):
+        x[p] = value
 
 
 def _add(source: Floats, target: Floats) -> None:
@@ -192,15 +196,10 @@ def _copy(source: Floats, target: Floats) -> None:
         target[p] = source[p]
 
 
-def _zero(x: Floats) -> None:
-    for p in range(x.size):
-        x[p] = 0
-
-
 def _sum_taps(source: Floats, taps: Numbers, total: Floats) -> None:
     """total[p] = Σ_k source[taps[k] + p]."""
     if taps.size == 0:
-        zero(total)
+        set_all(total, 0)
     elif taps.size == 1:
         copy(source[taps[0] :], total)
     else:
@@ -231,5 +230,5 @@ def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, tot
 
 gather, release, release_numbers, fill, see = (
     serial(_gather), serial(_release), serial(_release_numbers), serial(_fill), serial(_see))
-add, add_two, copy, zero = serial(_add), serial(_add_two), serial(_copy), serial(_zero)
+add, add_two, copy, set_all = serial(_add), serial(_add_two), serial(_copy), serial(_set_all)
 sum_taps, sum_windows, spread_windows = serial(_sum_taps), serial(_sum_windows), serial(_spread_windows)

@@ -26,7 +26,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, serial, threads
+from .compile import compiled, scratch, serial, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, new_tile, widest
 from .tile import lanes as lanes_of
@@ -281,21 +281,23 @@ def _sum_product(
                 sum_[j] += c[j]
 
 
-def _collect(sums: Floats, cut: Any, kernel: int, small: Floats, dw: Floats) -> None:
-    """dw[g, o, c] = Gᵀ sums G.  dw : (groups, O, C, kernel²)."""
+def _collect(sums: Floats, cut: Any, kernel: int, small: Floats, finite: Any, dw: Floats) -> None:
+    """dw[g, o, c] = Gᵀ sums G.  dw : (groups, O, C, kernel²).  finite[thread] : is what that thread wrote?"""
     groups, panels, each, width = cut
     blocks = each // ROWS
     team, count = small.shape[0], groups * panels * blocks
     for thread in prange(team):
+        finite[thread] = True
         for job in range(count * thread // team, count * (thread + 1) // team):
             g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
-            collect_block(sums[:, job * ROWS * width :], width, kernel, panel, block, small[thread], dw[g])
+            finite[thread] &= collect_block(
+                sums[:, job * ROWS * width :], width, kernel, panel, block, small[thread], dw[g])
 
 
 def _collect_block(
     sums: Floats, width: int, kernel: int, panel: int, block: int, small: Floats, dw: Floats
-) -> None:
-    side = OUT + kernel - 1
+) -> bool:
+    side, wrong = OUT + kernel - 1, 0
     across = min(width, dw.shape[0] - panel * width)
     half, row = small, small[side * kernel * width :]
     for r in range(ROWS):
@@ -308,7 +310,10 @@ def _collect_block(
             by_g_t(kernel, half[k * width :], kernel * width, across, row[k * width :], kernel * width)
         for j in range(across):
             for k in range(kernel * kernel):
-                dw[panel * width + j, block * ROWS + r, k] = row[k * width + j]
+                value = row[k * width + j]
+                dw[panel * width + j, block * ROWS + r, k] = value
+                wrong += value - value != 0
+    return wrong == 0
 
 
 read, write, add_bias = serial(_read), serial(_write), serial(_add_bias)
@@ -387,23 +392,17 @@ CORRELATE = ("strips", "halves", "vs", "ms", "u", "small")
 WEIGHT = ("strips", "halves", "v", "e", "small", "sums")
 
 
-def scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], itemsize: int, team: int) -> int:
-    """Numbers of scratch memory that the functions below need."""
-    _, parts = _plan(x, w, y, itemsize, team)
-    return max(sum(math.prod(parts[name]) for name in names) for names in (CORRELATE, WEIGHT))
-
-
-def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, memory: Any, y: Floats) -> bool:
+def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, y: Floats) -> bool:
     """As `conv2d_forward`, or with turned weights as `conv2d_backward_data`. False if the result is not finite.
 
-    w : (groups, O, C, kernel²), turned (groups, C, O, kernel²).  memory(parts, names) divides the scratch memory.
+    w : (groups, O, C, kernel²), turned (groups, C, O, kernel²).
     """
     kernel = math.isqrt(w.shape[3])
     shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
     way, parts = _plan(x.shape, shape, y.shape, x.itemsize, threads())
-    strips, halves, vs, ms, u, small = memory(parts, CORRELATE)
+    strips, halves, vs, ms, u, small = scratch(x.dtype, *(parts[name] for name in CORRELATE))
     transform_weights(w, kernel, turned, way.cut, threads(), small, u)
-    finite = np.empty(threads(), np.bool_)
+    [finite] = scratch(np.dtype(bool), (threads(),))
     correlate(
         np.reshape(x, -1, copy=False), x.shape[1:], u, way.cut, b, (kernel, way.tall, way.columns),
         _tiles(way.together, way.columns), (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
@@ -413,12 +412,12 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, memory: Any
     return bool(finite.all())
 
 
-def weight(dy: Floats, x: Floats, pad: int, memory: Any, dw: Floats) -> bool:
+def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
     """As `conv2d_backward_weight`, without db. False if the result is not finite.  dw : (groups, O, C, kernel²)."""
     kernel = math.isqrt(dw.shape[3])
     shape = (dy.shape[1], dw.shape[2], kernel, kernel)
     way, parts = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
-    strips, halves, v, e, small, sums = memory(parts, WEIGHT)
+    strips, halves, v, e, small, sums = scratch(x.dtype, *(parts[name] for name in WEIGHT))
     rows = x.shape[0] * way.tall
     for first in range(0, rows, way.summed):
         some = first, min(rows, first + way.summed)
@@ -428,5 +427,6 @@ def weight(dy: Floats, x: Floats, pad: int, memory: Any, dw: Floats) -> bool:
         )
         offsets = way.steps[: (some[1] - some[0]) * way.columns]
         sum_products(v, e, (x.shape[1], dy.shape[1]), way.cut, FIRST_ROWS, offsets, first == 0, small, sums)
-    collect(sums, way.cut, kernel, small, dw)
-    return bool(np.isfinite(dw).all())
+    [finite] = scratch(np.dtype(bool), (threads(),))
+    collect(sums, way.cut, kernel, small, finite, dw)
+    return bool(finite.all())

@@ -7,13 +7,7 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 
 
-def conv2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
-    return 0
-
-
-def conv2d_forward(
-    x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, scratch: Floats, y: Floats
-) -> None:
+def conv2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, y: Floats) -> None:
     n, o, oh, ow = y.shape
     taps = w[0].size
     columns = im2col(x, w.shape[2:], stride, pad, (oh, ow)).reshape(n, groups, taps, oh * ow)
@@ -23,7 +17,7 @@ def conv2d_forward(
 
 
 def conv2d_backward_weight(
-    dy: Floats, x: Floats, stride: int, pad: int, groups: int, scratch: Floats, dw: Floats, db: Floats
+    dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Floats, db: Floats
 ) -> None:
     n, o, oh, ow = dy.shape
     taps = dw[0].size
@@ -33,9 +27,7 @@ def conv2d_backward_weight(
     db[...] = dy.sum(axis=(0, 2, 3))
 
 
-def conv2d_backward_data(
-    dy: Floats, w: Floats, stride: int, pad: int, groups: int, scratch: Floats, dx: Floats
-) -> None:
+def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> None:
     n, o, oh, ow = dy.shape
     rows = w.reshape(groups, o // groups, -1)
     columns = np.matmul(rows.swapaxes(1, 2), dy.reshape(n, groups, o // groups, oh * ow))

@@ -9,23 +9,17 @@ from .conv import col2im, im2col
 Floats = NDArray[Any]
 
 
-def local2d_scratch(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, pad: int) -> int:
-    return 0
-
-
-def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, scratch: Floats, y: Floats) -> None:
+def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, y: Floats) -> None:
     columns = im2col(x, w.shape[4:], stride, pad, (w.shape[0], w.shape[1]))
     np.einsum("ijockl,ncklij->noij", w, columns, out=y, optimize=True)
     y += b
 
 
-def local2d_backward_weight(
-    dy: Floats, x: Floats, stride: int, pad: int, scratch: Floats, dw: Floats, db: Floats
-) -> None:
+def local2d_backward_weight(dy: Floats, x: Floats, stride: int, pad: int, dw: Floats, db: Floats) -> None:
     columns = im2col(x, dw.shape[4:], stride, pad, (dw.shape[0], dw.shape[1]))
     np.einsum("noij,ncklij->ijockl", dy, columns, out=dw, optimize=True)
     db[...] = dy.sum(axis=0)
 
 
-def local2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, scratch: Floats, dx: Floats) -> None:
+def local2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, dx: Floats) -> None:
     col2im(np.einsum("ijockl,noij->ncklij", w, dy, optimize=True), stride, pad, dx)
