@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.memory import empty, fill, from_host, to_host, view
 
-from .compile import _pick, compiled, flat, serial
+from .compile import compiled, flat
+from .vectors import move
 from .windows import add, add_two
 
 __all__ = ["add_up", "concat", "empty", "fill", "from_host", "split", "to_host", "view"]
@@ -31,10 +32,9 @@ def _copy_images(source: Floats, first: int, target: Floats, begin: int) -> None
     """Of each image (N, numbers), as many as the shorter one has, from `first` on to `begin` on."""
     size = min(source.shape[1], target.shape[1])
     for n in prange(source.shape[0]):
-        copy(source[n, first : first + size], 1, target[n, begin : begin + size])
+        move(source[n], first, target[n], begin, size)
 
 
-copy = serial(_pick)
 sum_parts, copy_images = compiled(_add_up), compiled(_copy_images)
 
 

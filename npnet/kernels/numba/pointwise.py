@@ -19,7 +19,7 @@ from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
 from .tile import lanes as lanes_of
 from .tile import whole as _whole
 from .vectors import move, will_read, will_write
-from .windows import add
+from .windows import add, set_all
 from .windows import gather as turn_maps
 
 Floats = NDArray[Any]
@@ -33,18 +33,25 @@ PIXELS = 160  # that the gradient of the weights sums over at a time, likewise
 def _pack_block(w: Floats, b: Floats, turned: bool, first: int, block: Floats) -> None:
     """block[c, r] = w[first + r, c], turned w[c, first + r]; for c = C the bias. Zero where there is no such output."""
     taps, width = block.shape[0] - 1, w.shape[1] if turned else w.shape[0]
-    for r in range(ROWS):
-        o = first + r
+    few = min(ROWS, width - first)
+    if few < ROWS:
+        set_all(block.reshape(-1), 0)
+    if turned:
         for c in range(taps):
-            block[c, r] = (w[c, o] if turned else w[o, c]) if o < width else 0
-        block[taps, r] = b[o] if o < width else 0
+            move(w[c], first, block[c], 0, few)
+    else:
+        for r in range(few):
+            for c in range(taps):
+                block[c, r] = w[first + r, c]
+    for r in range(few):
+        block[taps, r] = b[first + r]
 
 
 def _pack(w: Floats, b: Floats, turned: bool, blocks: Floats) -> None:
     """blocks[g, o // ROWS] : `_pack_block` of w[g]."""
     groups, per_group, _, _ = blocks.shape
     each = b.size // groups
-    for job in prange(groups * per_group):
+    for job in range(groups * per_group):  # too little to divide
         g, block = job // per_group, job % per_group
         pack_block(w[g], b[g * each : (g + 1) * each], turned, block * ROWS, blocks[g, block])
 
@@ -211,22 +218,20 @@ def _collect(partial: Floats, lanes: int, dw: Floats) -> None:
     """dw[g, o, c] = Σ over the threads, always in the same order."""
     groups, outputs, channels = dw.shape
     width = partial.shape[4] // ROWS
-    for row in prange(groups * outputs):
+    for row in range(groups * outputs):
         g, o = row // outputs, row % outputs
         for panel in range(partial.shape[2]):
             first = panel * width
-            start = o % ROWS * whole(channels - first, lanes)
-            for j in range(min(width, channels - first)):
-                value = partial[0, g, panel, o // ROWS, start + j]
-                for thread in range(1, partial.shape[0]):
-                    value += partial[thread, g, panel, o // ROWS, start + j]
-                dw[g, o, first + j] = value
+            count, start = min(width, channels - first), o % ROWS * whole(channels - first, lanes)
+            move(partial[0, g, panel, o // ROWS], start, dw[g, o], first, count)
+            for thread in range(1, partial.shape[0]):
+                add(partial[thread, g, panel, o // ROWS, start : start + count], dw[g, o, first : first + count])
 
 
 whole, gather, spread, turn = inlined(_whole), serial(_gather), serial(_spread), serial(_turn)
-find_runs, pack_block, pack = serial(_runs), serial(_pack_block), compiled(_pack)
+find_runs, pack_block, pack = serial(_runs), serial(_pack_block), serial(_pack)
 multiply_bands, sum_products = serial(_multiply_bands), serial(_sum_products)
-multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), compiled(_collect)
+multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), serial(_collect)
 
 def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:
     """Is it a convolution by 1 × 1 that leaves no pixel out?"""
