@@ -9,7 +9,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, flat, inlined, maps, scratch, serial, threads
-from .windows import Windows, add, copy, release, see, set_all, sum_windows, windows
+from .windows import Windows, add, copy, portion, release, see, set_all, sum_windows, windows
 
 Floats = NDArray[Any]
 
@@ -139,21 +139,21 @@ def _lrn_within_forward(
     a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, planes: int, room: Floats, across: Floats,
     total: Floats, d: Floats, b: Floats
 ) -> None:
-    team, groups = room.shape[0], -(-planes // windows.lanes)
+    team = room.shape[0]
     for t in prange(team):
-        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
-        lrn_planes(a, windows, alpha, beta, k, (first, last), room[t], across[t], total[t], d, b)
+        some = portion(planes, windows.lanes, t, team)
+        lrn_planes(a, windows, alpha, beta, k, some, room[t], across[t], total[t], d, b)
 
 
 def _lrn_within_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, room: Floats,
     across: Floats, total: Floats, share: Floats, da: Floats
 ) -> None:
-    team, groups = room.shape[0], -(-planes // windows.lanes)
+    team = room.shape[0]
     for t in prange(team):
-        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
+        some = portion(planes, windows.lanes, t, team)
         lrn_planes_back(
-            db, a, b, d, windows, alpha, beta, (first, last), room[t], across[t], total[t], share[t], da)
+            db, a, b, d, windows, alpha, beta, some, room[t], across[t], total[t], share[t], da)
 
 
 inverse_power, square = inlined(_inverse_power), serial(_square)

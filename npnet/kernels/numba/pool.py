@@ -19,6 +19,7 @@ from .windows import (
     Windows,
     copy,
     gather,
+    portion,
     release,
     release_numbers,
     see,
@@ -136,10 +137,10 @@ def _max_pool_forward(
     x: Floats, windows: Windows, base: Places, planes: int, room: Floats, best: Floats, at: Floats, largest: Floats,
     there: Floats, argmax: Places, y: Floats
 ) -> None:
-    team, groups = room.shape[0], -(-planes // windows.lanes)
+    team = room.shape[0]
     for t in prange(team):
-        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
-        max_planes(x, windows, base, (first, last), room[t], best[t], at[t], largest[t], there[t], argmax, y)
+        some = portion(planes, windows.lanes, t, team)
+        max_planes(x, windows, base, some, room[t], best[t], at[t], largest[t], there[t], argmax, y)
 
 
 def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
@@ -186,10 +187,10 @@ def _average_planes(
 def _average_pool_forward(
     x: Floats, windows: Windows, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, y: Floats
 ) -> None:
-    team, groups = room.shape[0], -(-planes // windows.lanes)
+    team = room.shape[0]
     for t in prange(team):
-        first, last = groups * t // team * windows.lanes, min(planes, groups * (t + 1) // team * windows.lanes)
-        average_planes(x, windows, shares, (first, last), room[t], across[t], total[t], y)
+        some = portion(planes, windows.lanes, t, team)
+        average_planes(x, windows, shares, some, room[t], across[t], total[t], y)
 
 
 def _average_planes_back(
@@ -221,10 +222,10 @@ def _average_planes_back(
 def _average_pool_backward(
     dy: Floats, spread: Spread, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, dx: Floats
 ) -> None:
-    team, groups = room.shape[0], -(-planes // spread.lanes)
+    team = room.shape[0]
     for t in prange(team):
-        first, last = groups * t // team * spread.lanes, min(planes, groups * (t + 1) // team * spread.lanes)
-        average_planes_back(dy, spread, shares, (first, last), room[t], across[t], total[t], dx)
+        some = portion(planes, spread.lanes, t, team)
+        average_planes_back(dy, spread, shares, some, room[t], across[t], total[t], dx)
 
 
 larger_of_two, larger = serial(_larger_of_two), serial(_larger)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import serial
+from .compile import inlined, serial
 from .tile import lanes as lanes_of
 from .vectors import from_lanes, numbers_from_lanes, to_lanes
 
@@ -104,6 +104,12 @@ def spread(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: i
     into = np.arange(band + more)[:, None] * line + (np.arange(coarse[1]) + more) * lanes
     return Spread(size, stride, pad, fine[0], fine[1], coarse[0], coarse[1], lanes, more, band, line, before * lanes,
                   before * line, into.ravel(), place.ravel())
+
+
+def _portion(planes: int, lanes: int, t: int, team: int) -> tuple[int, int]:
+    """From which of so many maps to which thread t of a team goes, in whole vectors of maps."""
+    groups = -(-planes // lanes)
+    return groups * t // team * lanes, min(planes, groups * (t + 1) // team * lanes)
 
 
 def _gather(
@@ -228,7 +234,7 @@ def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, tot
             sum_taps(across, spread.down[:seen], total[start : start + rows * spread.line])
 
 
-gather, release, release_numbers, fill, see = (
-    serial(_gather), serial(_release), serial(_release_numbers), serial(_fill), serial(_see))
+portion, gather, release, release_numbers, fill, see = (
+    inlined(_portion), serial(_gather), serial(_release), serial(_release_numbers), serial(_fill), serial(_see))
 add, add_two, copy, set_all = serial(_add), serial(_add_two), serial(_copy), serial(_set_all)
 sum_taps, sum_windows, spread_windows = serial(_sum_taps), serial(_sum_windows), serial(_spread_windows)
