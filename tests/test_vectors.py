@@ -81,11 +81,11 @@ def test_maps_go_into_lanes_and_come_back(dtype):
     np.testing.assert_array_equal(fast.reshape(-1, size)[places[1:-1] // size], x[:, 2 : 2 + size].T)
     for function in (lambda *a: run(vectors.from_lanes, *a), vectors.from_lanes):
         back = np.zeros_like(x)
-        function(fast, places, 1, back.reshape(-1), 2, size + 3, size)
+        function(fast, places, 1, None, back.reshape(-1), 2, size + 3, size)
         np.testing.assert_array_equal(back[:, 2 : 2 + size], x[:, 2 : 2 + size])
         assert not back[:, :2].any()
     base = np.arange(size + 2, dtype=np.int32) * 1000
-    for function in (lambda *a: run(vectors.numbers_from_lanes, *a), vectors.numbers_from_lanes):
+    for function in (lambda *a: run(vectors.from_lanes, *a), vectors.from_lanes):
         numbers = np.zeros(x.shape, np.int32)
         function(fast, places, 1, base, numbers.reshape(-1), 2, size + 3, size)
         np.testing.assert_array_equal(numbers[:, 2 : 2 + size], x[:, 2 : 2 + size] + base[1:-1])

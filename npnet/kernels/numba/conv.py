@@ -19,10 +19,9 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import compiled, flat, inlined, maps, scratch, serial, threads, total, zeros
-from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
+from .compile import compiled, flat, maps, scratch, serial, threads, total, zeros
+from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
-from .tile import whole as _whole
 from .vectors import move, move_plus, transpose
 from .windows import add, set_all
 
@@ -283,7 +282,6 @@ def _sum_maps(dy: Floats, db: Floats) -> None:
 
 
 pick, copy_row, copy_plane, copy = serial(_pick), serial(_copy_row), serial(_copy_plane), serial(_copy)
-whole = inlined(_whole)
 pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
 correlate_band = serial(_correlate_band)
 correlate_jobs, weight_jobs = serial(_correlate_jobs), serial(_weight_jobs)

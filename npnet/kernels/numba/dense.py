@@ -12,12 +12,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, inlined, scratch, serial, threads, zeros
-from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
+from .compile import compiled, flat, scratch, serial, threads, zeros
+from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
-from .tile import whole as _whole
 from .vectors import move, will_read, will_write
-from .windows import gather
+from .windows import add, gather, set_all
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -130,17 +129,15 @@ def _weight(
 
 def _pack(dy: Floats, blocks: Floats, db: Floats) -> None:
     """blocks[o // ROWS, n, o % ROWS] = dy[n, o], zero where there is no such output; db[o] = Σ_n dy[n, o]."""
-    for o in range(blocks.shape[0] * ROWS):
-        if o < db.size:
-            db[o] = 0
-        for n in range(blocks.shape[1]):
-            value = dy[n, o] if o < db.size else 0
-            blocks[o // ROWS, n, o % ROWS] = value
-            if o < db.size:
-                db[o] += value
+    set_all(blocks[-1].reshape(-1), 0)
+    set_all(db, 0)
+    for n in range(dy.shape[0]):
+        add(dy[n], db)
+        for block in range(blocks.shape[0]):
+            move(dy[n], block * ROWS, blocks[block, n], 0, min(ROWS, db.size - block * ROWS))
 
 
-whole, take, pack = inlined(_whole), serial(_take), serial(_pack)
+take, pack = serial(_take), serial(_pack)
 multiply_panel, multiply_panels = serial(_multiply_panel), serial(_multiply_panels)
 weight_panels, multiply, weight = serial(_weight_panels), compiled(_multiply), compiled(_weight)
 

@@ -9,7 +9,8 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, flat, inlined, maps, scratch, serial, threads
-from .windows import Windows, add, copy, portion, release, see, set_all, sum_windows, windows
+from .vectors import move
+from .windows import Windows, add, portion, release, see, set_all, sum_windows, windows
 
 Floats = NDArray[Any]
 
@@ -72,7 +73,7 @@ def _lrn_image_back(
         for j in range(start, min(begun, stop)):
             add(share, da[j])
         for j in range(begun, stop):
-            copy(share, da[j])
+            move(share, 0, da[j], 0, share.size)
         begun = stop
         complete = channels if i == channels - 1 else max(0, i + 1 - size // 2)  # up to here nothing more will come
         for j in range(done, complete):
@@ -113,7 +114,7 @@ def _lrn_planes(
             rows = see(a, plane, planes, windows, i, 0, room)
             square(room)
             sum_windows(room, windows, rows, across, total)
-            release(total, windows.out, 0, rows * width, lanes, d, plane, planes, height * width, i * width)
+            release(total, windows.out, 0, None, rows * width, lanes, d, plane, planes, height * width, i * width)
         here = slice(plane * height * width, (plane + planes) * height * width)
         divide(a[here], alpha, beta, k, d[here], b[here])
 
@@ -131,7 +132,7 @@ def _lrn_planes_back(
         for i in range(0, height, windows.band):
             rows = see(share, 0, planes, windows, i, 0, room)
             sum_windows(room, windows, rows, across, total)
-            release(total, windows.out, 0, rows * width, lanes, da, plane, planes, height * width, i * width)
+            release(total, windows.out, 0, None, rows * width, lanes, da, plane, planes, height * width, i * width)
         combine(db[here], a[here], d[here], alpha, beta, da[here])
 
 

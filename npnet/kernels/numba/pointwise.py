@@ -14,10 +14,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, scratch, serial, threads
-from .tile import FIRST_ROWS, ROWS, new_tile, tile, widest
+from .compile import compiled, flat, scratch, serial, threads
+from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
-from .tile import whole as _whole
 from .vectors import move, will_read, will_write
 from .windows import add, set_all
 from .windows import gather as turn_maps
@@ -121,8 +120,7 @@ def _multiply_bands(
         columns = min(panels * width, images * pixels - first)
         here = runs[: find_runs(pixels, first, columns, width, runs)]
         for g in range(groups):
-            for j in range(sums.size):
-                sums[j] = 0
+            set_all(sums, 0)
             for c in range(0, channels, few):
                 last = min(channels, c + few)
                 gather(x, (groups, channels, pixels), g, (c, last), here, width, band)
@@ -228,10 +226,11 @@ def _collect(partial: Floats, lanes: int, dw: Floats) -> None:
                 add(partial[thread, g, panel, o // ROWS, start : start + count], dw[g, o, first : first + count])
 
 
-whole, gather, spread, turn = inlined(_whole), serial(_gather), serial(_spread), serial(_turn)
+gather, spread, turn = serial(_gather), serial(_spread), serial(_turn)
 find_runs, pack_block, pack = serial(_runs), serial(_pack_block), serial(_pack)
 multiply_bands, sum_products = serial(_multiply_bands), serial(_sum_products)
 multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), serial(_collect)
+
 
 def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:
     """Is it a convolution by 1 × 1 that leaves no pixel out?"""
@@ -282,8 +281,8 @@ def forward(x: Floats, w: Floats, b: Floats, turned: bool, y: Floats) -> None:
     bands, sums, blocks = scratch(x.dtype, *(parts[name] for name in FORWARD))
     pack(w, b, turned, blocks)
     multiply(
-        np.reshape(x, -1, copy=False), blocks, (x.shape[0], y.shape[1], x.shape[2] * x.shape[3]), FIRST_ROWS, way.taps,
-        lanes_of(x.itemsize), bands, sums, *scratch(np.dtype(np.int64), way.runs), np.reshape(y, -1, copy=False),
+        flat(x), blocks, (x.shape[0], y.shape[1], x.shape[2] * x.shape[3]), FIRST_ROWS, way.taps,
+        lanes_of(x.itemsize), bands, sums, *scratch(np.dtype(np.int64), way.runs), flat(y),
     )
 
 
@@ -293,7 +292,7 @@ def weight(dy: Floats, x: Floats, dw: Floats) -> None:
     panels, turned, tiles, partial = scratch(x.dtype, *(parts[name] for name in WEIGHT))
     lanes = lanes_of(x.itemsize)
     backward_weight(
-        np.reshape(dy, -1, copy=False), np.reshape(x, -1, copy=False),
+        flat(dy), flat(x),
         (x.shape[0], dy.shape[1], x.shape[1], x.shape[2] * x.shape[3]), way.together, way.rows, way.pixels, way.places,
         lanes, panels, turned, tiles, *scratch(np.dtype(np.int64), way.runs), partial,
     )

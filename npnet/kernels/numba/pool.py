@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import compiled, flat, scratch, serial, threads
+from .compile import compiled, flat, inlined, scratch, serial, threads
 from .tile import lanes as lanes_of
+from .vectors import move
 from .windows import (
     Spread,
     Windows,
-    copy,
     gather,
     portion,
     release,
-    release_numbers,
     see,
     set_all,
     spread,
@@ -36,11 +35,16 @@ Places = NDArray[Any]
 TOGETHER = 4  # maps whose gradients go back at the same time
 
 
+def _beats(v: Any, old: Any) -> Any:
+    """Larger, or the first NaN."""
+    return (not v <= old) & (old == old)
+
+
 def _larger_of_two(one: Floats, other: Floats, step: Any, best: Floats, at: Floats) -> None:
     """The larger one, or NaN, and its place: 0 or `step`. Of equal ones the first."""
     for p in range(best.size):
         v, old = other[p], one[p]
-        take = (not v <= old) & (old == old)
+        take = beats(v, old)
         best[p] = v if take else old
         at[p] = step if take else 0
 
@@ -49,7 +53,7 @@ def _larger(others: Floats, step: Any, best: Floats, at: Floats) -> None:
     """Where another is larger than the best so far, it takes its place."""
     for p in range(best.size):
         v, old = others[p], best[p]
-        take = (not v <= old) & (old == old)
+        take = beats(v, old)
         best[p] = v if take else old
         at[p] = step if take else at[p]
 
@@ -60,7 +64,7 @@ def _lower_of_two(
     """`_larger_of_two`, which are themselves the largest of a row, at places of it."""
     for p in range(best.size):
         v, old = other[p], one[p]
-        take = (not v <= old) & (old == old)
+        take = beats(v, old)
         best[p] = v if take else old
         at[p] = other_at[p] + step if take else one_at[p]
 
@@ -69,7 +73,7 @@ def _lower(others: Floats, others_at: Floats, step: Any, best: Floats, at: Float
     """`_larger`, likewise. (One loop for both cases has two names for one array, and no vector instructions.)"""
     for p in range(best.size):
         v, old = others[p], best[p]
-        take = (not v <= old) & (old == old)
+        take = beats(v, old)
         best[p] = v if take else old
         at[p] = others_at[p] + step if take else at[p]
 
@@ -93,7 +97,7 @@ def _largest(
     for phase in range(phases):
         block, here = room[phase * phases * grid :], slice(phase * grid, phase * grid + n)
         if size == 1:
-            copy(block, best[here])
+            move(block, 0, best, phase * grid, n)
             set_all(at[here], 0)
         else:
             larger_of_two(block, block[along[1] :], room.dtype.type(1), best[here], at[here])
@@ -101,7 +105,7 @@ def _largest(
             larger(block[along[k] :], room.dtype.type(k), best[here], at[here])
     n, width = rows * windows.line, windows.width
     if size == 1:
-        copy(best, largest[:n])
+        move(best, 0, largest, 0, n)
         set_all(there[:n], 0)
     else:
         lower_of_two(best, at, best[down[1] :], at[down[1] :], room.dtype.type(width), largest[:n], there)
@@ -122,8 +126,8 @@ def _max_planes(
             rows = see(x, plane, planes, windows, i, -np.inf, room)
             find_largest(room, windows, rows, best, at, largest, there)
             first, count = i * wide, rows * wide
-            release(largest, windows.out, 0, count, lanes, y, plane, planes, tall * wide, first)
-            release_numbers(there, windows.out, base[first:], count, lanes, argmax, plane, planes, tall * wide, first)
+            release(largest, windows.out, 0, None, count, lanes, y, plane, planes, tall * wide, first)
+            release(there, windows.out, 0, base[first:], count, lanes, argmax, plane, planes, tall * wide, first)
         if windows.pad > 0:
             start, stop = plane * tall * wide, (plane + planes) * tall * wide
             if has(y[start:stop], -np.inf):  # then it may be the margin that is meant
@@ -181,7 +185,7 @@ def _average_planes(
             rows = see(x, plane, planes, windows, i, 0, room)
             sum_windows(room, windows, rows, across, total)
             times(total[: rows * windows.line], shares[i * windows.line :])
-            release(total, windows.out, 0, rows * wide, lanes, y, plane, planes, tall * wide, i * wide)
+            release(total, windows.out, 0, None, rows * wide, lanes, y, plane, planes, tall * wide, i * wide)
 
 
 def _average_pool_forward(
@@ -215,7 +219,7 @@ def _average_planes_back(
             spread_windows(room, spread, rows, across, total)
             top = i * stride - spread.pad
             first, last = max(0, top), min(height, top + rows * stride)
-            release(total, spread.out, (first - top) * width, (last - first) * width, lanes, dx, plane, planes,
+            release(total, spread.out, (first - top) * width, None, (last - first) * width, lanes, dx, plane, planes,
                     height * width, first * width)
 
 
@@ -228,7 +232,7 @@ def _average_pool_backward(
         average_planes_back(dy, spread, shares, some, room[t], across[t], total[t], dx)
 
 
-larger_of_two, larger = serial(_larger_of_two), serial(_larger)
+beats, larger_of_two, larger = inlined(_beats), serial(_larger_of_two), serial(_larger)
 lower_of_two, lower = serial(_lower_of_two), serial(_lower)
 has, find_largest, scatter, times = serial(_any), serial(_largest), serial(_scatter), serial(_times)
 max_planes, average_planes, average_planes_back = (

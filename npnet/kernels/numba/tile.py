@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
 Floats = NDArray[Any]
@@ -44,6 +44,7 @@ def widest(itemsize: int) -> int:
     return 3 * lanes(itemsize)
 
 
+@register_jitable  # type: ignore[untyped-decorator]
 def whole(columns: int, lanes: int) -> int:
     """The width of the tile for so many columns more: whole vectors, three at most."""
     return -(-min(columns, 3 * lanes) // lanes) * lanes

@@ -9,7 +9,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
 from .tile import lanes
@@ -180,16 +180,18 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
     return combine
 
 
+def move_plus(source: Floats, start: int, value: float | None, target: Floats, place: int, count: int) -> None:
+    """target[place + v] = source[start + v] + value for v < count; None adds nothing. Nothing beyond is touched: the
+    last vector is masked."""
+    for v in range(count):
+        number = source[start + v]
+        target[place + v] = number if value is None else number + value
+
+
+@register_jitable  # type: ignore[untyped-decorator]
 def move(source: Floats, start: int, target: Floats, place: int, count: int) -> None:
-    """target[place + v] = source[start + v] for v < count. The last vector is masked: nothing beyond is touched."""
-    for v in range(count):
-        target[place + v] = source[start + v]
-
-
-def move_plus(source: Floats, start: int, value: float, target: Floats, place: int, count: int) -> None:
-    """target[place + v] = source[start + v] + value, likewise."""
-    for v in range(count):
-        target[place + v] = source[start + v] + value
+    """target[place + v] = source[start + v], likewise."""
+    move_plus(source, start, None, target, place, count)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -207,20 +209,6 @@ def _move_vector(context: Any, source: Any, start: Any, value: Any, target: Any,
 
     source_type = source.dtype
     return types.void(source, start, value, target, place, count), generate
-
-
-@overload(move)  # type: ignore[untyped-decorator]
-def _move(source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
-    width = lanes(source.dtype.bitwidth // 8)
-
-    def run(source: Any, start: Any, target: Any, place: Any, count: Any) -> None:
-        whole = count // width * width
-        for v in range(0, whole, width):
-            _move_vector(source, start + v, None, target, place + v, None)
-        if whole < count:
-            _move_vector(source, start + whole, None, target, place + whole, count - whole)
-
-    return run
 
 
 @overload(move_plus)  # type: ignore[untyped-decorator]
@@ -287,21 +275,15 @@ def to_lanes(x: Floats, start: int, step: int, places: Numbers, p: int, room: Fl
             room[places[p + j] + i] = x[start + i * step + j]
 
 
-def from_lanes(room: Floats, places: Numbers, p: int, x: Floats, start: int, step: int, size: int) -> None:
-    """The way back: x[start + i · step + j] = room[places[p + j] + i]."""
-    for j in range(size):
-        for i in range(size):
-            x[start + i * step + j] = room[places[p + j] + i]
-
-
-def numbers_from_lanes(
-    room: Floats, places: Numbers, p: int, base: NDArray[np.int32], x: NDArray[np.int32], start: int, step: int,
-    size: int,
+def from_lanes(
+    room: Floats, places: Numbers, p: int, base: NDArray[np.int32] | None, x: Any, start: int, step: int, size: int
 ) -> None:
-    """x[start + i · step + j] = base[p + j] + room[places[p + j] + i], which is a whole number."""
+    """The way back: x[start + i · step + j] = room[places[p + j] + i]; with a base, these are whole numbers (int32), to
+    which base[p + j] is added."""
     for j in range(size):
         for i in range(size):
-            x[start + i * step + j] = base[p + j] + np.int32(room[places[p + j] + i])
+            number = room[places[p + j] + i]
+            x[start + i * step + j] = number if base is None else base[p + j] + np.int32(number)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -353,15 +335,7 @@ def _to(x: Any, start: Any, step: Any, places: Any, p: Any, room: Any, size: Any
 
 
 @overload(from_lanes)  # type: ignore[untyped-decorator]
-def _from(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
-    def run(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> None:
-        _from_lanes(room, places, p, None, x, start, step)
-
-    return run
-
-
-@overload(numbers_from_lanes)  # type: ignore[untyped-decorator]
-def _numbers_from(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
+def _from(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
     def run(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> None:
         _from_lanes(room, places, p, base, x, start, step)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .compile import inlined, serial
 from .tile import lanes as lanes_of
-from .vectors import from_lanes, numbers_from_lanes, to_lanes
+from .vectors import from_lanes, move, to_lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -129,35 +129,20 @@ def _gather(
 
 
 def _release(
-    room: Floats, places: Numbers, skip: int, count: int, lanes: int, x: Floats, plane: int, planes: int, numbers: int,
-    first: int
+    room: Floats, places: Numbers, skip: int, base: Places | None, count: int, lanes: int, x: Any, plane: int,
+    planes: int, numbers: int, first: int
 ) -> None:
-    """The way back."""
+    """The way back. With a base, whole numbers, to which base[skip + p] is added."""
     start = plane * numbers + first
     if planes == lanes and count >= lanes:
         for p in range(0, count, lanes):
             q = min(p, count - lanes)
-            from_lanes(room, places, skip + q, x, start + q, numbers, lanes)
+            from_lanes(room, places, skip + q, base, x, start + q, numbers, lanes)
     else:
         for v in range(planes):
             for p in range(count):
-                x[start + v * numbers + p] = room[places[skip + p] + v]
-
-
-def _release_numbers(
-    room: Floats, places: Numbers, base: Places, count: int, lanes: int, x: Places, plane: int, planes: int,
-    numbers: int, first: int
-) -> None:
-    """Whole numbers, to which base[p] is added."""
-    start = plane * numbers + first
-    if planes == lanes and count >= lanes:
-        for p in range(0, count, lanes):
-            q = min(p, count - lanes)
-            numbers_from_lanes(room, places, q, base, x, start + q, numbers, lanes)
-    else:
-        for v in range(planes):
-            for p in range(count):
-                x[start + v * numbers + p] = base[p] + np.int32(room[places[p] + v])
+                number = room[places[skip + p] + v]
+                x[start + v * numbers + p] = number if base is None else base[skip + p] + np.int32(number)
 
 
 def _fill(room: Floats, windows: Windows, first: int, last: int, value: Any) -> None:
@@ -197,17 +182,12 @@ def _add_two(one: Floats, other: Floats, total: Floats) -> None:
         total[p] = one[p] + other[p]
 
 
-def _copy(source: Floats, target: Floats) -> None:
-    for p in range(target.size):
-        target[p] = source[p]
-
-
 def _sum_taps(source: Floats, taps: Numbers, total: Floats) -> None:
     """total[p] = Σ_k source[taps[k] + p]."""
     if taps.size == 0:
         set_all(total, 0)
     elif taps.size == 1:
-        copy(source[taps[0] :], total)
+        move(source, taps[0], total, 0, total.size)
     else:
         add_two(source[taps[0] :], source[taps[1] :], total)
     for k in range(2, taps.size):
@@ -234,7 +214,7 @@ def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, tot
             sum_taps(across, spread.down[:seen], total[start : start + rows * spread.line])
 
 
-portion, gather, release, release_numbers, fill, see = (
-    inlined(_portion), serial(_gather), serial(_release), serial(_release_numbers), serial(_fill), serial(_see))
-add, add_two, copy, set_all = serial(_add), serial(_add_two), serial(_copy), serial(_set_all)
+portion, gather, release, fill, see = (
+    inlined(_portion), serial(_gather), serial(_release), serial(_fill), serial(_see))
+add, add_two, set_all = serial(_add), serial(_add_two), serial(_set_all)
 sum_taps, sum_windows, spread_windows = serial(_sum_taps), serial(_sum_windows), serial(_spread_windows)

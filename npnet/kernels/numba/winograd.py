@@ -26,7 +26,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, scratch, serial, threads
+from .compile import compiled, flat, inlined, scratch, serial, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, new_tile, widest
 from .tile import lanes as lanes_of
@@ -37,6 +37,15 @@ Numbers = NDArray[np.int64]
 
 TILES = 64
 SUMMED = 256  # for the gradient of the weights: the sums are read and written once for all of them
+
+
+def _to_places(
+    gradients: bool, kernel: int, source: Floats, step: int, count: int, target: Floats, stride: int
+) -> None:
+    if gradients:
+        by_a(kernel, source, step, count, target, stride)
+    else:
+        by_b_t(kernel, source, step, count, target, stride)
 
 
 def _read(x: Floats, shape: Any, first: int, pad: int, strip: Floats, line: int, rows: int, lanes: int) -> None:
@@ -128,41 +137,26 @@ def _transform_weight(
         by_g(kernel, half[k * width :], side * width, some, u[k * apart :], side * apart)
 
 
-def _transform_inputs(
-    x: Floats, shape: Any, way: Any, pad: int, lanes: int, some: Any, t: int, parts: Any, v: Floats
+def _transform(
+    x: Floats, shape: Any, way: Any, gradients: bool, pad: int, lanes: int, some: Any, t: int, parts: Any, v: Floats
 ) -> None:
-    """v[place] : [t, c] = (Bᵀ X B)[place] of tiles t, t + 1, … in `some` rows of tiles, counted through all images."""
+    """v[place] : [t, c] = (Bᵀ X B)[place] of tiles t, t + 1, … in `some` rows of tiles, counted through all images.
+
+    Of gradients, which are as large as outputs, (A dY Aᵀ)[place].
+    """
     strip, half = parts
     kernel, tall, columns = way
-    side = OUT + kernel - 1
-    channels, line, flat = shape[0], OUT * columns + kernel - 1, v.reshape(-1)
+    side, more = OUT + kernel - 1, 0 if gradients else kernel - 1
+    channels, line, flat = shape[0], OUT * columns + more, v.reshape(-1)
     for index in range(some[0], some[1]):
         image = x[index // tall * channels * shape[1] * shape[2] :]
-        read(image, shape, index % tall * OUT - pad, pad, strip, line, side, lanes)
-        by_b_t(kernel, strip, line * channels, line * channels, half, line * channels)
+        read(image, shape, index % tall * OUT - pad, pad, strip, line, OUT + more, lanes)
+        to_places(gradients, kernel, strip, line * channels, line * channels, half, line * channels)
         for column in range(columns):
             for k in range(side):
                 source = half[(k * line + OUT * column) * channels :]
-                by_b_t(kernel, source, channels, channels, flat[k * side * v.shape[1] + t * channels :], v.shape[1])
-            t += 1
-
-
-def _transform_gradients(
-    dy: Floats, shape: Any, way: Any, lanes: int, some: Any, t: int, parts: Any, e: Floats
-) -> None:
-    """e[place] : [t, o] = (A dY Aᵀ)[place], likewise."""
-    strip, half = parts
-    kernel, tall, columns = way
-    side = OUT + kernel - 1
-    channels, line, flat = shape[0], OUT * columns, e.reshape(-1)
-    for index in range(some[0], some[1]):
-        image = dy[index // tall * channels * shape[1] * shape[2] :]
-        read(image, shape, index % tall * OUT, 0, strip, line, OUT, lanes)
-        by_a(kernel, strip, line * channels, line * channels, half, line * channels)
-        for column in range(columns):
-            for k in range(side):
-                source = half[(k * line + OUT * column) * channels :]
-                by_a(kernel, source, channels, channels, flat[k * side * e.shape[1] + t * channels :], e.shape[1])
+                target = flat[k * side * v.shape[1] + t * channels :]
+                to_places(gradients, kernel, source, channels, channels, target, v.shape[1])
             t += 1
 
 
@@ -227,7 +221,7 @@ def _correlate(
         end = min(total, count * (thread + 1) // team * together)
         for job in range(count * thread // team, count * (thread + 1) // team):
             some = job * together, min(total, (job + 1) * together)
-            transform_inputs(x, x_shape, way, pad, lanes, some, 0, parts, vs[thread])
+            transform(x, x_shape, way, False, pad, lanes, some, 0, parts, vs[thread])
             multiply(vs[thread], x_shape[0], u, cut, tiles, (some[1] - some[0]) * way[2], rows, offsets,
                      outputs // groups, ms[thread])
             finite[thread] &= transform_outputs(
@@ -238,14 +232,14 @@ def _transform_both(
     dy: Floats, dy_shape: Any, x: Floats, x_shape: Any, way: Any, some: Any, pad: int, lanes: int, strips: Floats,
     halves: Floats, v: Floats, e: Floats
 ) -> None:
-    """`_transform_inputs` and `_transform_gradients`, on all threads."""
+    """`_transform` of both, on all threads."""
     team, columns = strips.shape[0], way[2]
     for thread in prange(team):
         rows = some[1] - some[0]
         mine = some[0] + rows * thread // team, some[0] + rows * (thread + 1) // team
         before, parts = (mine[0] - some[0]) * columns, (strips[thread], halves[thread])
-        transform_inputs(x, x_shape, way, pad, lanes, mine, before, parts, v)
-        transform_gradients(dy, dy_shape, way, lanes, mine, before, parts, e)
+        transform(x, x_shape, way, False, pad, lanes, mine, before, parts, v)
+        transform(dy, dy_shape, way, True, 0, lanes, mine, before, parts, e)
 
 
 def _sum_products(
@@ -318,8 +312,7 @@ def _collect_block(
 
 read, write, add_bias = serial(_read), serial(_write), serial(_add_bias)
 transform_weight, collect_block = serial(_transform_weight), serial(_collect_block)
-transform_inputs, transform_gradients = serial(_transform_inputs), serial(_transform_gradients)
-transform_outputs = serial(_transform_outputs)
+to_places, transform, transform_outputs = inlined(_to_places), serial(_transform), serial(_transform_outputs)
 multiply, sum_product = serial(_multiply), serial(_sum_product)
 transform_weights, correlate = compiled(_transform_weights), compiled(_correlate)
 transform_both, sum_products, collect = compiled(_transform_both), compiled(_sum_products), compiled(_collect)
@@ -404,10 +397,10 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, y: Floats) 
     transform_weights(w, kernel, turned, way.cut, threads(), small, u)
     [finite] = scratch(np.dtype(bool), (threads(),))
     correlate(
-        np.reshape(x, -1, copy=False), x.shape[1:], u, way.cut, b, (kernel, way.tall, way.columns),
+        flat(x), x.shape[1:], u, way.cut, b, (kernel, way.tall, way.columns),
         _tiles(way.together, way.columns), (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
         way.offsets, strips, halves, vs, ms, y.shape[1:], finite,
-        np.reshape(y, -1, copy=False),
+        flat(y),
     )
     return bool(finite.all())
 
@@ -422,7 +415,7 @@ def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
     for first in range(0, rows, way.summed):
         some = first, min(rows, first + way.summed)
         transform_both(
-            np.reshape(dy, -1, copy=False), dy.shape[1:], np.reshape(x, -1, copy=False), x.shape[1:],
+            flat(dy), dy.shape[1:], flat(x), x.shape[1:],
             (kernel, way.tall, way.columns), some, pad, lanes_of(x.itemsize), strips, halves, v, e,
         )
         offsets = way.steps[: (some[1] - some[0]) * way.columns]
