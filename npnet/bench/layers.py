@@ -88,7 +88,8 @@ def work(net: Layer, shapes: dict[str, tuple[Shape, Shape]], itemsize: int = 4) 
             continue
         x, y = shapes[name]
         first = not any("macs" in row for row in table.values())
-        macs = layer.cost(x[1:]).macs * x[0] if not isinstance(layer, Concat) else 0
+        own = layer.together.layers if isinstance(layer, Concat) else [layer]
+        macs = sum(part.cost(x[1:]).macs for part in own) * x[0]
         if macs:
             table[name] = {"macs": (macs, macs if first else 2 * macs)}
         elif type(layer) in ARRAYS:

@@ -90,6 +90,18 @@ class Backend(Protocol[A]):
         """dx[n,c,y,x] = Σ_{o,i,j,k,l} w[o,c,k,l] dy[n,o,i,j] over i·stride − pad + k = y, j·stride − pad + l = x."""
         ...
 
+    def conv1x1_forward(self, x: A, ws: Sequence[A], bs: Sequence[A], ys: Sequence[A]) -> None:
+        """Each of `ys` ← `conv2d_forward` of the same x by a w of 1 × 1, stride 1, no padding, one group."""
+        ...
+
+    def conv1x1_backward_weight(self, dys: Sequence[A], x: A, dws: Sequence[A], dbs: Sequence[A]) -> None:
+        """Each of `dws` and `dbs`, as `conv2d_backward_weight`."""
+        ...
+
+    def conv1x1_backward_data(self, dys: Sequence[A], ws: Sequence[A], dx: A) -> None:
+        """The sum of what `conv2d_backward_data` gives for each."""
+        ...
+
     # -- unshared convolution: the `local` layers of cuda-convnet ------------------------------------------------------
 
     def local2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, y: A) -> None:

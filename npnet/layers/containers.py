@@ -5,6 +5,7 @@ from itertools import pairwise
 from npnet.kernels import Array, Shape
 
 from .activation import ReLU
+from .conv import Conv1x1s, Conv2D
 from .layer import Cost, Layer
 
 
@@ -55,6 +56,18 @@ def share_memory(layers: Sequence[Layer]) -> None:
         layer.over_gradient = isinstance(layer, ReLU)
 
 
+def forward_through(layers: Sequence[Layer], x: Array, train: bool) -> Array:
+    for layer in layers:
+        x = layer.forward(x, train)
+    return x
+
+
+def backward_through(layers: Sequence[Layer], dy: Array) -> Array:
+    for layer in reversed(layers):
+        dy = layer.backward(dy)
+    return dy
+
+
 class Sequential(Container):
     """One layer after another. ``Sequential(conv1=Conv2D(...), relu1=ReLU(), ...)`` gives them names.
 
@@ -67,21 +80,16 @@ class Sequential(Container):
         share_memory(self.layers)
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        for layer in self.layers:
-            x = layer.forward(x, train)
-        return x
+        return forward_through(self.layers, x, train)
 
     def backward(self, dy: Array) -> Array:
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
-        return dy
+        return backward_through(self.layers, dy)
 
     def backward_parameters(self, dy: Array) -> None:
         """Goes down to the first layer that has parameters, and no further."""
         learning = [i for i, layer in enumerate(self.layers) if layer.parameters()]
         if learning:
-            for layer in reversed(self.layers[learning[0] + 1 :]):
-                dy = layer.backward(dy)
+            dy = backward_through(self.layers[learning[0] + 1 :], dy)
             self.layers[learning[0]].backward_parameters(dy)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -100,15 +108,28 @@ class Sequential(Container):
 class Concat(Container):
     """Branches that all see the same input; their channels one after another are the output. GoogLeNet §4.
 
-    The gradient of the input is the sum over the branches.
+    The gradient of the input is the sum over the branches. Where several branches begin with a convolution by 1 × 1,
+    these are computed together (`Conv1x1s`).
     """
 
     keeps_output = False
 
+    def __init__(self, *layers: Layer, **named: Layer) -> None:
+        super().__init__(*layers, **named)
+        branches = [layer.layers if type(layer) is Sequential else [layer] for layer in self.layers]
+        first = {i: branch[0] for i, branch in enumerate(branches) if Conv1x1s.suit(branch[0])}
+        self.together = Conv1x1s([layer for layer in first.values() if isinstance(layer, Conv2D)])
+        self._begun = list(first)  # which branches begin with them
+        self._left = [branch[1:] if i in first else [self.layers[i]] for i, branch in enumerate(branches)]
+
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW."""
         self.output_shape(x.shape[1:])
-        parts = [layer.forward(x, train) for layer in self.layers]
+        parts = [x] * len(self.layers)
+        if self._begun:
+            for i, part in zip(self._begun, self.together.forward(x), strict=True):
+                parts[i] = part
+        parts = [forward_through(left, part, train) for left, part in zip(self._left, parts, strict=True)]
         self.parts = [part.shape for part in parts]
         channels = sum(shape[1] for shape in self.parts)
         y = self.output((x.shape[0], channels, *self.parts[0][2:]), x.dtype)
@@ -122,14 +143,23 @@ class Concat(Container):
         return parts
 
     def backward(self, dy: Array) -> Array:
-        parts = [layer.backward(part) for layer, part in zip(self.layers, self._split(dy), strict=True)]
+        parts = [backward_through(left, part) for left, part in zip(self._left, self._split(dy), strict=True)]
+        if self._begun:
+            dx = self.together.backward([parts[i] for i in self._begun])
+            parts = [dx, *(part for i, part in enumerate(parts) if i not in self._begun)]
         dx = self.like("dx", parts[0])
         self.kernels.add_up(parts, dx)
         return dx
 
     def backward_parameters(self, dy: Array) -> None:
-        for layer, part in zip(self.layers, self._split(dy), strict=True):
-            layer.backward_parameters(part)
+        begun = []
+        for i, part in enumerate(self._split(dy)):
+            if i in self._begun:
+                begun.append(backward_through(self._left[i], part))
+            else:
+                self.layers[i].backward_parameters(part)
+        if begun:
+            self.together.backward_parameters(begun)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shapes = [layer.output_shape(input_shape) for layer in self.layers]

@@ -1,4 +1,6 @@
 """Convolution. AlexNet §3.5."""
+from collections.abc import Sequence
+
 import numpy as np
 
 from npnet.kernels import Array, Shape
@@ -67,13 +69,17 @@ class Conv2D(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`."""
-        check_input(self, x, (self.in_channels, -1, -1), "Conv2D")
-        self.x = x
-        y = self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
+        y = self._take(x)
         self.kernels.conv2d_forward(
             x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, y
         )
         return y
+
+    def _take(self, x: Array) -> Array:
+        """Remembers x, and makes room for y."""
+        check_input(self, x, (self.in_channels, -1, -1), "Conv2D")
+        self.x = x
+        return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
@@ -115,6 +121,42 @@ class Conv2D(Layer):
             ("stride", self.stride, 1), ("pad", self.pad, 0), ("groups", self.groups, 1),
             ("rounding", self.rounding, "floor")) if v != default)
         return f"Conv2D({self.in_channels}, {self.out_channels}, {self.kernel}{extra})"
+
+
+class Conv1x1s:
+    """Convolutions by 1 × 1 that see the same x, computed together: the dimension reductions with which an Inception
+    module begins, GoogLeNet §4. They stay the layers that they are; only x is read once for all of them, and ∂L/∂x
+    written once."""
+
+    def __init__(self, layers: Sequence[Conv2D]) -> None:
+        self.layers = layers
+        self.weights, self.biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+
+    @staticmethod
+    def suit(layer: Layer) -> bool:
+        """Is it such a convolution, that leaves no pixel out?"""
+        return type(layer) is Conv2D and (layer.kernel, layer.stride, layer.pad, layer.groups) == (1, 1, 0, 1)
+
+    def forward(self, x: Array) -> list[Array]:
+        ys = [layer._take(x) for layer in self.layers]
+        self.layers[0].kernels.conv1x1_forward(
+            x, [w.value for w in self.weights], [b.value for b in self.biases], ys
+        )
+        return ys
+
+    def backward_parameters(self, dys: Sequence[Array]) -> None:
+        for layer, dy in zip(self.layers, dys, strict=True):
+            layer.check_gradient(dy)
+        self.layers[0].kernels.conv1x1_backward_weight(
+            dys, self.layers[0].x, [w.grad for w in self.weights], [b.grad for b in self.biases]
+        )
+
+    def backward(self, dys: Sequence[Array]) -> Array:
+        """The sum of their ∂L/∂x."""
+        self.backward_parameters(dys)
+        dx = self.layers[0].like("dx", self.layers[0].x)
+        self.layers[0].kernels.conv1x1_backward_data(dys, [w.value for w in self.weights], dx)
+        return dx
 
 
 def check_channels(**counts: int) -> None:

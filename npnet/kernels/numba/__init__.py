@@ -9,7 +9,14 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
-from .conv import conv2d_backward_data, conv2d_backward_weight, conv2d_forward
+from .conv import (
+    conv1x1_backward_data,
+    conv1x1_backward_weight,
+    conv1x1_forward,
+    conv2d_backward_data,
+    conv2d_backward_weight,
+    conv2d_forward,
+)
 from .dense import dense_backward_data, dense_backward_weight, dense_forward
 from .dropout import dropout, scale
 from .local import local2d_backward_data, local2d_backward_weight, local2d_forward
@@ -21,11 +28,11 @@ from .sgd import sgd_update
 
 __all__ = [
     "abs_tanh_backward", "abs_tanh_forward", "add_up", "average_pool_backward", "average_pool_forward", "concat",
-    "conv2d_backward_data", "conv2d_backward_weight", "conv2d_forward", "dense_backward_data",
-    "dense_backward_weight", "dense_forward", "dropout", "empty", "fill", "from_host", "label_ranks",
-    "local2d_backward_data", "local2d_backward_weight", "local2d_forward", "lrn_backward",
-    "lrn_forward", "lrn_within_backward", "lrn_within_forward", "max_pool_backward", "max_pool_forward",
-    "relu_backward", "relu_forward", "scale", "sgd_update", "sigmoid_backward", "sigmoid_forward", "softmax",
-    "softmax_cross_entropy_backward", "softmax_cross_entropy_forward", "split", "tanh_backward", "tanh_forward",
-    "to_host", "view",
+    "conv1x1_backward_data", "conv1x1_backward_weight", "conv1x1_forward", "conv2d_backward_data",
+    "conv2d_backward_weight", "conv2d_forward", "dense_backward_data", "dense_backward_weight", "dense_forward",
+    "dropout", "empty", "fill", "from_host", "label_ranks", "local2d_backward_data", "local2d_backward_weight",
+    "local2d_forward", "lrn_backward", "lrn_forward", "lrn_within_backward", "lrn_within_forward", "max_pool_backward",
+    "max_pool_forward", "relu_backward", "relu_forward", "scale", "sgd_update", "sigmoid_backward", "sigmoid_forward",
+    "softmax", "softmax_cross_entropy_backward", "softmax_cross_entropy_forward", "split", "tanh_backward",
+    "tanh_forward", "to_host", "view",
 ]

@@ -20,10 +20,16 @@ from numpy.typing import NDArray
 
 from . import pointwise, winograd
 from .compile import compiled, flat, maps, scratch, serial, threads, total, zeros
+from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, transpose
 from .windows import add, set_all
+
+__all__ = [
+    "conv1x1_backward_data", "conv1x1_backward_weight", "conv1x1_forward", "conv2d_backward_data",
+    "conv2d_backward_weight", "conv2d_forward",
+]
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -338,7 +344,7 @@ WEIGHT = ("copies", "panels", "small", "partial", "db")
 
 def conv2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, y: Floats) -> None:
     if pointwise.suits(w.shape, stride, pad):
-        pointwise.forward(x, _rows(w, groups), b, False, y)
+        pointwise.forward(x, w, b, groups, y)
         return
     if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize) and winograd.forward(
         x, _taps(w, groups), b, pad, False, y
@@ -357,8 +363,7 @@ def conv2d_backward_weight(
     dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Floats, db: Floats
 ) -> None:
     if pointwise.suits(dw.shape, stride, pad):
-        pointwise.weight(dy, x, _rows(dw, groups))
-        sum_maps(maps(dy), db)
+        pointwise.weight(dy, x, groups, dw, db)
         return
     if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize) and winograd.weight(
         dy, x, pad, _taps(dw, groups)
@@ -377,10 +382,10 @@ def conv2d_backward_weight(
 
 
 def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> None:
-    turned, bias = _turned(w.shape, groups), zeros(dx.shape[1], dx.dtype)
     if pointwise.suits(w.shape, stride, pad):
-        pointwise.forward(dy, _rows(w, groups), bias, True, dx)
+        pointwise.data(dy, w, groups, dx)
         return
+    turned, bias = _turned(w.shape, groups), zeros(dx.shape[1], dx.dtype)
     if winograd.suits(dy.shape, turned, dx.shape, stride, dy.itemsize) and winograd.forward(
         dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, dx
     ):

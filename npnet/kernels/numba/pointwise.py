@@ -1,12 +1,19 @@
 """Convolution by 1 × 1: a product of matrices at every pixel, the dimension reductions of GoogLeNet §4.
 
-y[o, p] = Σ_c w[o, c] x[c, p]: there are no patches, and nothing is copied but 48 pixels of all channels at a time, put
-close together, where they stay while all weights pass by. The pixels of all images are counted through, so that maps of
-49 fill the vectors too. With copies as `conv` makes them, this took twice the time.
+y[o, p] = b[o] + Σ_c w[o, c] x[c, p]: there are no patches, so nothing is copied. A tile reads 48 pixels of every
+channel, and the weights, where they are; putting either close together first cost more than it gained, half the time
+for few outputs. The pixels that are left over in an image (196 = 4 · 48 + 4) are put together with those of other
+images, until they fill a tile. The rows of y are asked for before the tile is computed: 15 % on maps of 28 × 28.
 
-The gradient of the input is the same with w turned over. That of the weights sums over pixels, so the pixels of dy and
-of 48 channels of x are turned, to have the channels of a pixel side by side.
+An Inception module begins with three such convolutions of the same x. They are one product here, of the three w one
+above the other, so that x is read once; on the way back, ∂L/∂x is one sum over the outputs of all three:
+
+    y_i[o, p] = b_i[o] + Σ_j Σ_c w[o, c] x_j[c, p]        with one x_j and several y_i, or one y_i and several x_j.
+
+The gradient of the weights, dw[o, c] = Σ_p dy[o, p] x[c, p], sums over pixels, so those of 48 channels of x are turned
+over, once for all dy, to have the channels of a pixel side by side.
 """
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,221 +21,173 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, scratch, serial, threads
-from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
+from .compile import compiled, flat, scratch, serial, threads, total, zeros
+from .tile import ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
-from .vectors import move, will_read, will_write
-from .windows import add, set_all
-from .windows import gather as turn_maps
+from .vectors import move, move_plus, will_write
+from .windows import add, gather
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
+Several = tuple[Floats, ...]
 
-PANELS = 4  # in a band of pixels: a row of as many is read and written at a time
-TAPS = 160  # channels of a panel in the first-level cache
-PIXELS = 160  # that the gradient of the weights sums over at a time, likewise
-
-
-def _pack_block(w: Floats, b: Floats, turned: bool, first: int, block: Floats) -> None:
-    """block[c, r] = w[first + r, c], turned w[c, first + r]; for c = C the bias. Zero where there is no such output."""
-    taps, width = block.shape[0] - 1, w.shape[1] if turned else w.shape[0]
-    few = min(ROWS, width - first)
-    if few < ROWS:
-        set_all(block.reshape(-1), 0)
-    if turned:
-        for c in range(taps):
-            move(w[c], first, block[c], 0, few)
-    else:
-        for r in range(few):
-            for c in range(taps):
-                block[c, r] = w[first + r, c]
-    for r in range(few):
-        block[taps, r] = b[first + r]
+SEVERAL = 3  # convolutions at a time, made up with empty ones: one compiled kernel does for one, two and three
+PIXELS = 160  # that the gradient of the weights sums over at a time: 48 channels of them fill the first-level cache
 
 
-def _pack(w: Floats, b: Floats, turned: bool, blocks: Floats) -> None:
-    """blocks[g, o // ROWS] : `_pack_block` of w[g]."""
-    groups, per_group, _, _ = blocks.shape
-    each = b.size // groups
-    for job in range(groups * per_group):  # too little to divide
-        g, block = job // per_group, job % per_group
-        pack_block(w[g], b[g * each : (g + 1) * each], turned, block * ROWS, blocks[g, block])
-
-
-def _runs(pixels: int, first: int, columns: int, width: int, runs: Numbers) -> int:
-    """Pixels first, first + 1, … counted through all images, as runs that cross no image and no panel.
-
-    runs[i] : the image, the pixel in it, the column in the band, how many. Returns the number of runs.
-    """
-    count, done = 0, 0
-    while done < columns:
-        n, p = (first + done) // pixels, (first + done) % pixels
-        few = min(min(columns - done, pixels - p), width - done % width)
-        runs[count, 0], runs[count, 1], runs[count, 2], runs[count, 3] = n, p, done, few
-        count, done = count + 1, done + few
-    return count
-
-
-def _gather(x: Floats, sizes: Any, g: int, some: Any, runs: Numbers, width: int, band: Floats) -> None:
-    """band[j // width, c − some[0], j % width] = channel c of the pixel in column j of the runs.
-
-    After the last channel of the group comes a row of ones.  band : (panels, rows, width), one row to spare.
-    """
-    groups, channels, pixels = sizes
-    flat, rows = band.reshape(-1), band.shape[1]
-    for i in range(runs.shape[0]):  # from here on: where channel 0 is, and where it goes
-        n, p, column = runs[i, 0], runs[i, 1], runs[i, 2]
-        runs[i, 4] = (n * groups + g) * channels * pixels + p
-        runs[i, 5] = column // width * rows * width + column % width
-    for c in range(some[0], some[1]):
-        for i in range(runs.shape[0]):
-            move(x, runs[i, 4] + c * pixels, flat, runs[i, 5] + (c - some[0]) * width, runs[i, 3])
-    if some[1] == channels:
-        for panel in range(band.shape[0]):
-            for j in range(width):
-                band[panel, channels - some[0], j] = 1
-
-
-def _spread(c: Floats, lanes: int, rows: int, sizes: Any, o: int, runs: Numbers, columns: int, y: Floats) -> None:
-    """Rows of tiles c (panels, ROWS · width) into the maps of outputs o, o + 1, …, each run to its place."""
-    outputs, pixels = sizes
-    width = c.shape[1] // ROWS
-    flat = c.reshape(-1)
-    for i in range(runs.shape[0]):
-        n, p, column, few = runs[i, 0], runs[i, 1], runs[i, 2], runs[i, 3]
-        panel = column // width
-        across, start = whole(columns - panel * width, lanes), panel * c.shape[1] + column % width
-        there = (n * outputs + o) * pixels + p
-        for r in range(rows):
-            move(flat, start + r * across, y, there + r * pixels, few)
-
-
-def _multiply_bands(
-    x: Floats, blocks: Floats, sizes: Any, some: Any, rows: Numbers, offsets: Numbers, lanes: int, band: Floats,
-    tiles: Floats, runs: Numbers, y: Floats
+def _multiply_panels(
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, pixels: int, some: Any, offsets: Numbers,
+    rows: Numbers, lanes: int, c: Floats, ys: Several, whither: Numbers
 ) -> None:
-    """y = w x + b for the bands of pixels from one to another.  x and y of one dimension, tiles (blocks, panels, tile).
+    """Panels of 3 · lanes pixels, from one to another, counted through all images; each lies within an image.
 
-    Some channels at a time: a panel of them stays in the first-level cache while all weights pass by.
+    whence[j], whither[i] : the first map, how many maps the next image's is away, how many maps; none, if there are no
+    more.  way : how far the next output and the next tap are in w.  rows[i, 1] : rows of the last tile of y_i.
     """
-    groups, per_group, taps, _ = blocks.shape
-    images, outputs, pixels = sizes
-    panels, width, each, channels, few = tiles.shape[1], band.shape[2], outputs // groups, taps - 1, band.shape[1] - 1
-    sums = tiles.reshape(-1)
+    wide = 3 * lanes
+    panels, small = pixels // wide, c.reshape((ROWS, wide))
     for job in range(some[0], some[1]):
-        first = job * panels * width
-        columns = min(panels * width, images * pixels - first)
-        here = runs[: find_runs(pixels, first, columns, width, runs)]
-        for g in range(groups):
-            set_all(sums, 0)
-            for c in range(0, channels, few):
-                last = min(channels, c + few)
-                gather(x, (groups, channels, pixels), g, (c, last), here, width, band)
-                steps = offsets[: last - c + (1 if last == channels else 0)]
-                asked, here_too = 0, last < channels  # while tiles are computed, ask for the channels that come next
-                pixel = first if here_too else first + columns
-                start = ((pixel // pixels * groups + g) * channels + last % channels) * pixels + pixel % pixels
-                ahead = min(few, channels - last) if here_too else few
-                share = -(-ahead // (-(-columns // width) * per_group))
-                for panel in range(-(-columns // width)):
-                    across = whole(columns - panel * width, lanes)
-                    taken = band[panel].reshape(-1)
-                    for block in range(per_group):
-                        for row in range(asked, min(ahead, asked + share)):
-                            will_read(x, start + row * pixels, panels * width)
-                        asked += share
-                        if not here_too:
-                            pixel = first + panel * width
-                            o = pixel // pixels * outputs + g * each + block * ROWS
-                            for r in range(ROWS):
-                                will_write(y, (o + r) * pixels + pixel % pixels, across)
-                        tile(blocks[g, block, c:].reshape(-1), rows, ROWS, taken, steps,
-                             tiles[block, panel, : ROWS * across].reshape((ROWS, across)))
-            for block in range(per_group):
-                o = g * each + block * ROWS
-                spread(tiles[block], lanes, min(ROWS, each - block * ROWS), (outputs, pixels), o, here, columns, y)
+        n, p = job // panels, job % panels * wide
+        for i in range(len(ys)):
+            y, first, outputs = ys[i], (whither[i, 0] + n * whither[i, 1]) * pixels + p, whither[i, 2]
+            for o in range(0, outputs, ROWS):
+                few = min(ROWS, outputs - o)
+                for r in range(few):
+                    will_write(y, first + (o + r) * pixels, wide)
+                for j in range(len(xs)):
+                    taps = whence[j, 2]
+                    if taps > 0:
+                        weights, x = ws[i + j][o * way[0] :], xs[j][(whence[j, 0] + n * whence[j, 1]) * pixels + p :]
+                        if j == 0:
+                            new_tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], small)
+                        else:
+                            tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], small)
+                for r in range(few):
+                    move_plus(c, r * wide, bs[i][o + r], y, first + (o + r) * pixels, wide)
+
+
+def _multiply_rests(
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, pixels: int, images: Any, steps: Numbers,
+    rows: Numbers, lanes: int, band: Floats, c: Floats, ys: Several, whither: Numbers
+) -> None:
+    """The pixels of these images that are left over by whole panels, side by side in the band: a row for each tap."""
+    wide = 3 * lanes
+    rest = pixels % wide
+    across = whole((images[1] - images[0]) * rest, lanes)
+    row = 0
+    for j in range(len(xs)):
+        for tap in range(whence[j, 2]):
+            for n in range(images[0], images[1]):
+                last = (whence[j, 0] + n * whence[j, 1] + tap + 1) * pixels
+                move(xs[j], last - rest, band, row * wide + (n - images[0]) * rest, rest)
+            row += 1
+    small = c[: ROWS * across].reshape((ROWS, across))
+    for i in range(len(ys)):
+        y, outputs = ys[i], whither[i, 2]
+        for o in range(0, outputs, ROWS):
+            few, row = min(ROWS, outputs - o), 0
+            for j in range(len(xs)):
+                taps = whence[j, 2]
+                if taps > 0:
+                    weights, x = ws[i + j][o * way[0] :], band[row * wide :]
+                    if j == 0:
+                        new_tile(weights, rows[i, few // ROWS], way[1], x, steps[:taps], small)
+                    else:
+                        tile(weights, rows[i, few // ROWS], way[1], x, steps[:taps], small)
+                row += taps
+            for r in range(few):
+                for n in range(images[0], images[1]):
+                    last = (whither[i, 0] + n * whither[i, 1] + o + r + 1) * pixels
+                    move_plus(c, r * across + (n - images[0]) * rest, bs[i][o + r], y, last - rest, rest)
 
 
 def _multiply(
-    x: Floats, blocks: Floats, sizes: Any, rows: Numbers, offsets: Numbers, lanes: int, bands: Floats, tiles: Floats,
-    runs: Numbers, y: Floats
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, sizes: Any, offsets: Numbers, steps: Numbers,
+    rows: Numbers, lanes: int, bands: Floats, tiles: Floats, ys: Several, whither: Numbers
 ) -> None:
-    team, count = tiles.shape[0], -(-sizes[0] * sizes[2] // (tiles.shape[2] * bands.shape[3]))
+    """sizes : images, pixels, and how many images' rests are put together."""
+    images, pixels, together = sizes
+    team, panels = tiles.shape[0], images * (pixels // (3 * lanes))
+    rests = -(-images // together) if pixels % (3 * lanes) > 0 else 0
     for thread in prange(team):
-        some = count * thread // team, count * (thread + 1) // team
-        multiply_bands(x, blocks, sizes, some, rows, offsets, lanes, bands[thread], tiles[thread], runs[thread], y)
-
-
-def _turn(
-    x: Floats, sizes: Any, first: int, limit: int, runs: Numbers, places: Numbers, lanes: int, step: int, turned: Floats
-) -> None:
-    """turned[(c − first) // lanes · step + places[j] + c % lanes] = channel c of the pixel in column j of the runs.
-
-    Channels from `first` to `limit`.  sizes : channels and pixels of an image.
-    """
-    channels, pixels = sizes
-    for c in range(first, limit, lanes):
-        there = turned[(c - first) // lanes * step :]
-        for i in range(runs.shape[0]):
-            turn_maps(x, runs[i, 0] * channels + c, min(lanes, limit - c), pixels, runs[i, 1], runs[i, 3], places,
-                      runs[i, 2], lanes, there)
+        some = panels * thread // team, panels * (thread + 1) // team
+        multiply_panels(xs, whence, ws, way, bs, pixels, some, offsets, rows, lanes, tiles[thread], ys, whither)
+        for job in range(rests * thread // team, rests * (thread + 1) // team):
+            few = job * together, min(images, (job + 1) * together)
+            multiply_rests(xs, whence, ws, way, bs, pixels, few, steps, rows, lanes, bands[thread], tiles[thread], ys,
+                           whither)
 
 
 def _sum_products(
-    dy: Floats, x: Floats, sizes: Any, some: Any, rows: Numbers, offsets: Numbers, places: Numbers, lanes: int,
-    panel: Floats, turned: Floats, c: Floats, runs: Numbers, partial: Floats
+    dys: Several, whence: Numbers, x: Floats, there: Any, pixels: int, some: Any, steps: Numbers, rows: Numbers,
+    lanes: int, panel: Floats, c: Floats, partial: Floats, db: Floats
 ) -> None:
-    """partial[g, c // width, o // ROWS] += the tile of Σ_p dy[o, p] x[c, p], over pixels some[0], …, some[1] − 1."""
-    outputs, channels, pixels = sizes
-    groups, panels, blocks, _ = partial.shape
-    width, each, wide, columns = c.size // ROWS, outputs // groups, channels // groups, some[1] - some[0]
-    here, most = runs[: find_runs(pixels, some[0], columns, columns, runs)], places.size * lanes
-    for g in range(groups):
-        turn(dy, (outputs, pixels), g * each, (g + 1) * each, here, places, lanes, most, turned)
-        for part in range(panels):
-            first, limit = g * wide + part * width, (g + 1) * wide
-            across = whole(limit - first, lanes)
-            turn(x, (channels, pixels), first, min(limit, first + width), here, offsets, lanes, lanes, panel)
-            for block in range(blocks):
-                o = block * ROWS
-                tile_ = c[: ROWS * across]
-                new_tile(turned[o // lanes * most + o % lanes :], rows, lanes, panel, offsets[:columns],
-                         tile_.reshape((ROWS, across)))
-                add(tile_, partial[g, part, block, : ROWS * across])
+    """partial[c // width, block of o] += the tile of Σ_p dy[o, p] x[c, p]; db[o] += Σ_p dy[o, p].
+
+    some : images from one to another, and pixels of each.  there : of x, as a row of `whence`.
+    """
+    first, last, begin, end = some
+    count, wide, channels = end - begin, 3 * lanes, there[2]
+    for part in range(partial.shape[0]):
+        for n in range(first, last):
+            for channel in range(part * wide, min(channels, (part + 1) * wide), lanes):
+                gather(x, there[0] + n * there[1] + channel, min(lanes, channels - channel), pixels, begin, count,
+                       steps, 0, lanes, panel[(n - first) * count * wide + channel % wide :])
+        across = whole(channels - part * wide, lanes)
+        small = c[: ROWS * across].reshape((ROWS, across))
+        block, row = 0, 0
+        for i in range(len(dys)):
+            for o in range(0, whence[i, 2], ROWS):
+                few = min(ROWS, whence[i, 2] - o)
+                for n in range(first, last):
+                    start = (whence[i, 0] + n * whence[i, 1] + o) * pixels + begin
+                    source = dys[i][start:]
+                    turned = panel[(n - first) * count * wide :]
+                    if n == first:
+                        new_tile(source, rows[i, few // ROWS], 1, turned, steps[:count], small)
+                    else:
+                        tile(source, rows[i, few // ROWS], 1, turned, steps[:count], small)
+                    if part == 0:
+                        for r in range(few):
+                            db[row + r] += total(dys[i][start + r * pixels : start + r * pixels + count])
+                add(c[: ROWS * across], partial[part, block, : ROWS * across])
+                block, row = block + 1, row + few
 
 
 def _backward_weight(
-    dy: Floats, x: Floats, sizes: Any, together: int, rows: Numbers, offsets: Numbers, places: Numbers, lanes: int,
-    panels: Floats, turned: Floats, tiles: Floats, runs: Numbers, partial: Floats
+    dys: Several, whence: Numbers, x: Floats, there: Any, sizes: Any, steps: Numbers, rows: Numbers, lanes: int,
+    panels: Floats, tiles: Floats, partial: Floats, db: Floats
 ) -> None:
-    images, outputs, channels, pixels = sizes
-    team = tiles.shape[0]
+    """sizes : images, pixels, how many images are summed over at a time, and in how many parts of an image."""
+    images, pixels, together, parts = sizes
+    team, jobs = tiles.shape[0], -(-images // together) * parts
     for thread in prange(team):
         partial[thread] = 0
-        last = images * pixels * (thread + 1) // team
-        for first in range(images * pixels * thread // team, last, together):
-            sum_products(
-                dy, x, (outputs, channels, pixels), (first, min(last, first + together)), rows, offsets, places, lanes,
-                panels[thread], turned[thread], tiles[thread], runs[thread], partial[thread])
+        db[thread] = 0
+        for job in range(jobs * thread // team, jobs * (thread + 1) // team):
+            n, part = job // parts * together, job % parts
+            some = n, min(images, n + together), pixels * part // parts, pixels * (part + 1) // parts
+            sum_products(dys, whence, x, there, pixels, some, steps, rows, lanes, panels[thread], tiles[thread],
+                         partial[thread], db[thread])
 
 
-def _collect(partial: Floats, lanes: int, dw: Floats) -> None:
-    """dw[g, o, c] = Σ over the threads, always in the same order."""
-    groups, outputs, channels = dw.shape
-    width = partial.shape[4] // ROWS
-    for row in range(groups * outputs):
-        g, o = row // outputs, row % outputs
-        for panel in range(partial.shape[2]):
-            first = panel * width
-            count, start = min(width, channels - first), o % ROWS * whole(channels - first, lanes)
-            move(partial[0, g, panel, o // ROWS], start, dw[g, o], first, count)
+def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: Floats, db_i: Floats) -> None:
+    """dw[o, c] and db[o] of one convolution: sums over the threads, always in the same order."""
+    wide = 3 * lanes
+    for o in range(dw.shape[0]):
+        for part in range(partial.shape[1]):
+            count, across = min(wide, dw.shape[1] - part * wide), whole(dw.shape[1] - part * wide, lanes)
+            start, target = o % ROWS * across, dw[o, part * wide : part * wide + count]
+            move(partial[0, part, block + o // ROWS], start, target, 0, count)
             for thread in range(1, partial.shape[0]):
-                add(partial[thread, g, panel, o // ROWS, start : start + count], dw[g, o, first : first + count])
+                add(partial[thread, part, block + o // ROWS, start : start + count], target)
+        db_i[o] = 0
+        for thread in range(partial.shape[0]):
+            db_i[o] += db[thread, row + o]
 
 
-gather, spread, turn = serial(_gather), serial(_spread), serial(_turn)
-find_runs, pack_block, pack = serial(_runs), serial(_pack_block), serial(_pack)
-multiply_bands, sum_products = serial(_multiply_bands), serial(_sum_products)
+multiply_panels, multiply_rests, sum_products = (
+    serial(_multiply_panels), serial(_multiply_rests), serial(_sum_products))
 multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), serial(_collect)
 
 
@@ -237,63 +196,115 @@ def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:
     return w[2:] == (1, 1) and stride == 1 and pad == 0
 
 
-class _Way(NamedTuple):
-    """How a product is cut up."""
+class Maps(NamedTuple):
+    """Some maps of every image: those of a group, or all."""
 
-    together: int  # pixels that the gradient of the weights sums over at a time
-    taps: Numbers  # where the channels are in a panel, and the bias
-    pixels: Numbers  # where the pixels are in a turned panel
-    places: Numbers  # and in a vector of channels of dy
-    rows: Numbers  # where the outputs of a tile are
-    runs: tuple[int, ...]  # shape of the room for them
+    first: int
+    apart: int  # maps from one image to the next
+    channels: int
+
+
+def _of_group(x: Floats, group: int, groups: int) -> Maps:
+    """The maps of x (N, C, H, W) that belong to a group of channels."""
+    return Maps(x.shape[1] // groups * group, x.shape[1], x.shape[1] // groups)
 
 
 @cache
-def _plan(x: Any, w: Any, itemsize: int, team: int) -> tuple[_Way, dict[str, tuple[int, ...]]]:
-    (images, channels, height, length), (outputs, each, *_) = x, w
-    groups, pixels, wide = channels // each, height * length, widest(itemsize)
-    together, lanes = min(PIXELS, images * pixels), lanes_of(itemsize)
-    blocks = -(-outputs // groups // ROWS)
-    numbers, rows = np.arange(max(each + 1, together), dtype=np.int64), np.arange(ROWS)
-    few = -(-each // -(-each // TAPS))
-    return _Way(together, numbers[: each + 1] * wide, numbers[:together] * wide, numbers[:together] * lanes,
-                rows // lanes * together * lanes + rows % lanes, (team, max(PANELS * wide, together) + 1, 6)), {
-        "bands": (team, PANELS, few + 1, wide),
-        "sums": (team, blocks, PANELS, ROWS * wide),
-        "panel": (team, together * wide),
-        "turned": (team, -(-blocks * ROWS // lanes) * together * lanes),
-        "tiles": (team, ROWS * wide),
-        "blocks": (groups, blocks, each + 1, ROWS),
-        "partial": (team, groups, -(-each // wide), blocks, ROWS * wide),
-    }
+def _places(maps: tuple[Maps, ...], step: int) -> tuple[Numbers, Numbers]:
+    """`maps` as whole numbers, and where the rows of a tile are, `step` apart: of the last tile of each, which may be
+    smaller (then the first row takes the place of those that are missing), and of all others."""
+    rows, lacking = np.arange(ROWS), max(0, SEVERAL - len(maps))
+    last = [np.where(rows < (m.channels % ROWS or ROWS), rows, 0) for m in maps] + [rows] * lacking
+    return np.array([*maps, *[(0, 0, 0)] * lacking]), np.array([[some * step, rows * step] for some in last])
 
 
-FORWARD = ("bands", "sums", "blocks")
-WEIGHT = ("panel", "turned", "tiles", "partial")
+@cache
+def _steps(count: int, step: int) -> Numbers:
+    return np.arange(count, dtype=np.int64) * step
 
 
-def forward(x: Floats, w: Floats, b: Floats, turned: bool, y: Floats) -> None:
-    """As `conv2d_forward`, or with w turned over as `conv2d_backward_data`.
+def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
+    """With the last one, which is not used again."""
+    rows = [flat(part) for part in parts]
+    return tuple(rows + rows[-1:] * (SEVERAL - len(rows)))
 
-    w : (groups, O, C), turned (groups, C, O).
-    """
-    way, parts = _plan(x.shape, (y.shape[1], x.shape[1] // w.shape[0], 1, 1), x.itemsize, threads())
-    bands, sums, blocks = scratch(x.dtype, *(parts[name] for name in FORWARD))
-    pack(w, b, turned, blocks)
+
+def _product(
+    xs: Sequence[Floats], whence: tuple[Maps, ...], ws: Sequence[Floats], turned: bool, bs: Sequence[Floats],
+    ys: Sequence[Floats], whither: tuple[Maps, ...]
+) -> None:
+    """y_i = b_i + Σ_j w x_j, of the maps named.  ws : each (outputs, taps), turned (taps, outputs)."""
+    x, team = xs[0], threads()
+    images, pixels, (lanes, wide) = x.shape[0], x.shape[2] * x.shape[3], (lanes_of(x.itemsize), widest(x.itemsize))
+    most, taps = max(maps.channels for maps in whence), sum(maps.channels for maps in whence)
+    way = (1, ws[0].shape[1]) if turned else (ws[0].shape[1], 1)
+    together = max(1, min(wide // (pixels % wide or wide), -(-images // team)))
+    bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))
+    targets, rows = _places(whither, way[0])
     multiply(
-        flat(x), blocks, (x.shape[0], y.shape[1], x.shape[2] * x.shape[3]), FIRST_ROWS, way.taps,
-        lanes_of(x.itemsize), bands, sums, *scratch(np.dtype(np.int64), way.runs), flat(y),
-    )
+        _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), (images, pixels, together),
+        _steps(most, pixels), _steps(taps, wide), rows, lanes, bands, tiles, _filled_up(ys), targets)
 
 
-def weight(dy: Floats, x: Floats, dw: Floats) -> None:
-    """As `conv2d_backward_weight`, without db.  dw : (groups, O, C)."""
-    way, parts = _plan(x.shape, (dy.shape[1], dw.shape[2], 1, 1), x.itemsize, threads())
-    panels, turned, tiles, partial = scratch(x.dtype, *(parts[name] for name in WEIGHT))
-    lanes = lanes_of(x.itemsize)
+def _weight(
+    dys: Sequence[Floats], whence: tuple[Maps, ...], x: Floats, there: Maps, dws: Sequence[Floats],
+    dbs: Sequence[Floats]
+) -> None:
+    """dw_i = dy_i xᵀ, summed over all pixels, and db_i.  dws : each (outputs, channels)."""
+    team, lanes, wide = threads(), lanes_of(x.itemsize), widest(x.itemsize)
+    images, pixels = x.shape[0], x.shape[2] * x.shape[3]
+    parts, together = -(-pixels // PIXELS), max(1, min(PIXELS // pixels, -(-images // team)))
+    blocks = [-(-maps.channels // ROWS) for maps in whence]
+    panels, tiles, partial, db = scratch(
+        x.dtype, (team, -(-pixels // parts) * together * wide), (team, ROWS * wide),
+        (team, -(-there.channels // wide), sum(blocks), ROWS * wide), (team, sum(maps.channels for maps in whence)))
+    sources, rows = _places(whence, pixels)
     backward_weight(
-        flat(dy), flat(x),
-        (x.shape[0], dy.shape[1], x.shape[1], x.shape[2] * x.shape[3]), way.together, way.rows, way.pixels, way.places,
-        lanes, panels, turned, tiles, *scratch(np.dtype(np.int64), way.runs), partial,
-    )
-    collect(partial, lanes, dw)
+        _filled_up(dys), sources, flat(x), tuple(there), (images, pixels, together, parts),
+        _steps(-(-pixels // parts), wide), rows, lanes, panels, tiles, partial, db)
+    block, row = 0, 0
+    for maps, some, dw, db_i in zip(whence, blocks, dws, dbs, strict=True):
+        collect(partial, db, block, row, lanes, dw, db_i)
+        block, row = block + some, row + maps.channels
+
+
+def _matrices(ws: Sequence[Floats]) -> list[Floats]:
+    return [np.reshape(w, w.shape[:2], copy=False) for w in ws]
+
+
+def _all(xs: Sequence[Floats]) -> tuple[Maps, ...]:
+    return tuple(_of_group(x, 0, 1) for x in xs)
+
+
+def conv1x1_forward(x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], ys: Sequence[Floats]) -> None:
+    _product([x], _all([x]), _matrices(ws), False, bs, ys, _all(ys))
+
+
+def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floats], dbs: Sequence[Floats]) -> None:
+    _weight(dys, _all(dys), x, _all([x])[0], _matrices(dws), dbs)
+
+
+def conv1x1_backward_data(dys: Sequence[Floats], ws: Sequence[Floats], dx: Floats) -> None:
+    _product(dys, _all(dys), _matrices(ws), True, [zeros(dx.shape[1], dx.dtype)], [dx], _all([dx]))
+
+
+def _groups(w: Floats, b: Floats, groups: int) -> Iterator[tuple[int, list[Floats], list[Floats]]]:
+    """Of each group its number, its weights (outputs, taps) and its biases."""
+    for g, (w_g, b_g) in enumerate(zip(np.split(w, groups), np.split(b, groups), strict=True)):
+        yield g, _matrices([w_g]), [b_g]
+
+
+def forward(x: Floats, w: Floats, b: Floats, groups: int, y: Floats) -> None:
+    """As `conv2d_forward`, with a single pixel to a kernel."""
+    for g, ws, bs in _groups(w, b, groups):
+        _product([x], (_of_group(x, g, groups),), ws, False, bs, [y], (_of_group(y, g, groups),))
+
+
+def weight(dy: Floats, x: Floats, groups: int, dw: Floats, db: Floats) -> None:
+    for g, dws, dbs in _groups(dw, db, groups):
+        _weight([dy], (_of_group(dy, g, groups),), x, _of_group(x, g, groups), dws, dbs)
+
+
+def data(dy: Floats, w: Floats, groups: int, dx: Floats) -> None:
+    for g, ws, bs in _groups(w, zeros(dx.shape[1], dx.dtype), groups):
+        _product([dy], (_of_group(dy, g, groups),), ws, True, bs, [dx], (_of_group(dx, g, groups),))

@@ -1,4 +1,5 @@
 """Convolution as a matrix product: im2col lays every patch out as a column, col2im adds columns into an image."""
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,24 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
     rows = w.reshape(groups, o // groups, -1)
     columns = np.matmul(rows.swapaxes(1, 2), dy.reshape(n, groups, o // groups, oh * ow))
     col2im(columns.reshape(n, dx.shape[1], *w.shape[2:], oh, ow), stride, pad, dx)
+
+
+def conv1x1_forward(x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], ys: Sequence[Floats]) -> None:
+    for w, b, y in zip(ws, bs, ys, strict=True):
+        conv2d_forward(x, w, b, 1, 0, 1, y)
+
+
+def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floats], dbs: Sequence[Floats]) -> None:
+    for dy, dw, db in zip(dys, dws, dbs, strict=True):
+        conv2d_backward_weight(dy, x, 1, 0, 1, dw, db)
+
+
+def conv1x1_backward_data(dys: Sequence[Floats], ws: Sequence[Floats], dx: Floats) -> None:
+    part = np.empty_like(dx)
+    dx[...] = 0
+    for dy, w in zip(dys, ws, strict=True):
+        conv2d_backward_data(dy, w, 1, 0, 1, part)
+        dx += part
 
 
 def im2col(x: Floats, kernel: tuple[int, ...], stride: int, pad: int, out: tuple[int, int]) -> Floats:
