@@ -30,7 +30,7 @@ SHAPES = {
 }
 
 
-def loops(x, w, b, stride, pad, groups, y):
+def loops(x, w, b, stride, pad, groups, rectify, y):
     """The definition, a number at a time."""
     for n in range(y.shape[0]):
         for o in range(y.shape[1]):
@@ -50,15 +50,15 @@ def loops(x, w, b, stride, pad, groups, y):
 compiled_loops = numba.njit(loops)
 
 
-def for_an_image(x, w, b, stride, pad, groups, y):
+def for_an_image(x, w, b, stride, pad, groups, rectify, y):
     """One is enough to see how fast they are."""
-    compiled_loops(x[:1], w, b, stride, pad, groups, y[:1])
+    compiled_loops(x[:1], w, b, stride, pad, groups, rectify, y[:1])
 
 
-def image_by_image(x, w, b, stride, pad, groups, y):
+def image_by_image(x, w, b, stride, pad, groups, rectify, y):
     """im2col of one image, which stays in the cache while it is multiplied."""
     for n in range(len(x)):
-        definition.conv2d_forward(x[n : n + 1], w, b, stride, pad, groups, y[n : n + 1])
+        definition.conv2d_forward(x[n : n + 1], w, b, stride, pad, groups, rectify, y[n : n + 1])
 
 
 def with_every_product(*arguments):
@@ -86,7 +86,7 @@ def operands(images, channels, outputs, side, kernel, stride, pad, groups):
     x = rng.standard_normal((images, channels, side, side), np.float32)
     w = rng.standard_normal((outputs, channels // groups, kernel, kernel), np.float32)
     b, y = rng.standard_normal(outputs, np.float32), np.zeros((images, outputs, out, out), np.float32)
-    return x, w, b, stride, pad, groups, y
+    return x, w, b, stride, pad, groups, False, y
 
 
 def main(out=None):

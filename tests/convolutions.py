@@ -16,7 +16,7 @@ def all_three(backend, shape, x, weight, b, dy):
     """What the three kernels write, by name."""
     groups, pad = shape[3], shape[6]
     y, dw, db, dx = (np.full_like(a, np.nan) for a in (dy, weight, b, x))
-    backend.conv2d_forward(x, weight, b, 1, pad, groups, y)
+    backend.conv2d_forward(x, weight, b, 1, pad, groups, False, y)
     backend.conv2d_backward_weight(dy, x, 1, pad, groups, dw, db)
     backend.conv2d_backward_data(dy, weight, 1, pad, groups, dx)
     return {"y": y, "dw": dw, "db": db, "dx": dx}

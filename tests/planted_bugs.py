@@ -455,9 +455,9 @@ def back_to_flipped_weights(dy, x, stride, pad, groups, dw, db):
 
 @plant(conv(2, 3, 3), (2, 2, 5, 5), compare=correlates, conv2d_backward_weight=back_to_flipped_weights,
        conv2d_backward_data=conv2d_backward_data__flipped)
-def conv2d_forward__flipped(x, w, b, stride, pad, groups, y):
+def conv2d_forward__flipped(x, w, b, stride, pad, groups, rectify, y):
     """A true convolution. It learns as well; but weights of others, which are not flipped, mean nothing to it."""
-    right.conv2d_forward(x, np.ascontiguousarray(w[:, :, ::-1, ::-1]), b, stride, pad, groups, y)
+    right.conv2d_forward(x, np.ascontiguousarray(w[:, :, ::-1, ::-1]), b, stride, pad, groups, rectify, y)
 
 
 def drops_a_fifth(layer):

@@ -21,7 +21,8 @@ from npnet.layers.layer import sliding_size
 CONTRACT = dict(inspect.getmembers(contract.Backend, inspect.isfunction))
 CONTRACT = {name: function for name, function in CONTRACT.items() if not name.startswith("_")}
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-7}
-WRITTEN = ("y", "dx", "dw", "db", "d", "b", "da", "argmax", "probabilities", "summary", "dlogits", "ranks")
+WRITTEN = ("y", "dx", "dw", "db", "d", "b", "da", "argmax", "probabilities", "summary", "dlogits", "ranks", "ys", "dws",
+           "dbs")
 CHANGED = {"sgd_update": ("w", "v")}  # read and written
 
 
@@ -58,9 +59,13 @@ def run(backend, name, arguments):
     for key, before in arguments.items():
         if key not in outputs and isinstance(before, np.ndarray):
             np.testing.assert_array_equal(copies[key], before, err_msg=f"{name} changed its {key}")
-    if name == "split":
-        return {f"part {i}": part for i, part in enumerate(copies["parts"])}
-    return {key: copies[key] for key in outputs}
+    result = {}
+    for key in outputs:
+        if isinstance(copies[key], list):
+            result |= {f"{key} {i}": part for i, part in enumerate(copies[key])}
+        else:
+            result[key] = copies[key]
+    return result
 
 
 def cast(arguments, dtype):
@@ -99,9 +104,23 @@ def conv_calls(n, c, o, h, w, kernel, stride, pad, groups, rounding):
     common = {"stride": stride, "pad": pad, "groups": groups}
     x, weight, dy = normal(n, c, h, w), normal(o, c // groups, kernel, kernel), normal(n, o, *out)
     return [
-        ("conv2d_forward", {"x": x, "w": weight, "b": normal(o), **common, "y": fresh(dy.shape)}),
+        *(("conv2d_forward", {"x": x, "w": weight, "b": normal(o), **common, "rectify": rectify, "y": fresh(dy.shape)})
+          for rectify in (False, True)),
         ("conv2d_backward_weight", {"dy": dy, "x": x, **common, "dw": fresh(weight.shape), "db": fresh(o)}),
         ("conv2d_backward_data", {"dy": dy, "w": weight, **common, "dx": fresh(x.shape)}),
+    ]
+
+
+def conv1x1_calls(n, c, outputs, h, w):
+    """Convolutions by 1 × 1 with so many outputs each."""
+    x, dys = normal(n, c, h, w), [normal(n, o, h, w, seed=i) for i, o in enumerate(outputs)]
+    ws, bs = [normal(o, c, 1, 1, seed=i) for i, o in enumerate(outputs)], [normal(o) for o in outputs]
+    new = {key: [fresh(a.shape) for a in arrays] for key, arrays in (("ys", dys), ("dws", ws), ("dbs", bs))}
+    return [
+        *(("conv1x1_forward", {"x": x, "ws": ws, "bs": bs, "rectify": rectify, "ys": new["ys"]})
+          for rectify in (False, True)),
+        ("conv1x1_backward_weight", {"dys": dys, "x": x, "dws": new["dws"], "dbs": new["dbs"]}),
+        ("conv1x1_backward_data", {"dys": dys, "ws": ws, "dx": fresh(x.shape)}),
     ]
 
 
@@ -207,6 +226,8 @@ CALLS = [
     *conv_calls(2, 1, 2, 2, 3, 4, 2, 0, 1, "ceil"),
     *conv_calls(3, 3, 8, 35, 35, 11, 4, 0, 1, "ceil"),  # AlexNet's first, smaller
     *conv_calls(17, 16, 8, 13, 13, 3, 1, 1, 2, "floor"),  # and its fourth
+    *conv1x1_calls(1, 1, [1], 1, 1), *conv1x1_calls(3, 17, [8, 11], 5, 7), *conv1x1_calls(5, 50, [16, 3, 24], 7, 7),
+    *conv1x1_calls(2, 6, [1, 2, 3, 4, 5], 11, 13),  # more than Inception's three
     *local_calls(1, 1, 1, 3, 3, 3, 1, 0, "floor"),
     *local_calls(17, 3, 2, 7, 6, 3, 1, 1, "floor"),
     *local_calls(2, 2, 5, 8, 9, 3, 2, 0, "ceil"),

@@ -270,3 +270,32 @@ def test_a_relu_does_not_write_over_what_a_head_reads(backend):
     net = WithHeads({"conv": Dense(32, 2)}, conv=Conv2D(1, 2, 3, pad=1), relu=ReLU(), fc=Dense(32, 2))
     assert not net["relu"].over_input
     assert net["relu"].over_gradient
+
+
+def test_a_convolution_does_the_work_of_the_relu_behind_it_and_only_then(backend):
+    net, x = Sequential(conv=Conv2D(2, 4, 3, weight=WIDE), relu=ReLU(), last=Conv2D(4, 3, 1, weight=WIDE)), images(2)
+    y = np.array(net.forward(x))
+    rectified = np.array(net["relu"].y)
+    alone = np.array(net["conv"].forward(x))
+    assert alone.min() < 0  # asked by itself, it is a convolution
+    np.testing.assert_array_equal(rectified, np.maximum(alone, 0))
+    np.testing.assert_array_equal(net["last"].forward(rectified), y)
+    assert y.min() < 0  # no ReLU comes behind the last
+
+
+@pytest.mark.parametrize("behind", [(ReLU, ReLU), (ReLU, Tanh), (Tanh, Tanh)])
+def test_branches_begin_together_whatever_follows(backend, behind):
+    """A ReLU behind each is done at once; behind one of them, by itself."""
+    one, other = (Sequential(Conv2D(2, 3, 1, weight=WIDE), kind()) for kind in behind)
+    net, x = Concat(one, Conv2D(2, 2, 1, weight=WIDE), other), images(2)
+    assert net.together.layers == [one[0], net[1], other[0]]
+    y = np.array(net.forward(x))
+    expected = [one.forward(x), net[1].forward(x), other.forward(x)]
+    np.testing.assert_allclose(y, np.concatenate([np.array(part) for part in expected], axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_reads_what_the_convolution_made_and_not_what_the_relu_makes_of_it(backend):
+    net = WithHeads({"conv": Conv2D(2, 1, 1)}, conv=Conv2D(2, 2, 3, weight=WIDE), relu=ReLU(), last=Conv2D(2, 1, 1))
+    x = images(1)
+    net.forward(x)
+    assert np.array(net.heads["conv"].x).min() < 0

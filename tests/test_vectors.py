@@ -60,10 +60,10 @@ def test_so_many_numbers_are_moved_and_no_more(dtype):
         vectors.move(source, 3, plain, 7, count)
         np.testing.assert_array_equal(fast, plain)
         assert np.count_nonzero(fast) == count
-        run(vectors.move_plus, source, 3, 0.5, fast, 7, count)
-        vectors.move_plus(source, 3, dtype(0.5), plain, 7, count)
+        run(vectors.move_plus, source, 3, 0.5, 6.0, fast, 7, count)
+        vectors.move_plus(source, 3, dtype(0.5), dtype(6), plain, 7, count)
         np.testing.assert_array_equal(fast, plain)
-        np.testing.assert_array_equal(fast[7 : 7 + count], source[3 : 3 + count] + dtype(0.5))
+        np.testing.assert_array_equal(fast[7 : 7 + count], np.maximum(source[3 : 3 + count] + dtype(0.5), 6))
         end = np.arange(count, dtype=dtype)  # what lies behind is not read
         run(vectors.move, end, 0, fast, 0, count)
         np.testing.assert_array_equal(fast[:count], end)

@@ -69,11 +69,14 @@ class Backend(Protocol[A]):
 
     # -- convolution: AlexNet §3.5 ------------------------------------------------------------------------------------
 
-    def conv2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, groups: int, y: A) -> None:
+    def conv2d_forward(
+        self, x: A, w: A, b: A, stride: int, pad: int, groups: int, rectify: bool, y: A
+    ) -> None:
         """y[n,o,i,j] = b[o] + Σ_{c,k,l} w[o,c,k,l] x[n, c, i·stride − pad + k, j·stride − pad + l].
 
         Cross-correlation: the kernel is not flipped. Pixels outside the image are zero, on the right and at the bottom
-        as far as `y` asks for them. Output channel o of group g reads the input channels of group g.
+        as far as `y` asks for them. Output channel o of group g reads the input channels of group g. With `rectify`,
+        max(0, y) in place of y, as `relu_forward` would make of it.
 
         x : (N, C, H, W).  w : (O, C/groups, KH, KW).  b : (O,).  y : (N, O, OH, OW), written.
         """
@@ -90,7 +93,7 @@ class Backend(Protocol[A]):
         """dx[n,c,y,x] = Σ_{o,i,j,k,l} w[o,c,k,l] dy[n,o,i,j] over i·stride − pad + k = y, j·stride − pad + l = x."""
         ...
 
-    def conv1x1_forward(self, x: A, ws: Sequence[A], bs: Sequence[A], ys: Sequence[A]) -> None:
+    def conv1x1_forward(self, x: A, ws: Sequence[A], bs: Sequence[A], rectify: bool, ys: Sequence[A]) -> None:
         """Each of `ys` ← `conv2d_forward` of the same x by a w of 1 × 1, stride 1, no padding, one group."""
         ...
 

@@ -20,9 +20,11 @@ class ReLU(_Pointwise):
     It does not saturate: however large x, the gradient passes whole. At x = 0 the derivative is taken as 0.
     """
 
-    def forward(self, x: Array, train: bool = True) -> Array:
+    def forward(self, x: Array, train: bool = True, rectified: bool = False) -> Array:
+        """`rectified` : x is the result already, since the convolution before it has computed max(0, x) at once."""
         self.y = self.output_over(x)
-        self.kernels.relu_forward(x, self.y)
+        if not (rectified and self.y is x):
+            self.kernels.relu_forward(x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:

@@ -1,6 +1,6 @@
 """Layers made of layers: one after another, and side by side."""
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from npnet.kernels import Array, Shape
 
@@ -56,9 +56,17 @@ def share_memory(layers: Sequence[Layer]) -> None:
         layer.over_gradient = isinstance(layer, ReLU)
 
 
-def forward_through(layers: Sequence[Layer], x: Array, train: bool) -> Array:
-    for layer in layers:
-        x = layer.forward(x, train)
+def forward_through(layers: Sequence[Layer], x: Array, train: bool, rectified: bool = False) -> Array:
+    """One after another, for which `share_memory` has been called. A convolution with a ReLU behind it does the ReLU's
+    work while it writes its result; `rectified` : so it was with the x of the first layer."""
+    for layer, behind in zip_longest(layers, layers[1:]):
+        if rectified and isinstance(layer, ReLU):
+            x, rectified = layer.forward(x, train, rectified), False
+        elif type(layer) is Conv2D:
+            rectified = type(behind) is ReLU
+            x = layer.forward(x, train, rectified)
+        else:
+            x = layer.forward(x, train)
     return x
 
 
@@ -126,10 +134,12 @@ class Concat(Container):
         """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW."""
         self.output_shape(x.shape[1:])
         parts = [x] * len(self.layers)
+        rectify = all(self._left[i] and type(self._left[i][0]) is ReLU for i in self._begun)
         if self._begun:
-            for i, part in zip(self._begun, self.together.forward(x), strict=True):
+            for i, part in zip(self._begun, self.together.forward(x, rectify), strict=True):
                 parts[i] = part
-        parts = [forward_through(left, part, train) for left, part in zip(self._left, parts, strict=True)]
+        parts = [forward_through(left, part, train, rectify and i in self._begun)
+                 for i, (left, part) in enumerate(zip(self._left, parts, strict=True))]
         self.parts = [part.shape for part in parts]
         channels = sum(shape[1] for shape in self.parts)
         y = self.output((x.shape[0], channels, *self.parts[0][2:]), x.dtype)

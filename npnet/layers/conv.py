@@ -67,11 +67,11 @@ class Conv2D(Layer):
         self.bias = self.parameter("bias", (out_channels,), bias)
         self.x: Array
 
-    def forward(self, x: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`."""
+    def forward(self, x: Array, train: bool = True, rectify: bool = False) -> Array:
+        """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`. With `rectify`, what a ReLU would make of it."""
         y = self._take(x)
         self.kernels.conv2d_forward(
-            x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, y
+            x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, rectify, y
         )
         return y
 
@@ -137,10 +137,10 @@ class Conv1x1s:
         """Is it such a convolution, that leaves no pixel out?"""
         return type(layer) is Conv2D and (layer.kernel, layer.stride, layer.pad, layer.groups) == (1, 1, 0, 1)
 
-    def forward(self, x: Array) -> list[Array]:
+    def forward(self, x: Array, rectify: bool = False) -> list[Array]:
         ys = [layer._take(x) for layer in self.layers]
         self.layers[0].kernels.conv1x1_forward(
-            x, [w.value for w in self.weights], [b.value for b in self.biases], ys
+            x, [w.value for w in self.weights], [b.value for b in self.biases], rectify, ys
         )
         return ys
 

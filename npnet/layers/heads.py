@@ -4,7 +4,7 @@ from typing import Any
 
 from npnet.kernels import Array, Shape
 
-from .containers import Container, share_memory
+from .containers import Container, forward_through, share_memory
 from .layer import Cost, Layer
 from .loss import SoftmaxCrossEntropy
 
@@ -26,6 +26,12 @@ class WithHeads(Container):
         self.trunk = layers
         self.heads = {after: heads[after] for after in layers if after in heads}
         super().__init__(**layers, **{f"head_{after}": head for after, head in self.heads.items()})
+        self._stages: list[tuple[str, list[Layer]]] = [("", [])]  # the trunk, cut where heads stand
+        for name, layer in layers.items():
+            self._stages[-1][1].append(layer)
+            if name in self.heads:
+                self._stages[-1] = name, self._stages[-1][1]
+                self._stages.append(("", []))
         share_memory(list(layers.values()))
         for name, behind in pairwise(layers):
             if name in self.heads:  # its head reads the same array
@@ -34,10 +40,10 @@ class WithHeads(Container):
     def forward(self, x: Array, train: bool = True) -> Any:
         """x (N, C, H, W) → (N, K), or when training a tuple of 1 + the number of heads such arrays."""
         outputs = []
-        for name, layer in self.trunk.items():
-            x = layer.forward(x, train)
-            if train and name in self.heads:
-                outputs.append(self.heads[name].forward(x, train))
+        for head, layers in self._stages:
+            x = forward_through(layers, x, train)
+            if train and head:
+                outputs.append(self.heads[head].forward(x, train))
         return (x, *outputs) if train else x
 
     def backward(self, dy: Any) -> Array:

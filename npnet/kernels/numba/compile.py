@@ -116,6 +116,12 @@ def zeros(size: int, dtype: np.dtype[Any]) -> Floats:
     return np.zeros(size, dtype)
 
 
+@cache
+def lowest(rectify: bool, dtype: np.dtype[Any]) -> Any:
+    """What nothing shall be below: 0 after a ReLU, else −∞."""
+    return dtype.type(0 if rectify else -np.inf)
+
+
 def maps(x: Floats) -> Floats:
     """(N, C, H, W) as (N, C, H·W), without a copy: a kernel that got a copy would write into it in vain."""
     return np.reshape(x, (*x.shape[:2], -1), copy=False)

@@ -19,7 +19,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import compiled, flat, maps, scratch, serial, threads, total, zeros
+from .compile import compiled, flat, lowest, maps, scratch, serial, threads, total, zeros
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
@@ -142,10 +142,11 @@ def _pack_turned(w: Floats, blocks: Floats) -> None:
 
 
 def _correlate_band(
-    copies: Floats, blocks: Floats, b: Floats, some: Any, offsets: Numbers, rows: Numbers, lanes: int, sums: Floats,
-    there: Any, y: Floats
+    copies: Floats, blocks: Floats, b: Floats, least: Any, some: Any, offsets: Numbers, rows: Numbers, lanes: int,
+    sums: Floats, there: Any, y: Floats
 ) -> None:
-    """y[o, p] (+)= b[o] + Σ_t w[o, t] · copies[offsets[t] + p], for the pixels of a band and some of the taps.
+    """y[o, p] (+)= b[o] + Σ_t w[o, t] · copies[offsets[t] + p], for the pixels of a band and some of the taps; `least`
+    if that is less.
 
     some : the taps, from one to another of those in `blocks`.  there : where the first pixel of the first output is in
     y, of one dimension; how far the next output is; pixels; outputs.
@@ -165,12 +166,12 @@ def _correlate_band(
                 tile(weights, rows, ROWS, copies[p:], offsets[: some[1] - some[0]], c)
         for o in range(outputs):
             value = b[o] if some[0] == 0 else b.dtype.type(0)
-            move_plus(sums[o // ROWS], o % ROWS * across, value, y, start + o * apart + p, columns)
+            move_plus(sums[o // ROWS], o % ROWS * across, value, least, y, start + o * apart + p, columns)
 
 
 def _correlate_jobs(
-    x: Floats, blocks: Floats, b: Floats, way: Any, shape: Any, jobs: Any, offsets: Numbers, rows: Numbers, lanes: int,
-    copies: Floats, sums: Floats, out: Any, y: Floats
+    x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, jobs: Any, offsets: Numbers, rows: Numbers,
+    lanes: int, copies: Floats, sums: Floats, out: Any, y: Floats
 ) -> None:
     """`_correlate` for the bands from one to another."""
     above, left, stride, spread, bands = way
@@ -184,14 +185,15 @@ def _correlate_jobs(
             for channel in range(0, channels, shape[0]):
                 start, stop = g * channels + channel, g * channels + min(channel + shape[0], channels)
                 copy(x[n, start:stop], first, (above, left), stride, spread, moved)
+                floor = least if stop == (g + 1) * channels else b.dtype.type(-np.inf)  # when all taps are summed
                 there = (n * b.size + g * width) * out[0] * out[1] + first * out[1]
                 correlate_band(
-                    copies, blocks[g], b[g * width :], (channel * taps, (stop - g * channels) * taps), offsets, rows,
-                    lanes, sums, (there, out[0] * out[1], (last - first) * out[1], width), y)
+                    copies, blocks[g], b[g * width :], floor, (channel * taps, (stop - g * channels) * taps), offsets,
+                    rows, lanes, sums, (there, out[0] * out[1], (last - first) * out[1], width), y)
 
 
 def _correlate(
-    x: Floats, blocks: Floats, b: Floats, way: Any, shape: Any, offsets: Numbers, rows: Numbers, lanes: int,
+    x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, offsets: Numbers, rows: Numbers, lanes: int,
     copies: Floats, sums: Floats, out: Any, y: Floats
 ) -> None:
     """y[n, o, p] = b[o] + Σ_t w[o, t] · patch[t, p], for a band of the image and some channels at a time.
@@ -201,7 +203,8 @@ def _correlate(
     team, jobs = copies.shape[0], x.shape[0] * way[4]
     for thread in prange(team):
         some = jobs * thread // team, jobs * (thread + 1) // team
-        correlate_jobs(x, blocks, b, way, shape, some, offsets, rows, lanes, copies[thread], sums[thread], out, y)
+        correlate_jobs(
+            x, blocks, b, least, way, shape, some, offsets, rows, lanes, copies[thread], sums[thread], out, y)
 
 
 def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None:
@@ -342,20 +345,22 @@ CORRELATE = ("copies", "sums", "blocks")
 WEIGHT = ("copies", "panels", "small", "partial", "db")
 
 
-def conv2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, y: Floats) -> None:
+def conv2d_forward(
+    x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, rectify: bool, y: Floats
+) -> None:
     if pointwise.suits(w.shape, stride, pad):
-        pointwise.forward(x, w, b, groups, y)
+        pointwise.forward(x, w, b, groups, rectify, y)
         return
     if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize) and winograd.forward(
-        x, _taps(w, groups), b, pad, False, y
+        x, _taps(w, groups), b, pad, False, rectify, y
     ):
         return
     way, parts = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
     copies, sums, blocks = scratch(x.dtype, *(parts[name] for name in CORRELATE))
     pack(_rows(w, groups), blocks)
     correlate(
-        x, blocks, b, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, FIRST_ROWS, lanes_of(x.itemsize),
-        copies, sums, y.shape[2:], flat(y),
+        x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets, FIRST_ROWS,
+        lanes_of(x.itemsize), copies, sums, y.shape[2:], flat(y),
     )
 
 
@@ -387,7 +392,7 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
         return
     turned, bias = _turned(w.shape, groups), zeros(dx.shape[1], dx.dtype)
     if winograd.suits(dy.shape, turned, dx.shape, stride, dy.itemsize) and winograd.forward(
-        dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, dx
+        dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, False, dx
     ):
         return
     way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
@@ -395,8 +400,8 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
     pack_turned(np.reshape(w, (groups, -1, *w.shape[1:]), copy=False), blocks)
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
-        dy, blocks, bias, (above, left, 1, stride, way.bands), way.shape, way.offsets, FIRST_ROWS,
-        lanes_of(dy.itemsize), copies, sums, dx.shape[2:], flat(dx),
+        dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
+        FIRST_ROWS, lanes_of(dy.itemsize), copies, sums, dx.shape[2:], flat(dx),
     )
 
 

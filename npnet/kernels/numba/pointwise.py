@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, scratch, serial, threads, total, zeros
+from .compile import compiled, flat, lowest, scratch, serial, threads, total, zeros
 from .tile import ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, will_write
@@ -36,8 +36,8 @@ PIXELS = 160  # that the gradient of the weights sums over at a time: 48 channel
 
 
 def _multiply_panels(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, pixels: int, some: Any, offsets: Numbers,
-    rows: Numbers, lanes: int, c: Floats, ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, pixels: int, some: Any,
+    offsets: Numbers, rows: Numbers, lanes: int, c: Floats, ys: Several, whither: Numbers
 ) -> None:
     """Panels of 3 · lanes pixels, from one to another, counted through all images; each lies within an image.
 
@@ -63,12 +63,12 @@ def _multiply_panels(
                         else:
                             tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], small)
                 for r in range(few):
-                    move_plus(c, r * wide, bs[i][o + r], y, first + (o + r) * pixels, wide)
+                    move_plus(c, r * wide, bs[i][o + r], least, y, first + (o + r) * pixels, wide)
 
 
 def _multiply_rests(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, pixels: int, images: Any, steps: Numbers,
-    rows: Numbers, lanes: int, band: Floats, c: Floats, ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, pixels: int, images: Any,
+    steps: Numbers, rows: Numbers, lanes: int, band: Floats, c: Floats, ys: Several, whither: Numbers
 ) -> None:
     """The pixels of these images that are left over by whole panels, side by side in the band: a row for each tap."""
     wide = 3 * lanes
@@ -98,12 +98,12 @@ def _multiply_rests(
             for r in range(few):
                 for n in range(images[0], images[1]):
                     last = (whither[i, 0] + n * whither[i, 1] + o + r + 1) * pixels
-                    move_plus(c, r * across + (n - images[0]) * rest, bs[i][o + r], y, last - rest, rest)
+                    move_plus(c, r * across + (n - images[0]) * rest, bs[i][o + r], least, y, last - rest, rest)
 
 
 def _multiply(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, sizes: Any, offsets: Numbers, steps: Numbers,
-    rows: Numbers, lanes: int, bands: Floats, tiles: Floats, ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, sizes: Any, offsets: Numbers,
+    steps: Numbers, rows: Numbers, lanes: int, bands: Floats, tiles: Floats, ys: Several, whither: Numbers
 ) -> None:
     """sizes : images, pixels, and how many images' rests are put together."""
     images, pixels, together = sizes
@@ -111,11 +111,11 @@ def _multiply(
     rests = -(-images // together) if pixels % (3 * lanes) > 0 else 0
     for thread in prange(team):
         some = panels * thread // team, panels * (thread + 1) // team
-        multiply_panels(xs, whence, ws, way, bs, pixels, some, offsets, rows, lanes, tiles[thread], ys, whither)
+        multiply_panels(xs, whence, ws, way, bs, least, pixels, some, offsets, rows, lanes, tiles[thread], ys, whither)
         for job in range(rests * thread // team, rests * (thread + 1) // team):
             few = job * together, min(images, (job + 1) * together)
-            multiply_rests(xs, whence, ws, way, bs, pixels, few, steps, rows, lanes, bands[thread], tiles[thread], ys,
-                           whither)
+            multiply_rests(xs, whence, ws, way, bs, least, pixels, few, steps, rows, lanes, bands[thread],
+                           tiles[thread], ys, whither)
 
 
 def _sum_products(
@@ -231,7 +231,7 @@ def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
 
 def _product(
     xs: Sequence[Floats], whence: tuple[Maps, ...], ws: Sequence[Floats], turned: bool, bs: Sequence[Floats],
-    ys: Sequence[Floats], whither: tuple[Maps, ...]
+    rectify: bool, ys: Sequence[Floats], whither: tuple[Maps, ...]
 ) -> None:
     """y_i = b_i + Σ_j w x_j, of the maps named.  ws : each (outputs, taps), turned (taps, outputs)."""
     x, team = xs[0], threads()
@@ -242,8 +242,9 @@ def _product(
     bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))
     targets, rows = _places(whither, way[0])
     multiply(
-        _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), (images, pixels, together),
-        _steps(most, pixels), _steps(taps, wide), rows, lanes, bands, tiles, _filled_up(ys), targets)
+        _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), lowest(rectify, x.dtype),
+        (images, pixels, together), _steps(most, pixels), _steps(taps, wide), rows, lanes, bands, tiles,
+        _filled_up(ys), targets)
 
 
 def _weight(
@@ -276,8 +277,8 @@ def _all(xs: Sequence[Floats]) -> tuple[Maps, ...]:
     return tuple(_of_group(x, 0, 1) for x in xs)
 
 
-def conv1x1_forward(x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], ys: Sequence[Floats]) -> None:
-    _product([x], _all([x]), _matrices(ws), False, bs, ys, _all(ys))
+def conv1x1_forward(x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], rectify: bool, ys: Sequence[Floats]) -> None:
+    _product([x], _all([x]), _matrices(ws), False, bs, rectify, ys, _all(ys))
 
 
 def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floats], dbs: Sequence[Floats]) -> None:
@@ -285,19 +286,20 @@ def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floa
 
 
 def conv1x1_backward_data(dys: Sequence[Floats], ws: Sequence[Floats], dx: Floats) -> None:
-    _product(dys, _all(dys), _matrices(ws), True, [zeros(dx.shape[1], dx.dtype)], [dx], _all([dx]))
+    _product(dys, _all(dys), _matrices(ws), True, [zeros(dx.shape[1], dx.dtype)], False, [dx], _all([dx]))
 
 
 def _groups(w: Floats, b: Floats, groups: int) -> Iterator[tuple[int, list[Floats], list[Floats]]]:
     """Of each group its number, its weights (outputs, taps) and its biases."""
-    for g, (w_g, b_g) in enumerate(zip(np.split(w, groups), np.split(b, groups), strict=True)):
-        yield g, _matrices([w_g]), [b_g]
+    outputs, biases = w.shape[0] // groups, b.size // groups
+    for g in range(groups):
+        yield g, _matrices([w[g * outputs : (g + 1) * outputs]]), [b[g * biases : (g + 1) * biases]]
 
 
-def forward(x: Floats, w: Floats, b: Floats, groups: int, y: Floats) -> None:
+def forward(x: Floats, w: Floats, b: Floats, groups: int, rectify: bool, y: Floats) -> None:
     """As `conv2d_forward`, with a single pixel to a kernel."""
     for g, ws, bs in _groups(w, b, groups):
-        _product([x], (_of_group(x, g, groups),), ws, False, bs, [y], (_of_group(y, g, groups),))
+        _product([x], (_of_group(x, g, groups),), ws, False, bs, rectify, [y], (_of_group(y, g, groups),))
 
 
 def weight(dy: Floats, x: Floats, groups: int, dw: Floats, db: Floats) -> None:
@@ -307,4 +309,4 @@ def weight(dy: Floats, x: Floats, groups: int, dw: Floats, db: Floats) -> None:
 
 def data(dy: Floats, w: Floats, groups: int, dx: Floats) -> None:
     for g, ws, bs in _groups(w, zeros(dx.shape[1], dx.dtype), groups):
-        _product([dy], (_of_group(dy, g, groups),), ws, True, bs, [dx], (_of_group(dx, g, groups),))
+        _product([dy], (_of_group(dy, g, groups),), ws, True, bs, False, [dx], (_of_group(dx, g, groups),))

@@ -180,47 +180,58 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
     return combine
 
 
-def move_plus(source: Floats, start: int, value: float | None, target: Floats, place: int, count: int) -> None:
-    """target[place + v] = source[start + v] + value for v < count; None adds nothing. Nothing beyond is touched: the
-    last vector is masked."""
+def move_plus(
+    source: Floats, start: int, value: float | None, least: float | None, target: Floats, place: int, count: int
+) -> None:
+    """target[place + v] = source[start + v] + value for v < count, or `least` if that is less; None adds nothing.
+
+    NaN stays NaN. Nothing beyond is touched: the last vector is masked.
+    """
     for v in range(count):
         number = source[start + v]
-        target[place + v] = number if value is None else number + value
+        if value is not None:
+            number += value
+            number = least if number <= least else number
+        target[place + v] = number
 
 
 @register_jitable  # type: ignore[untyped-decorator]
 def move(source: Floats, start: int, target: Floats, place: int, count: int) -> None:
     """target[place + v] = source[start + v], likewise."""
-    move_plus(source, start, None, target, place, count)
+    move_plus(source, start, None, None, target, place, count)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _move_vector(context: Any, source: Any, start: Any, value: Any, target: Any, place: Any, count: Any) -> Any:
+def _move_vector(
+    context: Any, source: Any, start: Any, value: Any, least: Any, target: Any, place: Any, count: Any
+) -> Any:
     """`value` or `count` may be None: nothing is added, a whole vector is moved."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = _Registers(context, builder, signature.args[0].dtype)
-        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3))
-        mask = None if count == types.none else registers.first(arguments[5])
+        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 4))
+        mask = None if count == types.none else registers.first(arguments[6])
         values = registers.load(source, arguments[1], mask)
         if value != types.none:
             values = builder.fadd(values, registers.repeat(context.cast(builder, arguments[2], value, source_type)))
-        registers.store(values, target, arguments[4], mask)
+            lowest = registers.repeat(context.cast(builder, arguments[3], least, source_type))
+            values = builder.select(builder.fcmp_ordered("<=", values, lowest), lowest, values)
+        registers.store(values, target, arguments[5], mask)
         return context.get_dummy_value()
 
     source_type = source.dtype
-    return types.void(source, start, value, target, place, count), generate
+    return types.void(source, start, value, least, target, place, count), generate
 
 
 @overload(move_plus)  # type: ignore[untyped-decorator]
-def _move_plus(source: Any, start: Any, value: Any, target: Any, place: Any, count: Any) -> Any:
+def _move_plus(source: Any, start: Any, value: Any, least: Any, target: Any, place: Any, count: Any) -> Any:
     width = lanes(source.dtype.bitwidth // 8)
 
-    def run(source: Any, start: Any, value: Any, target: Any, place: Any, count: Any) -> None:
+    def run(source: Any, start: Any, value: Any, least: Any, target: Any, place: Any, count: Any) -> None:
         whole = count // width * width
         for v in range(0, whole, width):
-            _move_vector(source, start + v, value, target, place + v, None)
+            _move_vector(source, start + v, value, least, target, place + v, None)
         if whole < count:
-            _move_vector(source, start + whole, value, target, place + whole, count - whole)
+            _move_vector(source, start + whole, value, least, target, place + whole, count - whole)
 
     return run
 

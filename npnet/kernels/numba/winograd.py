@@ -26,7 +26,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, inlined, scratch, serial, threads
+from .compile import compiled, flat, inlined, lowest, scratch, serial, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, new_tile, widest
 from .tile import lanes as lanes_of
@@ -93,14 +93,14 @@ def _write(
                             y[start + j * height * width + q] = square[j * lanes + q]
 
 
-def _add_bias(strip: Floats, pixels: int, b: Floats) -> bool:
-    """Adds it to every pixel. True if all are finite."""
+def _add_bias(strip: Floats, pixels: int, b: Floats, least: Any) -> bool:
+    """Adds it to every pixel, and sets what is less than `least` to that. True if all are finite."""
     wrong = 0
     for p in range(pixels):
         line = strip[p * b.size : (p + 1) * b.size]
         for o in range(b.size):
             v = line[o] + b[o]
-            line[o] = v
+            line[o] = least if v <= least else v
             wrong += v - v != 0
     return wrong == 0
 
@@ -162,7 +162,7 @@ def _transform(
 
 def _transform_outputs(
     m: Floats, tiles: int, shape: Any, way: Any, groups: int, width: int, lanes: int, some: Any, end: int, parts: Any,
-    b: Floats, square: Floats, y: Floats
+    b: Floats, least: Any, square: Floats, y: Floats
 ) -> bool:
     """y = Aᵀ m A + b. True if all of it is finite.
 
@@ -185,7 +185,7 @@ def _transform_outputs(
                     by_a_t(kernel, source, m.shape[1], across, target, channels)
             t += 1
         by_a_t(kernel, half, line * channels, line * channels, strip, line * channels)
-        finite &= add_bias(strip, OUT * line, b)
+        finite &= add_bias(strip, OUT * line, b, least)
         image = y[index // tall * channels * shape[1] * shape[2] :]
         last = min(shape[1], (end - index // tall * tall) * OUT)
         write(strip, line, image, shape, index % tall * OUT, last, square, lanes)
@@ -207,9 +207,9 @@ def _multiply(v: Floats, channels: int, u: Floats, cut: Any, tiles: int, used: i
 
 
 def _correlate(
-    x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, way: Any, tiles: int, jobs: Any, pad: int, lanes: int,
-    rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any, finite: Any,
-    y: Floats
+    x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, least: Any, way: Any, tiles: int, jobs: Any, pad: int,
+    lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any,
+    finite: Any, y: Floats
 ) -> None:
     """x and y of one dimension; jobs: rows of tiles in all, and how many of them are done together."""
     total, together = jobs
@@ -225,7 +225,8 @@ def _correlate(
             multiply(vs[thread], x_shape[0], u, cut, tiles, (some[1] - some[0]) * way[2], rows, offsets,
                      outputs // groups, ms[thread])
             finite[thread] &= transform_outputs(
-                ms[thread], tiles, y_shape, way, groups, width, lanes, some, end, parts, b, vs[thread, 0], y)
+                ms[thread], tiles, y_shape, way, groups, width, lanes, some, end, parts, b, least,
+                vs[thread, 0], y)
 
 
 def _transform_both(
@@ -385,7 +386,7 @@ CORRELATE = ("strips", "halves", "vs", "ms", "u", "small")
 WEIGHT = ("strips", "halves", "v", "e", "small", "sums")
 
 
-def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, y: Floats) -> bool:
+def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bool, y: Floats) -> bool:
     """As `conv2d_forward`, or with turned weights as `conv2d_backward_data`. False if the result is not finite.
 
     w : (groups, O, C, kernel²), turned (groups, C, O, kernel²).
@@ -397,7 +398,7 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, y: Floats) 
     transform_weights(w, kernel, turned, way.cut, threads(), small, u)
     [finite] = scratch(np.dtype(bool), (threads(),))
     correlate(
-        flat(x), x.shape[1:], u, way.cut, b, (kernel, way.tall, way.columns),
+        flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
         _tiles(way.together, way.columns), (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
         way.offsets, strips, halves, vs, ms, y.shape[1:], finite,
         flat(y),

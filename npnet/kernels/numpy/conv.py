@@ -5,16 +5,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activation import relu_forward
+
 Floats = NDArray[Any]
 
 
-def conv2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, y: Floats) -> None:
+def conv2d_forward(
+    x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, rectify: bool, y: Floats
+) -> None:
     n, o, oh, ow = y.shape
     taps = w[0].size
     columns = im2col(x, w.shape[2:], stride, pad, (oh, ow)).reshape(n, groups, taps, oh * ow)
     rows = w.reshape(groups, o // groups, taps)
     y[...] = np.matmul(rows, columns).reshape(y.shape)  # (g, O/g, taps) × (n, g, taps, pixels)
     y += b[:, None, None]
+    if rectify:
+        relu_forward(y, y)
 
 
 def conv2d_backward_weight(
@@ -35,9 +41,9 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
     col2im(columns.reshape(n, dx.shape[1], *w.shape[2:], oh, ow), stride, pad, dx)
 
 
-def conv1x1_forward(x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], ys: Sequence[Floats]) -> None:
+def conv1x1_forward(x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], rectify: bool, ys: Sequence[Floats]) -> None:
     for w, b, y in zip(ws, bs, ys, strict=True):
-        conv2d_forward(x, w, b, 1, 0, 1, y)
+        conv2d_forward(x, w, b, 1, 0, 1, rectify, y)
 
 
 def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floats], dbs: Sequence[Floats]) -> None:
