@@ -23,7 +23,7 @@ from .compile import compiled, flat, lowest, maps, scratch, serial, threads, tot
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
-from .vectors import move, move_plus, transpose
+from .vectors import move, move_plus, transpose, will_write
 from .windows import add, set_all
 
 __all__ = [
@@ -34,8 +34,8 @@ __all__ = [
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
-COPIES = 500_000  # bytes of a thread's copies: with the weights of a block they stay in the second-level cache (1 MB)
-PIXELS = 800  # in a band
+COPIES = 900_000  # bytes of a thread's copies: they stay in the second-level cache (1 MB)
+PIXELS = 1600  # in a band
 
 
 def _pick(source: Floats, stride: int, target: Floats) -> None:
@@ -154,19 +154,21 @@ def _correlate_band(
     start, apart, pixels, outputs = there
     for p in range(0, pixels, 3 * lanes):
         columns, across = min(3 * lanes, pixels - p), whole(pixels - p, lanes)
-        if some[0] > 0:
-            for o in range(outputs):
-                move(y, start + o * apart + p, sums[o // ROWS], o % ROWS * across, columns)
-        for block in range(blocks.shape[0]):
-            c = sums[block, : ROWS * across].reshape((ROWS, across))
-            weights = blocks[block, some[0] :].reshape(-1)
+        c = sums[: ROWS * across].reshape((ROWS, across))
+        for o in range(0, outputs, ROWS):
+            few, there_o = min(ROWS, outputs - o), start + o * apart + p
+            weights = blocks[o // ROWS, some[0] :].reshape(-1)
             if some[0] == 0:
+                for r in range(few):
+                    will_write(y, there_o + r * apart, columns)
                 new_tile(weights, rows, ROWS, copies[p:], offsets[: some[1]], c)
             else:
+                for r in range(few):
+                    move(y, there_o + r * apart, sums, r * across, columns)
                 tile(weights, rows, ROWS, copies[p:], offsets[: some[1] - some[0]], c)
-        for o in range(outputs):
-            value = b[o] if some[0] == 0 else b.dtype.type(0)
-            move_plus(sums[o // ROWS], o % ROWS * across, value, least, y, start + o * apart + p, columns)
+            for r in range(few):
+                value = b[o + r] if some[0] == 0 else b.dtype.type(0)
+                move_plus(sums, r * across, value, least, y, there_o + r * apart, columns)
 
 
 def _correlate_jobs(
@@ -327,7 +329,7 @@ def _plan(
     width, pixels = outputs // groups, height * ow
     return _Way(bands, shape, offsets, np.arange(pixels, dtype=np.int64) * wide), {
         "copies": (team, math.prod(shape) + wide),  # a tile may read past the end of what it needs
-        "sums": (team, -(-width // ROWS), ROWS * wide),
+        "sums": (team, ROWS * wide),
         "blocks": (groups, -(-width // ROWS), channels * kh * kw, ROWS),
         "panels": (team, -(-width // wide), pixels * wide),
         "partial": (team, groups, -(-width // wide), -(-channels // some), offsets.size // ROWS, ROWS * wide),
