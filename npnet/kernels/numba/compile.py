@@ -117,6 +117,12 @@ def zeros(size: int, dtype: np.dtype[Any]) -> Floats:
 
 
 @cache
+def steps(count: int, step: int) -> NDArray[np.int64]:
+    """0, step, 2 step, …; to be read only."""
+    return np.arange(count, dtype=np.int64) * step
+
+
+@cache
 def lowest(rectify: bool, dtype: np.dtype[Any]) -> Any:
     """What nothing shall be below: 0 after a ReLU, else −∞."""
     return dtype.type(0 if rectify else -np.inf)

@@ -5,14 +5,16 @@ Innermost loops walk along pixels, which are neighbours in memory, so that they 
 import math
 from typing import Any
 
+import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, inlined, maps, scratch, serial, threads
-from .vectors import move
-from .windows import Windows, add, portion, release, see, set_all, sum_windows, windows
+from .compile import compiled, flat, inlined, maps, scratch, serial, steps, threads
+from .vectors import sum_rows, sum_squares
+from .windows import Windows, portion, release, see, set_all, sum_windows, windows
 
 Floats = NDArray[Any]
+Numbers = NDArray[np.int64]
 
 
 def _inverse_power(d: Any, beta: Any) -> Any:
@@ -20,16 +22,6 @@ def _inverse_power(d: Any, beta: Any) -> Any:
     if beta == 0.75:
         return math.sqrt(math.sqrt(d)) / d
     return d**-beta
-
-
-def _add_squares(x: Floats, total: Floats) -> None:
-    for p in range(x.size):
-        total[p] += x[p] * x[p]
-
-
-def _set_squares(x: Floats, total: Floats) -> None:
-    for p in range(x.size):
-        total[p] = x[p] * x[p]
 
 
 def _divide(a: Floats, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
@@ -52,48 +44,54 @@ def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats
         da[p] = db[p] * inverse_power(d[p], beta) - factor * a[p] * da[p]
 
 
-def _lrn_image(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
-    """All (C, pixels)."""
+def _lrn_image(
+    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, d: Floats, b: Floats
+) -> None:
+    """All (C, pixels).  rows : where the channels begin."""
     channels = a.shape[0]
     for i in range(channels):
-        start = max(0, i - size // 2)
-        set_squares(a[start], d[i])
-        for j in range(start + 1, min(channels, i - size // 2 + size)):
-            add_squares(a[j], d[i])
+        window = rows[max(0, i - size // 2) : min(channels, i - size // 2 + size)]
+        sum_squares(a.reshape(-1), window, d.reshape(-1), rows[i], a.shape[1])
         divide(a[i], alpha, beta, k, d[i], b[i])
 
 
 def _lrn_image_back(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, share: Floats, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, taps: Numbers, shares: Floats,
+    da: Floats
 ) -> None:
-    channels, begun, done = a.shape[0], 0, 0
-    for i in range(channels):  # i passes its share on to every channel in its window
-        pass_on(db[i], b[i], d[i], share)
-        start, stop = max(0, i - size // 2), min(channels, i - size // 2 + size)
-        for j in range(start, min(begun, stop)):
-            add(share, da[j])
-        for j in range(begun, stop):
-            move(share, 0, da[j], 0, share.size)
-        begun = stop
-        complete = channels if i == channels - 1 else max(0, i + 1 - size // 2)  # up to here nothing more will come
-        for j in range(done, complete):
+    """Every channel i passes a share on to those in its window, j: so j gets those of i from j − size + 1 + ⌊size/2⌋ to
+    j + ⌊size/2⌋. The last `size` of them are kept, that of i in row i % size.
+
+    taps : where the rows are, twice, so that those after the last are the first.
+    """
+    channels, row = a.shape
+    for i in range(channels + size // 2):
+        if i < channels:
+            pass_on(db[i], b[i], d[i], shares[i % size])
+        j = i - size // 2
+        if 0 <= j < channels:
+            first, last = max(0, j - size + 1 + size // 2), min(channels - 1, i)
+            window = taps[first % size : first % size + last - first + 1]
+            sum_rows(shares.reshape(-1), window, da.reshape(-1), j * row, row)
             combine(db[j], a[j], d[j], alpha, beta, da[j])
-        done = complete
 
 
-def _lrn_forward(a: Floats, size: int, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
+def _lrn_forward(
+    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, d: Floats, b: Floats
+) -> None:
     """All (N, C, pixels)."""
     for n in prange(a.shape[0]):
-        lrn_image(a[n], size, alpha, beta, k, d[n], b[n])
+        lrn_image(a[n], size, alpha, beta, k, rows, d[n], b[n])
 
 
 def _lrn_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, shares: Floats, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, taps: Numbers, shares: Floats,
+    da: Floats
 ) -> None:
     team = shares.shape[0]
     for t in prange(team):
         for n in range(a.shape[0] * t // team, a.shape[0] * (t + 1) // team):
-            lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, shares[t], da[n])
+            lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, taps, shares[t], da[n])
 
 
 def _square(x: Floats) -> None:
@@ -158,7 +156,6 @@ def _lrn_within_backward(
 
 
 inverse_power, square = inlined(_inverse_power), serial(_square)
-set_squares, add_squares = serial(_set_squares), serial(_add_squares)
 divide, pass_on, combine = serial(_divide), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
 lrn_planes, lrn_planes_back = serial(_lrn_planes), serial(_lrn_planes_back)
@@ -168,15 +165,18 @@ _within_forward, _within_backward = compiled(_lrn_within_forward), compiled(_lrn
 
 def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
     t = a.dtype.type
-    _forward(maps(a), size, t(alpha), t(beta), t(k), maps(d), maps(b))
+    rows = steps(a.shape[1], a.shape[2] * a.shape[3])
+    _forward(maps(a), size, t(alpha), t(beta), t(k), rows, maps(d), maps(b))
 
 
 def lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
 ) -> None:
     t = a.dtype.type
-    shares = scratch(a.dtype, (threads(), a.shape[2] * a.shape[3]))
-    _backward(maps(db), maps(a), maps(b), maps(d), size, t(alpha), t(beta), *shares, maps(da))
+    row = a.shape[2] * a.shape[3]
+    taps = np.tile(steps(size, row), 2)
+    [shares] = scratch(a.dtype, (threads(), size, row))
+    _backward(maps(db), maps(a), maps(b), maps(d), size, t(alpha), t(beta), taps, shares, maps(da))
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:

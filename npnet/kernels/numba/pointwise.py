@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, lowest, scratch, serial, threads, total, zeros
+from .compile import compiled, flat, lowest, scratch, serial, steps, threads, total, zeros
 from .tile import ROWS, new_tile, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, will_write
@@ -32,7 +32,7 @@ Numbers = NDArray[np.int64]
 Several = tuple[Floats, ...]
 
 SEVERAL = 3  # convolutions at a time, made up with empty ones: one compiled kernel does for one, two and three
-PIXELS = 160  # that the gradient of the weights sums over at a time: 48 channels of them fill the first-level cache
+PIXELS = 400  # that the gradient of the weights sums over at a time
 
 
 def _multiply_panels(
@@ -218,11 +218,6 @@ def _places(maps: tuple[Maps, ...], step: int) -> tuple[Numbers, Numbers]:
     return np.array([*maps, *[(0, 0, 0)] * lacking]), np.array([[some * step, rows * step] for some in last])
 
 
-@cache
-def _steps(count: int, step: int) -> Numbers:
-    return np.arange(count, dtype=np.int64) * step
-
-
 def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
     """With the last one, which is not used again."""
     rows = [flat(part) for part in parts]
@@ -243,7 +238,7 @@ def _product(
     targets, rows = _places(whither, way[0])
     multiply(
         _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), lowest(rectify, x.dtype),
-        (images, pixels, together), _steps(most, pixels), _steps(taps, wide), rows, lanes, bands, tiles,
+        (images, pixels, together), steps(most, pixels), steps(taps, wide), rows, lanes, bands, tiles,
         _filled_up(ys), targets)
 
 
@@ -262,7 +257,7 @@ def _weight(
     sources, rows = _places(whence, pixels)
     backward_weight(
         _filled_up(dys), sources, flat(x), tuple(there), (images, pixels, together, parts),
-        _steps(-(-pixels // parts), wide), rows, lanes, panels, tiles, partial, db)
+        steps(-(-pixels // parts), wide), rows, lanes, panels, tiles, partial, db)
     block, row = 0, 0
     for maps, some, dw, db_i in zip(whence, blocks, dws, dbs, strict=True):
         collect(partial, db, block, row, lanes, dw, db_i)

@@ -1,7 +1,7 @@
 """Pooling. AlexNet §3.4.
 
-The largest of a window is the largest of its rows' largest, as its sum is that of its rows' sums; `windows` tells how
-pixels are laid out for that.
+The sum of a window is that of its rows' sums; `windows` tells how pixels are laid out for that, and so that a vector
+of windows sees vectors of pixels.
 """
 from functools import cache
 from typing import Any
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import compiled, flat, inlined, scratch, serial, threads
+from .compile import compiled, flat, scratch, serial, threads
 from .tile import lanes as lanes_of
-from .vectors import move
+from .vectors import TOGETHER, largest
 from .windows import (
     Spread,
     Windows,
@@ -32,50 +32,7 @@ from .windows import (
 Floats = NDArray[Any]
 Places = NDArray[Any]
 
-TOGETHER = 4  # maps whose gradients go back at the same time
-
-
-def _beats(v: Any, old: Any) -> Any:
-    """Larger, or the first NaN."""
-    return (not v <= old) & (old == old)
-
-
-def _larger_of_two(one: Floats, other: Floats, step: Any, best: Floats, at: Floats) -> None:
-    """The larger one, or NaN, and its place: 0 or `step`. Of equal ones the first."""
-    for p in range(best.size):
-        v, old = other[p], one[p]
-        take = beats(v, old)
-        best[p] = v if take else old
-        at[p] = step if take else 0
-
-
-def _larger(others: Floats, step: Any, best: Floats, at: Floats) -> None:
-    """Where another is larger than the best so far, it takes its place."""
-    for p in range(best.size):
-        v, old = others[p], best[p]
-        take = beats(v, old)
-        best[p] = v if take else old
-        at[p] = step if take else at[p]
-
-
-def _lower_of_two(
-    one: Floats, one_at: Floats, other: Floats, other_at: Floats, step: Any, best: Floats, at: Floats
-) -> None:
-    """`_larger_of_two`, which are themselves the largest of a row, at places of it."""
-    for p in range(best.size):
-        v, old = other[p], one[p]
-        take = beats(v, old)
-        best[p] = v if take else old
-        at[p] = other_at[p] + step if take else one_at[p]
-
-
-def _lower(others: Floats, others_at: Floats, step: Any, best: Floats, at: Floats) -> None:
-    """`_larger`, likewise. (One loop for both cases has two names for one array, and no vector instructions.)"""
-    for p in range(best.size):
-        v, old = others[p], best[p]
-        take = beats(v, old)
-        best[p] = v if take else old
-        at[p] = others_at[p] + step if take else at[p]
+AT_ONCE = 4  # maps whose gradients go back at the same time
 
 
 def _any(y: Floats, value: Any) -> bool:
@@ -85,49 +42,24 @@ def _any(y: Floats, value: Any) -> bool:
     return found
 
 
-def _largest(
-    room: Floats, windows: Windows, rows: int, best: Floats, at: Floats, largest: Floats, there: Floats
-) -> None:
-    """The largest of each of so many rows of windows, and where: row · W + column, counted in the window.
-
-    These are floating-point numbers like the pixels, so that a vector holds as many; small enough to be exact.
-    """
-    phases, grid, size, along, down = windows.phases, windows.grid, windows.size, windows.along, windows.down
-    n = (rows + (size - 1) // windows.stride) * windows.line
-    for phase in range(phases):
-        block, here = room[phase * phases * grid :], slice(phase * grid, phase * grid + n)
-        if size == 1:
-            move(block, 0, best, phase * grid, n)
-            set_all(at[here], 0)
-        else:
-            larger_of_two(block, block[along[1] :], room.dtype.type(1), best[here], at[here])
-        for k in range(2, size):
-            larger(block[along[k] :], room.dtype.type(k), best[here], at[here])
-    n, width = rows * windows.line, windows.width
-    if size == 1:
-        move(best, 0, largest, 0, n)
-        set_all(there[:n], 0)
-    else:
-        lower_of_two(best, at, best[down[1] :], at[down[1] :], room.dtype.type(width), largest[:n], there)
-    for k in range(2, size):
-        lower(best[down[k] :], at[down[k] :], room.dtype.type(k * width), largest[:n], there)
-
-
 def _max_planes(
-    x: Floats, windows: Windows, base: Places, some: Any, room: Floats, best: Floats, at: Floats, largest: Floats,
-    there: Floats, argmax: Places, y: Floats
+    x: Floats, windows: Windows, base: Places, names: Floats, some: Any, room: Floats, best: Floats, which: Floats,
+    argmax: Places, y: Floats
 ) -> None:
-    """x, argmax and y of one dimension; some: the planes from one to another.  base : where windows begin."""
+    """x, argmax and y of one dimension; some: the planes from one to another.  base : where windows begin, and names :
+    where their pixels are from there, both as row · W + column. The latter are floating-point numbers like the pixels,
+    so that a vector holds as many; they are small enough to be exact.
+    """
     tall, wide, width, lanes = windows.tall, windows.wide, windows.width, windows.lanes
     set_all(room, -np.inf)
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         for i in range(0, tall, windows.band):
             rows = see(x, plane, planes, windows, i, -np.inf, room)
-            find_largest(room, windows, rows, best, at, largest, there)
+            largest(room, windows.taps, names, best, which, rows * windows.line)
             first, count = i * wide, rows * wide
-            release(largest, windows.out, 0, None, count, lanes, y, plane, planes, tall * wide, first)
-            release(there, windows.out, 0, base[first:], count, lanes, argmax, plane, planes, tall * wide, first)
+            release(best, windows.out, 0, None, count, lanes, y, plane, planes, tall * wide, first)
+            release(which, windows.out, 0, base[first:], count, lanes, argmax, plane, planes, tall * wide, first)
         if windows.pad > 0:
             start, stop = plane * tall * wide, (plane + planes) * tall * wide
             if has(y[start:stop], -np.inf):  # then it may be the margin that is meant
@@ -138,24 +70,24 @@ def _max_planes(
 
 
 def _max_pool_forward(
-    x: Floats, windows: Windows, base: Places, planes: int, room: Floats, best: Floats, at: Floats, largest: Floats,
-    there: Floats, argmax: Places, y: Floats
+    x: Floats, windows: Windows, base: Places, names: Floats, planes: int, room: Floats, best: Floats, which: Floats,
+    argmax: Places, y: Floats
 ) -> None:
     team = room.shape[0]
     for t in prange(team):
         some = portion(planes, windows.lanes, t, team)
-        max_planes(x, windows, base, some, room[t], best[t], at[t], largest[t], there[t], argmax, y)
+        max_planes(x, windows, base, names, some, room[t], best[t], which[t], argmax, y)
 
 
 def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
     """Several planes at a time: each must wait until what it added to a pixel before can be read again."""
     dx[:] = 0
     first = 0
-    while first + TOGETHER <= dy.shape[0]:
+    while first + AT_ONCE <= dy.shape[0]:
         for p in range(dy.shape[1]):
-            for t in range(TOGETHER):
+            for t in range(AT_ONCE):
                 dx[first + t, argmax[first + t, p]] += dy[first + t, p]
-        first += TOGETHER
+        first += AT_ONCE
     for plane in range(first, dy.shape[0]):
         for p in range(dy.shape[1]):
             dx[plane, argmax[plane, p]] += dy[plane, p]
@@ -163,8 +95,8 @@ def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
 
 def _max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
     """dy and argmax (N·C, OH·OW), dx (N·C, H·W)."""
-    for group in prange(-(-dx.shape[0] // TOGETHER)):
-        some = slice(group * TOGETHER, min(dx.shape[0], (group + 1) * TOGETHER))
+    for group in prange(-(-dx.shape[0] // AT_ONCE)):
+        some = slice(group * AT_ONCE, min(dx.shape[0], (group + 1) * AT_ONCE))
         scatter(dy[some], argmax[some], dx[some])
 
 
@@ -232,9 +164,7 @@ def _average_pool_backward(
         average_planes_back(dy, spread, shares, some, room[t], across[t], total[t], dx)
 
 
-beats, larger_of_two, larger = inlined(_beats), serial(_larger_of_two), serial(_larger)
-lower_of_two, lower = serial(_lower_of_two), serial(_lower)
-has, find_largest, scatter, times = serial(_any), serial(_largest), serial(_scatter), serial(_times)
+has, scatter, times = serial(_any), serial(_scatter), serial(_times)
 max_planes, average_planes, average_planes_back = (
     serial(_max_planes), serial(_average_planes), serial(_average_planes_back))
 _max_forward = compiled(_max_pool_forward)
@@ -248,6 +178,13 @@ def _first_pixels(width: int, coarse: Any, stride: int, pad: int) -> Places:
     """Of each window, row · W + column."""
     i, j = np.indices(coarse, np.int32) * stride - pad
     return np.asarray(i * width + j, np.int32).ravel()
+
+
+@cache
+def _window_pixels(width: int, size: int, dtype: Any) -> Floats:
+    """Of each pixel of a window, row · W + column."""
+    i, j = np.indices((size, size))
+    return np.asarray(i * width + j, dtype).ravel()
 
 
 @cache
@@ -265,9 +202,10 @@ def _shares(
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
     plan = windows(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     base = _first_pixels(x.shape[3], y.shape[2:], stride, pad)
-    team, rows, grid = threads(), plan.phases * plan.grid, plan.grid
-    rooms = scratch(x.dtype, (team, plan.room), (team, rows), (team, rows), (team, grid), (team, grid))
-    _max_forward(flat(x), plan, base, x.shape[0] * x.shape[1], *rooms, flat(argmax), flat(y))
+    names, team = _window_pixels(x.shape[3], size, x.dtype), threads()
+    spare = plan.grid + TOGETHER * plan.lanes
+    rooms = scratch(x.dtype, (team, plan.room), (team, spare), (team, spare))
+    _max_forward(flat(x), plan, base, names, x.shape[0] * x.shape[1], *rooms, flat(argmax), flat(y))
 
 
 def max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .compile import inlined, serial
 from .tile import lanes as lanes_of
-from .vectors import from_lanes, move, to_lanes
+from .vectors import from_lanes, sum_rows, to_lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -46,7 +46,8 @@ class Windows(NamedTuple):
     grid: int  # numbers in a grid
     line: int  # in a row of it
     along: Numbers  # from a window's first pixel to the others of its row
-    down: Numbers  # from the first row to the others
+    down: Numbers  # from the first row to the others, of what has been made of each phase's rows
+    taps: Numbers  # from its first pixel to all of them, row by row
     into: Numbers  # of the pixels (row, column) of a band, its first row being the first that a window sees
     out: Numbers  # of the windows
     room: int  # numbers in a room, with some to spare: loops over grids go on where a row has ended
@@ -65,9 +66,11 @@ def windows(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     seen = (rows % stride < phases) & (across % stride < phases) & (across // stride < columns)
     place = (rows % stride * phases + across % stride) * grid + rows // stride * line + across // stride * lanes
     out, taps = np.arange(band)[:, None] * line + np.arange(coarse[1]) * lanes, np.arange(size)
+    along = taps % stride * grid + taps // stride * lanes
+    all_taps = (taps % stride * phases * grid + taps // stride * line)[:, None] + along
     return Windows(
-        size, stride, pad, fine[0], fine[1], coarse[0], coarse[1], lanes, phases, band, grid, line,
-        taps % stride * grid + taps // stride * lanes, taps % stride * grid + taps // stride * line,
+        size, stride, pad, fine[0], fine[1], coarse[0], coarse[1], lanes, phases, band, grid, line, along,
+        taps % stride * grid + taps // stride * line, all_taps.ravel(),
         np.where(seen, place, phases**2 * grid).ravel(), out.ravel(), room,
     )
 
@@ -182,24 +185,12 @@ def _add_two(one: Floats, other: Floats, total: Floats) -> None:
         total[p] = one[p] + other[p]
 
 
-def _sum_taps(source: Floats, taps: Numbers, total: Floats) -> None:
-    """total[p] = Σ_k source[taps[k] + p]."""
-    if taps.size == 0:
-        set_all(total, 0)
-    elif taps.size == 1:
-        move(source, taps[0], total, 0, total.size)
-    else:
-        add_two(source[taps[0] :], source[taps[1] :], total)
-    for k in range(2, taps.size):
-        add(source[taps[k] : taps[k] + total.size], total)
-
-
 def _sum_windows(room: Floats, windows: Windows, rows: int, across: Floats, total: Floats) -> None:
     """total[p] = Σ of window p of so many rows of them: along each row of pixels, then the sums of its rows."""
     phases, grid, n = windows.phases, windows.grid, (rows + (windows.size - 1) // windows.stride) * windows.line
     for phase in range(phases):
-        sum_taps(room[phase * phases * grid :], windows.along, across[phase * grid : phase * grid + n])
-    sum_taps(across, windows.down, total[: rows * windows.line])
+        sum_rows(room[phase * phases * grid :], windows.along, across, phase * grid, n)
+    sum_rows(across, windows.down, total, 0, rows * windows.line)
 
 
 def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, total: Floats) -> None:
@@ -207,14 +198,14 @@ def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, tot
     n = (rows + spread.more) * spread.line - spread.more * spread.lanes
     for column in range(spread.stride):
         seen = max(0, -(-(spread.size - column) // spread.stride))
-        sum_taps(room, spread.along[:seen], across[:n])
+        sum_rows(room, spread.along[:seen], across, 0, n)
         for row in range(spread.stride):
             seen = max(0, -(-(spread.size - row) // spread.stride))
             start = (row * spread.stride + column) * spread.band * spread.line
-            sum_taps(across, spread.down[:seen], total[start : start + rows * spread.line])
+            sum_rows(across, spread.down[:seen], total, start, rows * spread.line)
 
 
 portion, gather, release, fill, see = (
     inlined(_portion), serial(_gather), serial(_release), serial(_fill), serial(_see))
 add, add_two, set_all = serial(_add), serial(_add_two), serial(_set_all)
-sum_taps, sum_windows, spread_windows = serial(_sum_taps), serial(_sum_windows), serial(_spread_windows)
+sum_windows, spread_windows = serial(_sum_windows), serial(_spread_windows)
