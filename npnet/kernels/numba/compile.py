@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 Loop = Callable[..., Any]
 
-ALIGNED = 64  # numbers of scratch memory between which an array may begin
+LINE = 64  # bytes that come from memory together: a line of the cache
 
 # A thread that waits for the others sleeps after a moment instead of spinning: on a machine that does anything else at
 # the same time, spinning takes the core from the thread that is waited for (a 0.1 ms loop then took 3 ms on average).
@@ -87,6 +87,14 @@ def is_scipys(path: str) -> bool:
     return any(part in ("scipy", "scipy.libs") for part in Path(path).parts[-3:-1])
 
 
+def aligned(size: int, dtype: np.dtype[Any]) -> Floats:
+    """A new array of so many numbers that begins where a line of the cache does. NumPy's begin 16 bytes behind it, and
+    every vector of 64 bytes then lies in two lines."""
+    memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
 class _Scratch(threading.local):
     """One for each thread of Python's, since two may train two nets."""
 
@@ -100,11 +108,11 @@ _scratch = _Scratch()
 def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
     """Arrays for the time of one call of a kernel. All kernels use the same memory, which the first steps make."""
     sizes = [math.prod(shape) for shape in shapes]
-    starts = [0, *accumulate(-(-size // ALIGNED) * ALIGNED for size in sizes)]
+    starts = [0, *accumulate(-(-size // LINE) * LINE for size in sizes)]
     memory = _scratch.memory.get(dtype)
     if memory is None or memory.size < starts[-1]:
         _scratch.memory.pop(dtype, None)  # given back before more is taken
-        memory = _scratch.memory[dtype] = np.empty(starts[-1], dtype)
+        memory = _scratch.memory[dtype] = aligned(starts[-1], dtype)
     return [
         memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)
     ]

@@ -1,4 +1,5 @@
 """Arrays of this backend are NumPy's. What copies whole maps does so on all threads."""
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -6,9 +7,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from npnet.kernels.numpy.memory import empty, fill, from_host, to_host, view
+from npnet.kernels.numpy.memory import fill, from_host, to_host, view
 
-from .compile import compiled, flat
+from .compile import aligned, compiled, flat
 from .vectors import move
 from .windows import add, add_two
 
@@ -17,6 +18,10 @@ __all__ = ["add_up", "concat", "empty", "fill", "from_host", "split", "to_host",
 Floats = NDArray[Any]
 
 SIZE = 8192  # numbers of every part that are added at a time: the sum stays in the cache
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
+    return aligned(math.prod(shape), dtype).reshape(shape)
 
 
 def _add_up(parts: tuple[Floats, ...], y: Floats) -> None:

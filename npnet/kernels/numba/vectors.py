@@ -12,6 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
+from .compile import LINE
 from .tile import lanes
 
 Floats = NDArray[Any]
@@ -491,9 +492,6 @@ def will_read(x: Floats, start: int, count: int) -> None:
 
 def will_write(x: Floats, start: int, count: int) -> None:
     """The same for what is going to be written."""
-
-
-LINE = 64  # bytes that come together
 
 
 def _ahead(ask: Callable[..., None], write: int) -> None:
