@@ -28,7 +28,8 @@ def operands(rows, width, taps, dtype, seed=0):
     return a, rng.integers(0, 50, rows), 3, b, rng.integers(0, taps + 9, taps), rng.standard_normal((rows, width))
 
 
-def test_a_tile_is_what_the_plain_loop_says(machine):
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_tile_is_what_the_plain_loop_says(machine, anew):
     call = numba.njit(lambda *arguments: machine.tile(*arguments))
     for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-13)):
         single = machine.lanes(np.dtype(dtype).itemsize)
@@ -36,12 +37,14 @@ def test_a_tile_is_what_the_plain_loop_says(machine):
         for width in (single, 2 * single, 3 * single):
             for taps in (0, 1, 37):
                 *given, c = operands(machine.ROWS, width, taps, dtype)
+                if anew:
+                    c[0] = np.nan  # whatever it was
                 fast, plain = c.astype(dtype), c.astype(dtype)
-                call(*given, fast)
-                machine.tile(*given, plain)
+                call(*given, anew, fast)
+                machine.tile(*given, anew, plain)
                 np.testing.assert_allclose(fast, plain, rtol=tolerance, atol=tolerance)
                 a, rows, step, b, offsets, c = *given, c
-                expected = c.copy()
+                expected = np.zeros_like(c) if anew else c.copy()
                 for t in range(taps):
                     expected += np.outer(a[rows + t * step], b[offsets[t] : offsets[t] + width])
                 np.testing.assert_allclose(plain, expected, rtol=10 * tolerance, atol=10 * tolerance)
@@ -53,5 +56,5 @@ def test_nothing_is_lost_that_is_not_finite(machine):
     a, rows, step, b, offsets, c = operands(machine.ROWS, width, 5, np.float32)
     b[offsets[2]] = np.nan
     c = c.astype(np.float32)
-    call(a, rows, step, b, offsets, c)
+    call(a, rows, step, b, offsets, False, c)
     assert np.isnan(c[:, 0]).all()

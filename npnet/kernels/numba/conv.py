@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from . import pointwise, winograd
 from .compile import compiled, flat, lowest, maps, scratch, serial, threads, total, zeros
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
-from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
+from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, transpose, will_write
 from .windows import add, set_all
@@ -161,11 +161,10 @@ def _correlate_band(
             if some[0] == 0:
                 for r in range(few):
                     will_write(y, there_o + r * apart, columns)
-                new_tile(weights, rows, ROWS, copies[p:], offsets[: some[1]], c)
             else:
                 for r in range(few):
                     move(y, there_o + r * apart, sums, r * across, columns)
-                tile(weights, rows, ROWS, copies[p:], offsets[: some[1] - some[0]], c)
+            tile(weights, rows, ROWS, copies[p:], offsets[: some[1] - some[0]], some[0] == 0, c)
             for r in range(few):
                 value = b[o + r] if some[0] == 0 else b.dtype.type(0)
                 move_plus(sums, r * across, value, least, y, there_o + r * apart, columns)
@@ -248,7 +247,7 @@ def _weight_jobs(
                     across = whole(width - block * 3 * lanes, lanes)
                     small = c[: ROWS * across].reshape((ROWS, across))
                     for k in range(tiles):
-                        new_tile(copies, offsets[k * ROWS :], 1, panels[block], steps[: last - first], small)
+                        tile(copies, offsets[k * ROWS :], 1, panels[block], steps[: last - first], True, small)
                         add(c[: ROWS * across], partial[g, block, part, k, : ROWS * across])
 
 

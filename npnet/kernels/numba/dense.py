@@ -13,7 +13,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, flat, scratch, serial, threads, zeros
-from .tile import FIRST_ROWS, ROWS, new_tile, tile, whole, widest
+from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, will_read, will_write
 from .windows import add, gather, set_all
@@ -59,10 +59,7 @@ def _multiply_panel(
                     will_read(b, (last + row) * sizes[3] + first, columns)
             c = sums[n // ROWS, : ROWS * across].reshape((ROWS, across))
             here = rows[min(count - n, ROWS) - 1]
-            if s == 0:
-                new_tile(a[n * depth + s :], here, 1, panel, places[: last - s], c)
-            else:
-                tile(a[n * depth + s :], here, 1, panel, places[: last - s], c)
+            tile(a[n * depth + s :], here, 1, panel, places[: last - s], s == 0, c)
 
 
 def _multiply_panels(
@@ -108,8 +105,8 @@ def _weight_panels(
             across = whole(here, lanes)
             for r in range(ROWS):
                 will_write(dw, ((block + 1) * ROWS + r) * inputs + first + panel * width, here)
-            new_tile(blocks[block].reshape(-1), rows, ROWS, panels[panel], places[:images],
-                     c[: ROWS * across].reshape((ROWS, across)))
+            tile(blocks[block].reshape(-1), rows, ROWS, panels[panel], places[:images], True,
+                 c[: ROWS * across].reshape((ROWS, across)))
             for r in range(min(ROWS, outputs - block * ROWS)):
                 move(c, r * across, dw, (block * ROWS + r) * inputs + first + panel * width, here)
 

@@ -22,7 +22,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, flat, lowest, scratch, serial, steps, threads, total, zeros
-from .tile import ROWS, new_tile, tile, whole, widest
+from .tile import ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, will_write
 from .windows import add, gather
@@ -58,10 +58,7 @@ def _multiply_panels(
                     taps = whence[j, 2]
                     if taps > 0:
                         weights, x = ws[i + j][o * way[0] :], xs[j][(whence[j, 0] + n * whence[j, 1]) * pixels + p :]
-                        if j == 0:
-                            new_tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], small)
-                        else:
-                            tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], small)
+                        tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], j == 0, small)
                 for r in range(few):
                     move_plus(c, r * wide, bs[i][o + r], least, y, first + (o + r) * pixels, wide)
 
@@ -90,10 +87,7 @@ def _multiply_rests(
                 taps = whence[j, 2]
                 if taps > 0:
                     weights, x = ws[i + j][o * way[0] :], band[row * wide :]
-                    if j == 0:
-                        new_tile(weights, rows[i, few // ROWS], way[1], x, steps[:taps], small)
-                    else:
-                        tile(weights, rows[i, few // ROWS], way[1], x, steps[:taps], small)
+                    tile(weights, rows[i, few // ROWS], way[1], x, steps[:taps], j == 0, small)
                 row += taps
             for r in range(few):
                 for n in range(images[0], images[1]):
@@ -143,10 +137,7 @@ def _sum_products(
                     start = (whence[i, 0] + n * whence[i, 1] + o) * pixels + begin
                     source = dys[i][start:]
                     turned = panel[(n - first) * count * wide :]
-                    if n == first:
-                        new_tile(source, rows[i, few // ROWS], 1, turned, steps[:count], small)
-                    else:
-                        tile(source, rows[i, few // ROWS], 1, turned, steps[:count], small)
+                    tile(source, rows[i, few // ROWS], 1, turned, steps[:count], n == first, small)
                     if part == 0:
                         for r in range(few):
                             db[row + r] += total(dys[i][start + r * pixels : start + r * pixels + count])

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from .compile import compiled, flat, inlined, lowest, scratch, serial, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
-from .tile import FIRST_ROWS, ROWS, new_tile, widest
+from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
 from .vectors import transpose
 
@@ -203,7 +203,7 @@ def _multiply(v: Floats, channels: int, u: Floats, cut: Any, tiles: int, used: i
         for t in range(0, used, ROWS):
             start = (g * panels + panel) * tiles * width + t * across
             c = m[place, start : start + ROWS * across].reshape((ROWS, across))
-            new_tile(v[place, t * channels + g * each :], rows, 1, weights, offsets, c)
+            tile(v[place, t * channels + g * each :], rows, 1, weights, offsets, True, c)
 
 
 def _correlate(
@@ -267,7 +267,7 @@ def _sum_product(
     for block in range(each // ROWS):
         start = ((g * panels + panel) * each + block * ROWS) * width
         c, sum_ = small[: ROWS * across], sums[place, start : start + ROWS * across]
-        new_tile(v[place, g * each + block * ROWS :], rows, channels[0], source, offsets, c.reshape((ROWS, across)))
+        tile(v[place, g * each + block * ROWS :], rows, channels[0], source, offsets, True, c.reshape((ROWS, across)))
         if anew:
             for j in range(c.size):
                 sum_[j] = c[j]
