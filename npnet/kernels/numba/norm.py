@@ -109,7 +109,7 @@ def _lrn_planes(
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         for i in range(0, height, windows.band):
-            rows = see(a, plane, planes, windows, i, 0, room)
+            rows = see(a, plane, planes, windows, i, a.dtype.type(0), room)
             square(room)
             sum_windows(room, windows, rows, across, total)
             release(total, windows.out, 0, None, rows * width, lanes, d, plane, planes, height * width, i * width)
@@ -128,7 +128,7 @@ def _lrn_planes_back(
         here = slice(plane * height * width, (plane + planes) * height * width)
         pass_on(db[here], b[here], d[here], share)
         for i in range(0, height, windows.band):
-            rows = see(share, 0, planes, windows, i, 0, room)
+            rows = see(share, 0, planes, windows, i, a.dtype.type(0), room)
             sum_windows(room, windows, rows, across, total)
             release(total, windows.out, 0, None, rows * width, lanes, da, plane, planes, height * width, i * width)
         combine(db[here], a[here], d[here], alpha, beta, da[here])

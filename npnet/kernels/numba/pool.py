@@ -55,7 +55,7 @@ def _max_planes(
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         for i in range(0, tall, windows.band):
-            rows = see(x, plane, planes, windows, i, -np.inf, room)
+            rows = see(x, plane, planes, windows, i, x.dtype.type(-np.inf), room)
             largest(room, windows.taps, names, best, which, rows * windows.line)
             first, count = i * wide, rows * wide
             release(best, windows.out, 0, None, count, lanes, y, plane, planes, tall * wide, first)
@@ -114,7 +114,7 @@ def _average_planes(
     for plane in range(some[0], some[1], lanes):
         planes = min(lanes, some[1] - plane)
         for i in range(0, tall, windows.band):
-            rows = see(x, plane, planes, windows, i, 0, room)
+            rows = see(x, plane, planes, windows, i, x.dtype.type(0), room)
             sum_windows(room, windows, rows, across, total)
             times(total[: rows * windows.line], shares[i * windows.line :])
             release(total, windows.out, 0, None, rows * wide, lanes, y, plane, planes, tall * wide, i * wide)

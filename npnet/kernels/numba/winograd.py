@@ -113,28 +113,31 @@ def _transform_weights(
     w : (groups, O, C, kernel²); turned, (groups, C, O, kernel²), its rows and columns taken backwards.
     """
     groups, panels, channels, width = cut
-    count = groups * panels * channels
+    blocks = channels // ROWS
+    count = groups * panels * blocks
     for thread in prange(team):
         for job in range(count * thread // team, count * (thread + 1) // team):
-            g, panel, c = job // channels // panels, job // channels % panels, job % channels
-            target = u.reshape(-1)[job * width :]
-            transform_weight(w[g], kernel, turned, panel, c, width, small[thread], target, u.shape[1])
+            g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
+            target = u.reshape(-1)[job * ROWS * width :]
+            transform_block(w[g], kernel, turned, width, panel, block, small[thread], target, u.shape[1])
 
 
-def _transform_weight(
-    w: Floats, kernel: int, turned: bool, panel: int, c: int, width: int, small: Floats, u: Floats, apart: int
+def _transform_block(
+    w: Floats, kernel: int, turned: bool, width: int, panel: int, block: int, small: Floats, u: Floats, apart: int
 ) -> None:
+    """Of ROWS channels and a panel of outputs.  apart : how far the next place is in u."""
+    side, wide, taps = OUT + kernel - 1, ROWS * width, kernel * kernel
     some = min(width, (w.shape[1] if turned else w.shape[0]) - panel * width)
-    row, half = small, small[kernel * kernel * width :]
+    whole, half = small, small[taps * wide :]
     for o in range(some):
-        for k in range(kernel * kernel):
-            backwards = kernel * kernel - 1 - k
-            row[k * width + o] = w[c, panel * width + o, backwards] if turned else w[panel * width + o, c, k]
-    side = OUT + kernel - 1
+        for r in range(ROWS):
+            for k in range(taps):
+                c, place = block * ROWS + r, k * wide + r * width + o
+                whole[place] = w[c, panel * width + o, taps - 1 - k] if turned else w[panel * width + o, c, k]
     for k in range(kernel):  # along the rows, then along the columns of what comes of it
-        by_g(kernel, row[kernel * k * width :], width, some, half[side * k * width :], width)
+        by_g(kernel, whole[kernel * k * wide :], wide, wide, half[side * k * wide :], wide)
     for k in range(side):
-        by_g(kernel, half[k * width :], side * width, some, u[k * apart :], side * apart)
+        by_g(kernel, half[k * wide :], side * wide, wide, u[k * apart :], side * apart)
 
 
 def _transform(
@@ -285,34 +288,33 @@ def _collect(sums: Floats, cut: Any, kernel: int, small: Floats, finite: Any, dw
         finite[thread] = True
         for job in range(count * thread // team, count * (thread + 1) // team):
             g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
+            source = sums.reshape(-1)[job * ROWS * width :]
             finite[thread] &= collect_block(
-                sums[:, job * ROWS * width :], width, kernel, panel, block, small[thread], dw[g])
+                source, sums.shape[1], width, kernel, panel, block, small[thread], dw[g])
 
 
 def _collect_block(
-    sums: Floats, width: int, kernel: int, panel: int, block: int, small: Floats, dw: Floats
+    sums: Floats, apart: int, width: int, kernel: int, panel: int, block: int, small: Floats, dw: Floats
 ) -> bool:
-    side, wrong = OUT + kernel - 1, 0
+    """Of ROWS channels and a panel of outputs.  apart : how far the next place is in `sums`."""
+    side, wide, wrong = OUT + kernel - 1, ROWS * width, 0
     across = min(width, dw.shape[0] - panel * width)
-    half, row = small, small[side * kernel * width :]
-    for r in range(ROWS):
-        for k in range(side):
-            for place in range(k * side, (k + 1) * side):
-                for j in range(across):
-                    row[(place - k * side) * width + j] = sums[place, r * across + j]
-            by_g_t(kernel, row, width, across, half[k * kernel * width :], width)
-        for k in range(kernel):
-            by_g_t(kernel, half[k * width :], kernel * width, across, row[k * width :], kernel * width)
-        for j in range(across):
+    half, whole = small, small[side * kernel * wide :]
+    for k in range(side):
+        by_g_t(kernel, sums[k * side * apart :], apart, ROWS * across, half[k * kernel * wide :], wide)
+    for k in range(kernel):
+        by_g_t(kernel, half[k * wide :], kernel * wide, ROWS * across, whole[k * wide :], kernel * wide)
+    for j in range(across):
+        for r in range(ROWS):
             for k in range(kernel * kernel):
-                value = row[k * width + j]
+                value = whole[k * wide + r * across + j]
                 dw[panel * width + j, block * ROWS + r, k] = value
                 wrong += value - value != 0
     return wrong == 0
 
 
 read, write, add_bias = serial(_read), serial(_write), serial(_add_bias)
-transform_weight, collect_block = serial(_transform_weight), serial(_collect_block)
+transform_block, collect_block = serial(_transform_block), serial(_collect_block)
 to_places, transform, transform_outputs = inlined(_to_places), serial(_transform), serial(_transform_outputs)
 multiply, sum_product = serial(_multiply), serial(_sum_product)
 transform_weights, correlate = compiled(_transform_weights), compiled(_correlate)
@@ -375,7 +377,7 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
         "vs": (team, *places(_tiles(together, columns) * x[1])),
         "ms": (team, *places(groups * panels * _tiles(together, columns) * wide)),
         "u": places(math.prod(cut)),
-        "small": (team, (side + w[2]) * w[2] * wide),
+        "small": (team, (side + w[2]) * w[2] * ROWS * wide),
         "v": places(_tiles(summed, columns) * x[1]),
         "e": places(_tiles(summed, columns) * y[1]),
         "sums": places(math.prod(cut)),
