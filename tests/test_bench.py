@@ -10,6 +10,7 @@ from npnet.bench.layers import Stopwatch, leaves, work
 from npnet.bench.run import PEERS
 from npnet.cli import main
 from npnet.errors import UserError
+from npnet.layers import Concat, Conv2D, ReLU, Sequential
 
 
 @pytest.fixture
@@ -76,11 +77,26 @@ def test_every_layer_is_timed_once_and_containers_only_for_themselves(backend):
     assert {name for name, way in seconds if way == "backward"} == set(small.names)
     assert all(s > 0 for s in seconds.values())
     assert watch.take() == {}
-    table = work(small, watch.shapes)
+    table = work(small, watch)
     assert table["conv1"]["macs"] == (2 * 32**3 * 75, 2 * 32**3 * 75)
     assert table["conv2"]["macs"] == (2 * 16 * 16 * 32 * 800, 4 * 16 * 16 * 32 * 800)
     assert table["relu1"]["bytes"] == (2 * 4 * 2 * 32 * 256, 3 * 4 * 2 * 32 * 256)
+    assert table["relu2"]["bytes"] == (0, 3 * 4 * 2 * 32 * 256)  # conv2 has done it
     assert table["pool1"]["bytes"] == (4 * 2 * 32 * (1024 + 2 * 256), 4 * 2 * 32 * (1024 + 2 * 256))
+
+
+def test_branches_that_begin_together_are_counted_where_they_are_timed(backend):
+    net = Sequential(
+        first=Conv2D(3, 3, 1),
+        mixed=Concat(a=Conv2D(3, 4, 1), b=Sequential(reduce=Conv2D(3, 2, 1), relu=ReLU(), conv=Conv2D(2, 5, 3, pad=1))),
+    )
+    watch, x = Stopwatch(net), np.zeros((2, 3, 6, 7), np.float32)
+    net.backward(np.ones_like(net.forward(x)))
+    table = work(net, watch)
+    assert table["mixed"]["macs"] == (2 * 42 * 3 * (4 + 2), 4 * 42 * 3 * (4 + 2))
+    assert table["mixed.b.conv"]["macs"] == (2 * 42 * 2 * 5 * 9, 4 * 42 * 2 * 5 * 9)
+    assert sum(row.get("macs", (0, 0))[0] for row in table.values()) == 2 * net.cost((3, 6, 7)).macs
+    assert {name for name, _ in watch.take()} == {"first", "mixed", "mixed.b.relu", "mixed.b.conv"}
 
 
 def test_limits_are_measured():

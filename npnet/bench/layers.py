@@ -49,6 +49,7 @@ class Stopwatch:
     def __init__(self, net: Layer) -> None:
         self.seconds: dict[tuple[str, str], float] = defaultdict(float)
         self.shapes: dict[str, tuple[Shape, Shape]] = {}
+        self.rectified: set[str] = set()  # ReLUs whose work forward is done by the convolution before them
         self._inside: list[float] = []
         for name, layer in leaves(net):
             layer.forward = self._timed(name, "forward", layer.forward, layer)  # type: ignore[method-assign]
@@ -66,6 +67,8 @@ class Stopwatch:
                 self._inside[-1] += taken
             if way == "forward":
                 self.shapes[name] = tuple(x.shape), tuple(y.shape)
+                if isinstance(layer, ReLU) and rest[1:] == (True,):
+                    self.rectified.add(name)
             return y
 
         return call
@@ -76,7 +79,7 @@ class Stopwatch:
         return taken
 
 
-def work(net: Layer, shapes: dict[str, tuple[Shape, Shape]], itemsize: int = 4) -> dict[str, dict[str, Any]]:
+def work(net: Layer, watch: Stopwatch, itemsize: int = 4) -> dict[str, dict[str, Any]]:
     """For each layer: multiply-adds of a step (macs) forward and backward, or else bytes.
 
     Backward costs twice as many multiply-adds as forward, and once as many in the first layer, which needs no gradient
@@ -84,9 +87,9 @@ def work(net: Layer, shapes: dict[str, tuple[Shape, Shape]], itemsize: int = 4) 
     """
     table: dict[str, dict[str, Any]] = {}
     for name, layer in leaves(net):
-        if name not in shapes:
+        if name not in watch.shapes:
             continue
-        x, y = shapes[name]
+        x, y = watch.shapes[name]
         first = not any("macs" in row for row in table.values())
         own = layer.together.layers if isinstance(layer, Concat) else [layer]
         macs = sum(part.cost(x[1:]).macs for part in own) * x[0]
@@ -96,6 +99,7 @@ def work(net: Layer, shapes: dict[str, tuple[Shape, Shape]], itemsize: int = 4) 
             more = len(layer.children()) + 1 if isinstance(layer, Concat) else 0  # branches, and their sum
             forward, backward = ARRAYS[type(layer)]
             size = [math.prod(shape) * itemsize for shape in (x, y)]
-            table[name] = {"bytes": (forward[0] * size[0] + forward[1] * size[1],
+            once = 0 if name in watch.rectified else 1
+            table[name] = {"bytes": (once * (forward[0] * size[0] + forward[1] * size[1]),
                                      (backward[0] + more) * size[0] + backward[1] * size[1])}
     return table

@@ -63,7 +63,7 @@ class Npnet:
         if self.watch is None:
             self.watch = Stopwatch(self.net)
         self.step()
-        table = work(self.net, self.watch.shapes)
+        table = work(self.net, self.watch)
         seconds = self.watch.take()
         rows = [{"layer": name, **{way: seconds.get((name, way), 0.0) for way in ("forward", "backward")},
                  **table.get(name, {})} for name in self.watch.shapes]

@@ -108,6 +108,11 @@ def _cases(backend: str) -> Iterator[Case]:
         yield Case(backend, Dropout(0.4, convention), (3, 2, 4, 3))
         yield Case(backend, Dropout(0.4, convention), (3, 2, 4, 3), train=False)
     yield Case(backend, Concat(conv(2, 3, 1), conv(2, 1, 3, pad=1), MaxPool2D(3, 1, pad=1)), (2, 2, 5, 4))
+    yield Case(backend, Concat(
+        Sequential(conv(3, 9, 1), ReLU()),
+        Sequential(conv(3, 4, 1), ReLU(), conv(4, 2, 3, pad=1), ReLU()),
+        Sequential(MaxPool2D(3, 1, pad=1), conv(3, 2, 1), ReLU())), (2, 3, 5, 7))
+    yield Case(backend, Concat(conv(3, 2, 1), Sequential(conv(3, 1, 1), Tanh()), conv(3, 3, 1)), (2, 3, 4, 3))
     yield Case(backend, SoftmaxCrossEntropy(), (4, 6), classes=6)
     yield Case(backend, WeightedSoftmaxCrossEntropy(), (4, 3), classes=3)
     yield Case(backend, _small_net(w), (3, 2, 11, 11), classes=5)

@@ -142,16 +142,26 @@ def lowest(rectify: bool, dtype: np.dtype[Any]) -> Any:
     return dtype.type(0 if rectify else -np.inf)
 
 
+def _as(x: Floats, shape: tuple[int, ...] | int) -> Floats:
+    """The same numbers under another shape, without a copy: a kernel that got a copy would write into it in vain.
+
+    `np.reshape` with ``copy=False`` says the same and takes three times as long, 80 times in a step.
+    """
+    if not x.flags.c_contiguous:
+        raise ValueError(f"array of shape (={x.shape}) and strides (={x.strides}) must be row-major")
+    return x.reshape(shape)
+
+
 def maps(x: Floats) -> Floats:
-    """(N, C, H, W) as (N, C, H·W), without a copy: a kernel that got a copy would write into it in vain."""
-    return np.reshape(x, (*x.shape[:2], -1), copy=False)
+    """(N, C, H, W) as (N, C, H·W)."""
+    return _as(x, (*x.shape[:2], -1))
 
 
 def planes(x: Floats) -> Floats:
-    """(N, C, H, W) as (N·C, H, W), without a copy."""
-    return np.reshape(x, (-1, *x.shape[2:]), copy=False)
+    """(N, C, H, W) as (N·C, H, W)."""
+    return _as(x, (-1, *x.shape[2:]))
 
 
 def flat(x: Floats) -> Floats:
-    """All elements in one row, without a copy."""
-    return np.reshape(x, -1, copy=False)
+    """All elements in one row."""
+    return _as(x, -1)
