@@ -299,3 +299,18 @@ def test_a_head_reads_what_the_convolution_made_and_not_what_the_relu_makes_of_i
     x = images(1)
     net.forward(x)
     assert np.array(net.heads["conv"].x).min() < 0
+
+
+def test_branches_that_come_first_learn_the_same_without_the_gradient_of_their_input(backend):
+    net = Concat(Sequential(Conv2D(2, 3, 1, weight=WIDE), ReLU()), Conv2D(2, 4, 1, weight=WIDE),
+                 Sequential(MaxPool2D(3, 1, pad=1), Conv2D(2, 1, 1, weight=WIDE)))
+    x = images(3)
+    dy = np.random.default_rng(0).standard_normal(net.forward(x).shape).astype(np.float32)
+    net.backward(dy)
+    expected = gradients(net)
+    net.forward(x)
+    for p in net.parameters():
+        p.grad[...] = np.nan
+    net.backward_parameters(dy)
+    for name, gradient in gradients(net).items():
+        np.testing.assert_array_equal(gradient, expected[name], err_msg=name)
