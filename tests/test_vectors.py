@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("numba")
 import numba
 
-from npnet.kernels.numba import minimal, vectors
+from npnet.kernels.numba import minimal, reductions, vectors
 from npnet.kernels.numba.tile import lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -72,14 +72,14 @@ def test_so_many_numbers_are_moved_and_no_more(dtype):
 @BOTH
 def test_the_largest_of_rows_is_found_and_the_first_of_equal_ones(dtype):
     rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
-    count = 2 * vectors.TOGETHER * size
+    count = 2 * reductions.TOGETHER * size
     source = rng.integers(-3, 4, 3 * count).astype(dtype)  # many are equal
     source[rng.integers(0, source.size, 40)] = np.nan
     source[rng.integers(0, source.size, 40)] = -np.inf
     taps, names = np.array([5, 0, count, 2 * count, 7]), np.array([3, 1, 4, 15, 9], dtype)
     fast, plain = np.zeros((2, 2, count), dtype)
-    run(vectors.largest, source, taps, names, *fast, count)
-    vectors.largest(source, taps, names, *plain, count)
+    run(reductions.largest, source, taps, names, *fast, count)
+    reductions.largest(source, taps, names, *plain, count)
     np.testing.assert_array_equal(fast, plain)
     rows = np.array([source[tap : tap + count] for tap in taps])
     np.testing.assert_array_equal(fast[0], rows.max(axis=0))
@@ -89,11 +89,11 @@ def test_the_largest_of_rows_is_found_and_the_first_of_equal_ones(dtype):
 @BOTH
 def test_rows_are_summed_and_nothing_beyond_is_touched(dtype):
     rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
-    for count in (0, 1, size + 3, vectors.TOGETHER * size, 3 * vectors.TOGETHER * size + 2 * size + 1):
+    for count in (0, 1, size + 3, reductions.TOGETHER * size, 3 * reductions.TOGETHER * size + 2 * size + 1):
         for taps in (np.array([3, 0, 11]), np.array([2]), np.array([], np.int64)):
             source = rng.standard_normal(count + 11).astype(dtype)  # what lies behind is not read
             rows = np.array([source[tap : tap + count] for tap in taps], np.float64).reshape(taps.size, count)
-            for function, expected in ((vectors.sum_rows, rows), (vectors.sum_squares, rows**2)):
+            for function, expected in ((reductions.sum_rows, rows), (reductions.sum_squares, rows**2)):
                 fast, plain = np.full((2, count + 40), 7, dtype)
                 run(function, source, taps, fast, 9, count)
                 function(source, taps, plain, 9, count)

@@ -126,19 +126,19 @@ class Concat(Container):
         super().__init__(*layers, **named)
         branches = [layer.layers if type(layer) is Sequential else [layer] for layer in self.layers]
         first = {i: branch[0] for i, branch in enumerate(branches) if Conv1x1s.suit(branch[0])}
-        self.together = Conv1x1s([layer for layer in first.values() if isinstance(layer, Conv2D)])
+        self.together = Conv1x1s(list(first.values()))
         self._begun = list(first)  # which branches begin with them
         self._left = [branch[1:] if i in first else [self.layers[i]] for i, branch in enumerate(branches)]
+        self._rectify = all(self._left[i] and type(self._left[i][0]) is ReLU for i in first)
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW."""
         self.output_shape(x.shape[1:])
         parts = [x] * len(self.layers)
-        rectify = all(self._left[i] and type(self._left[i][0]) is ReLU for i in self._begun)
         if self._begun:
-            for i, part in zip(self._begun, self.together.forward(x, rectify), strict=True):
+            for i, part in zip(self._begun, self.together.forward(x, self._rectify), strict=True):
                 parts[i] = part
-        parts = [forward_through(left, part, train, rectify and i in self._begun)
+        parts = [forward_through(left, part, train, self._rectify and i in self._begun)
                  for i, (left, part) in enumerate(zip(self._left, parts, strict=True))]
         self.parts = [part.shape for part in parts]
         channels = sum(shape[1] for shape in self.parts)

@@ -1,5 +1,6 @@
 """Convolution. AlexNet §3.5."""
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -133,7 +134,7 @@ class Conv1x1s:
         self.weights, self.biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
 
     @staticmethod
-    def suit(layer: Layer) -> bool:
+    def suit(layer: Layer) -> TypeGuard[Conv2D]:
         """Is it such a convolution, that leaves no pixel out?"""
         return type(layer) is Conv2D and (layer.kernel, layer.stride, layer.pad, layer.groups) == (1, 1, 0, 1)
 

@@ -26,12 +26,13 @@ class WithHeads(Container):
         self.trunk = layers
         self.heads = {after: heads[after] for after in layers if after in heads}
         super().__init__(**layers, **{f"head_{after}": head for after, head in self.heads.items()})
-        self._stages: list[tuple[str, list[Layer]]] = [("", [])]  # the trunk, cut where heads stand
+        self._stages: list[tuple[str, list[Layer]]] = []  # the trunk, cut behind layers with a head, and their names
+        stage: list[Layer] = []
         for name, layer in layers.items():
-            self._stages[-1][1].append(layer)
-            if name in self.heads:
-                self._stages[-1] = name, self._stages[-1][1]
-                self._stages.append(("", []))
+            stage.append(layer)
+            if name in self.heads or layer is self.layers[len(layers) - 1]:
+                self._stages.append((name, stage))
+                stage = []
         share_memory(list(layers.values()))
         for name, behind in pairwise(layers):
             if name in self.heads:  # its head reads the same array
@@ -40,10 +41,10 @@ class WithHeads(Container):
     def forward(self, x: Array, train: bool = True) -> Any:
         """x (N, C, H, W) → (N, K), or when training a tuple of 1 + the number of heads such arrays."""
         outputs = []
-        for head, layers in self._stages:
+        for last, layers in self._stages:
             x = forward_through(layers, x, train)
-            if train and head:
-                outputs.append(self.heads[head].forward(x, train))
+            if train and last in self.heads:
+                outputs.append(self.heads[last].forward(x, train))
         return (x, *outputs) if train else x
 
     def backward(self, dy: Any) -> Array:

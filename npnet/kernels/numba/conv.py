@@ -19,7 +19,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import compiled, flat, lowest, maps, scratch, serial, threads, total, zeros
+from .compile import compiled, flat, lowest, maps, reshaped, scratch, serial, threads, total, zeros
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
@@ -398,7 +398,7 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
         return
     way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
     copies, sums, blocks = scratch(dy.dtype, *(parts[name] for name in CORRELATE))
-    pack_turned(np.reshape(w, (groups, -1, *w.shape[1:]), copy=False), blocks)
+    pack_turned(reshaped(w, (groups, -1, *w.shape[1:])), blocks)
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
         dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
@@ -408,9 +408,9 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
 
 def _taps(w: Floats, groups: int) -> Floats:
     """(O, C/groups, KH, KW) as (groups, O/groups, C/groups, KH · KW)."""
-    return np.reshape(w, (groups, w.shape[0] // groups, w.shape[1], -1), copy=False)
+    return reshaped(w, (groups, w.shape[0] // groups, w.shape[1], -1))
 
 
 def _rows(w: Floats, groups: int) -> Floats:
     """(O, C/groups, KH, KW) as (groups, O/groups, taps)."""
-    return np.reshape(w, (groups, w.shape[0] // groups, -1), copy=False)
+    return reshaped(w, (groups, w.shape[0] // groups, -1))

@@ -5,7 +5,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, scratch, single_threaded_blas, threads
+from .compile import compiled, inlined, reshaped, scratch, single_threaded_blas, threads
 
 Floats = NDArray[Any]
 
@@ -107,7 +107,7 @@ def local2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, dx: Floa
 
 def _rows(w: Floats) -> Floats:
     """(OH, OW, O, C, KH, KW) as (OH, OW, O, taps)."""
-    return np.reshape(w, (*w.shape[:3], -1), copy=False)
+    return reshaped(w, (*w.shape[:3], -1))
 
 
 def _rooms(x: Floats, w: Floats) -> list[Floats]:

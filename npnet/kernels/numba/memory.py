@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.memory import fill, from_host, to_host, view
 
-from .compile import aligned, compiled, flat
+from .compile import aligned, compiled, flat, reshaped
 from .vectors import move
 from .windows import add, add_two
 
@@ -52,7 +52,7 @@ def add_up(parts: Sequence[Floats], y: Floats) -> None:
 
 def _images(x: Floats) -> Floats:
     """(N, numbers), without a copy."""
-    return np.reshape(x, (x.shape[0], -1), copy=False)
+    return reshaped(x, (x.shape[0], -1))
 
 
 def concat(parts: Sequence[Floats], y: Floats) -> None:

@@ -3,6 +3,7 @@
 Innermost loops walk along pixels, which are neighbours in memory, so that they become vector instructions.
 """
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .compile import compiled, flat, inlined, maps, scratch, serial, steps, threads
-from .vectors import sum_rows, sum_squares
+from .reductions import sum_rows, sum_squares
 from .windows import Windows, portion, release, see, set_all, sum_windows, windows
 
 Floats = NDArray[Any]
@@ -163,6 +164,11 @@ _forward, _backward = compiled(_lrn_forward), compiled(_lrn_backward)
 _within_forward, _within_backward = compiled(_lrn_within_forward), compiled(_lrn_within_backward)
 
 
+@cache
+def _twice(size: int, row: int) -> Numbers:
+    return np.tile(steps(size, row), 2)
+
+
 def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
     t = a.dtype.type
     rows = steps(a.shape[1], a.shape[2] * a.shape[3])
@@ -174,7 +180,7 @@ def lrn_backward(
 ) -> None:
     t = a.dtype.type
     row = a.shape[2] * a.shape[3]
-    taps = np.tile(steps(size, row), 2)
+    taps = _twice(size, row)
     [shares] = scratch(a.dtype, (threads(), size, row))
     _backward(maps(db), maps(a), maps(b), maps(d), size, t(alpha), t(beta), taps, shares, maps(da))
 

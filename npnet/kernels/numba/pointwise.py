@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, lowest, scratch, serial, steps, threads, total, zeros
+from .compile import compiled, flat, lowest, reshaped, scratch, serial, steps, threads, total, zeros
 from .tile import ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, will_write
@@ -256,7 +256,7 @@ def _weight(
 
 
 def _matrices(ws: Sequence[Floats]) -> list[Floats]:
-    return [np.reshape(w, w.shape[:2], copy=False) for w in ws]
+    return [reshaped(w, w.shape[:2]) for w in ws]
 
 
 def _all(xs: Sequence[Floats]) -> tuple[Maps, ...]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import compiled, flat, scratch, serial, threads
+from .compile import compiled, flat, reshaped, scratch, serial, threads
+from .reductions import TOGETHER, largest
 from .tile import lanes as lanes_of
-from .vectors import TOGETHER, largest
 from .windows import (
     Spread,
     Windows,
@@ -210,7 +210,7 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places
 
 def max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
     count = dx.shape[0] * dx.shape[1]
-    _max_backward(*(np.reshape(a, (count, -1), copy=False) for a in (dy, argmax, dx)))
+    _max_backward(*(reshaped(a, (count, -1)) for a in (dy, argmax, dx)))
 
 
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:

@@ -5,7 +5,7 @@ product stays at full speed only if what is read is used several times before th
 result stay in registers while the sum runs, and each step of it reads 3 vectors of b and ROWS numbers of a, for
 ROWS · 3 multiplications. Compilers do not find this arrangement by themselves; `_registers` spells it out.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -66,6 +66,68 @@ def tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, anew:
                 c[r, v] += a[rows[r] + t * step] * b[offsets[t] + v]
 
 
+class Registers:
+    """Reads and writes vectors of the numbers that an array holds."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any) -> None:
+        self.builder, self.number = builder, context.get_value_type(number)
+        self.itemsize = number.bitwidth // 8
+        self.vector = ir.VectorType(self.number, lanes(self.itemsize))
+        self.align = ir.Constant(ir.IntType(32), self.itemsize)
+
+    def at(self, start: Any, index: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(start, [index]), self.vector.as_pointer())
+
+    def load(self, start: Any, index: Any, mask: Any = None) -> Any:
+        """The vector there; with a mask, zeros where that is not set, and nothing is read."""
+        place = self.at(start, index)
+        if mask is None:
+            return self.builder.load(place, align=self.itemsize)
+        return self._masked("load", self.vector, [place, self.align, mask, self.constant(0)])
+
+    def store(self, value: Any, start: Any, index: Any, mask: Any = None) -> None:
+        place = self.at(start, index)
+        if mask is None:
+            self.builder.store(value, place, align=self.itemsize)
+        else:
+            self._masked("store", ir.VoidType(), [value, place, self.align, mask])
+
+    def _masked(self, way: str, result: Any, arguments: list[Any]) -> Any:
+        name = f"llvm.masked.{way}.v{self.vector.count}f{8 * self.itemsize}.p0"
+        function = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)
+
+    def repeat(self, value: Any) -> Any:
+        """The number in every lane."""
+        vector, number = ir.VectorType(value.type, self.vector.count), ir.IntType(32)
+        one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(number, 0))
+        everywhere = ir.Constant(ir.VectorType(number, vector.count), [0] * vector.count)
+        return self.builder.shuffle_vector(one, one, everywhere)
+
+    def first(self, count: Any) -> Any:
+        """A mask: the first `count` lanes."""
+        lanes = ir.Constant(ir.VectorType(count.type, self.vector.count), list(range(self.vector.count)))
+        return self.builder.icmp_signed("<", lanes, self.repeat(count))
+
+    def constant(self, value: float) -> Any:
+        return ir.Constant(self.vector, [value] * self.vector.count)
+
+    def apart(self, step: Any) -> list[Any]:
+        """The places 0, step, 2 step, …, as many as there are numbers in a vector."""
+        return [self.builder.mul(step, ir.Constant(step.type, i)) for i in range(self.vector.count)]
+
+    def listed(self, places: Any, first: Any) -> list[Any]:
+        """places[first], places[first + 1], …, likewise."""
+        start, integer = self.builder.gep(places, [first]), ir.IntType(64)
+        return [
+            self.builder.load(self.builder.gep(start, [ir.Constant(integer, i)])) for i in range(self.vector.count)
+        ]
+
+    def shuffle(self, one: Any, other: Any, places: Sequence[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+        return self.builder.shuffle_vector(one, other, mask)
+
+
 @cache
 def _registers(vectors: int) -> Callable[..., None]:
     """`tile` with c of so many vectors in a row, in instructions: LLVM's, from which those of the machine are made."""
@@ -80,43 +142,34 @@ def _registers(vectors: int) -> Callable[..., None]:
 
         a, rows, step, b, offsets, c = data(0), data(1), arguments[2], data(3), data(4), data(6)
         count = context.make_array(signature.args[4])(context, builder, arguments[4]).nitems
-        number, integer = context.get_value_type(signature.args[0].dtype), ir.IntType(64)
-        itemsize = signature.args[0].dtype.bitwidth // 8
-        vector = ir.VectorType(number, lanes(itemsize))
+        registers, integer = Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
+        vector = registers.vector
 
         def at(start: Any, index: Any) -> Any:
             return builder.gep(start, [ir.Constant(integer, index) if isinstance(index, int) else index])
 
-        def load(start: Any, index: int) -> Any:
-            return builder.load(builder.bitcast(at(start, index), vector.as_pointer()), align=itemsize)
-
-        def store(value: Any, start: Any, index: int) -> None:
-            builder.store(value, builder.bitcast(at(start, index), vector.as_pointer()), align=itemsize)
-
-        def repeat(value: Any) -> Any:
-            """The number in every lane."""
-            nothing, zeros = ir.Constant(vector, ir.Undefined), ir.VectorType(ir.IntType(32), vector.count)
-            one = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-            return builder.shuffle_vector(one, nothing, ir.Constant(zeros, [0] * vector.count))
+        def place(r: int, v: int) -> Any:
+            """Of c, a vector."""
+            return ir.Constant(integer, (r * vectors + v) * vector.count)
 
         anew = context.cast(builder, arguments[5], signature.args[5], types.boolean)
         places = [(r, v) for r in range(ROWS) for v in range(vectors)]
         sums = {place: cgutils.alloca_once(builder, vector) for place in places}  # LLVM makes registers of these
         for r, v in places:
-            before = load(c, (r * vectors + v) * vector.count)
-            builder.store(builder.select(anew, ir.Constant(vector, [0.0] * vector.count), before), sums[r, v])
+            before = registers.load(c, place(r, v))
+            builder.store(builder.select(anew, registers.constant(0), before), sums[r, v])
         starts = [at(a, builder.load(at(rows, r))) for r in range(ROWS)]
         with cgutils.for_range(builder, count, intp=integer) as loop:
             row = at(b, builder.load(at(offsets, loop.index)))
-            columns = [load(row, v * vector.count) for v in range(vectors)]
+            columns = [registers.load(row, place(0, v)) for v in range(vectors)]
             along = builder.mul(loop.index, step)
             for r in range(ROWS):
-                factor = repeat(builder.load(at(starts[r], along)))
+                factor = registers.repeat(builder.load(at(starts[r], along)))
                 for v in range(vectors):
                     product = builder.fmul(factor, columns[v], flags=("contract",))  # with the sum: one instruction
                     builder.store(builder.fadd(product, builder.load(sums[r, v]), flags=("contract",)), sums[r, v])
         for r, v in places:
-            store(builder.load(sums[r, v]), c, (r * vectors + v) * vector.count)
+            registers.store(builder.load(sums[r, v]), c, place(r, v))
         return context.get_dummy_value()
 
     multiply.__name__ = f"tile_of_{vectors}"

@@ -8,78 +8,15 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
 from .compile import LINE
-from .tile import lanes
+from .tile import Registers, lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 Matrix = Sequence[Sequence[float]]
-
-
-class _Registers:
-    """Reads and writes vectors of the numbers that an array holds."""
-
-    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any) -> None:
-        self.builder, self.number = builder, context.get_value_type(number)
-        self.itemsize = number.bitwidth // 8
-        self.vector = ir.VectorType(self.number, lanes(self.itemsize))
-        self.align = ir.Constant(ir.IntType(32), self.itemsize)
-
-    def at(self, start: Any, index: Any) -> Any:
-        return self.builder.bitcast(self.builder.gep(start, [index]), self.vector.as_pointer())
-
-    def load(self, start: Any, index: Any, mask: Any = None) -> Any:
-        """The vector there; with a mask, zeros where that is not set, and nothing is read."""
-        place = self.at(start, index)
-        if mask is None:
-            return self.builder.load(place, align=self.itemsize)
-        return self._masked("load", self.vector, [place, self.align, mask, self.constant(0)])
-
-    def store(self, value: Any, start: Any, index: Any, mask: Any = None) -> None:
-        place = self.at(start, index)
-        if mask is None:
-            self.builder.store(value, place, align=self.itemsize)
-        else:
-            self._masked("store", ir.VoidType(), [value, place, self.align, mask])
-
-    def _masked(self, way: str, result: Any, arguments: list[Any]) -> Any:
-        name = f"llvm.masked.{way}.v{self.vector.count}f{8 * self.itemsize}.p0"
-        function = ir.FunctionType(result, [argument.type for argument in arguments])
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)
-
-    def repeat(self, value: Any) -> Any:
-        """The number in every lane."""
-        vector, number = ir.VectorType(value.type, self.vector.count), ir.IntType(32)
-        one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(number, 0))
-        everywhere = ir.Constant(ir.VectorType(number, vector.count), [0] * vector.count)
-        return self.builder.shuffle_vector(one, one, everywhere)
-
-    def first(self, count: Any) -> Any:
-        """A mask: the first `count` lanes."""
-        lanes = ir.Constant(ir.VectorType(count.type, self.vector.count), list(range(self.vector.count)))
-        return self.builder.icmp_signed("<", lanes, self.repeat(count))
-
-    def constant(self, value: float) -> Any:
-        return ir.Constant(self.vector, [value] * self.vector.count)
-
-    def apart(self, step: Any) -> list[Any]:
-        """The places 0, step, 2 step, …, as many as there are numbers in a vector."""
-        return [self.builder.mul(step, ir.Constant(step.type, i)) for i in range(self.vector.count)]
-
-    def listed(self, places: Any, first: Any) -> list[Any]:
-        """places[first], places[first + 1], …, likewise."""
-        start, integer = self.builder.gep(places, [first]), ir.IntType(64)
-        return [
-            self.builder.load(self.builder.gep(start, [ir.Constant(integer, i)])) for i in range(self.vector.count)
-        ]
-
-    def shuffle(self, one: Any, other: Any, places: Sequence[int]) -> Any:
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
-        return self.builder.shuffle_vector(one, other, mask)
 
 
 def _twins(matrix: Matrix) -> dict[int, int]:
@@ -117,7 +54,7 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
         return types.void(source, step, v, target, stride), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = _Registers(context, builder, signature.args[0].dtype)
+        registers = Registers(context, builder, signature.args[0].dtype)
         source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3))
         step, v, stride = arguments[1], arguments[2], arguments[4]
 
@@ -208,7 +145,7 @@ def _move_vector(
 ) -> Any:
     """`value` or `count` may be None: nothing is added, a whole vector is moved."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = _Registers(context, builder, signature.args[0].dtype)
+        registers = Registers(context, builder, signature.args[0].dtype)
         source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 4))
         mask = None if count == types.none else registers.first(arguments[6])
         values = registers.load(source, arguments[1], mask)
@@ -244,7 +181,7 @@ def transpose(source: Floats, step: int, target: Floats, stride: int, size: int)
             target[j * stride + i] = source[i * step + j]
 
 
-def _turned(registers: _Registers, rows: list[Any]) -> list[Any]:
+def _turned(registers: Registers, rows: list[Any]) -> list[Any]:
     """A square of numbers in so many registers, turned over."""
     size, half = len(rows), 1
     while half < size:  # in every square of 2 · half rows and columns, two quarters change places
@@ -262,7 +199,7 @@ def _turned(registers: _Registers, rows: list[Any]) -> list[Any]:
 @intrinsic  # type: ignore[untyped-decorator]
 def _turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = _Registers(context, builder, signature.args[0].dtype)
+        registers = Registers(context, builder, signature.args[0].dtype)
         source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
         rows = [registers.load(source, i) for i in registers.apart(arguments[1])]
         for place, values in zip(registers.apart(arguments[3]), _turned(registers, rows), strict=True):
@@ -301,7 +238,7 @@ def from_lanes(
 @intrinsic  # type: ignore[untyped-decorator]
 def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, room: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = _Registers(context, builder, signature.args[0].dtype)
+        registers = Registers(context, builder, signature.args[0].dtype)
         source, places, room = (
             context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3, 5))
         x = builder.gep(source, [arguments[1]])
@@ -320,7 +257,7 @@ def _from_lanes(context: Any, room: Any, places: Any, p: Any, base: Any, x: Any,
         def data(i: int) -> Any:
             return context.make_array(signature.args[i])(context, builder, arguments[i]).data
 
-        registers = _Registers(context, builder, signature.args[0].dtype)
+        registers = Registers(context, builder, signature.args[0].dtype)
         room, places, x = data(0), data(1), builder.gep(data(4), [arguments[5]])
         rows = _turned(registers, [registers.load(room, place) for place in registers.listed(places, arguments[2])])
         whole = ir.VectorType(ir.IntType(32), registers.vector.count)
@@ -350,134 +287,6 @@ def _to(x: Any, start: Any, step: Any, places: Any, p: Any, room: Any, size: Any
 def _from(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
     def run(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> None:
         _from_lanes(room, places, p, base, x, start, step)
-
-    return run
-
-
-TOGETHER = 4  # vectors: each must wait for itself, so the others use the time
-
-
-def sum_rows(source: Floats, taps: Numbers, total: Floats, place: int, count: int) -> None:
-    """total[place + v] = Σ_k source[taps[k] + v] for v < count. The sum stays in a register while all terms pass by."""
-    for v in range(count):
-        total[place + v] = 0
-        for tap in taps:
-            total[place + v] += source[tap + v]
-
-
-def sum_squares(source: Floats, taps: Numbers, total: Floats, place: int, count: int) -> None:
-    """The same with the squares of the numbers."""
-    for v in range(count):
-        total[place + v] = 0
-        for tap in taps:
-            total[place + v] += source[tap + v] * source[tap + v]
-
-
-def _sums(plain: Callable[..., None], squared: bool) -> None:
-    """`plain` in instructions."""
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def add(context: Any, source: Any, taps: Any, total: Any, place: Any, v: Any, count: Any) -> Any:
-        """Some vectors, or one of which `count` numbers."""
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            source, taps, total = (
-                context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in range(3))
-            registers, integer = _Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
-            mask, many = (None, TOGETHER) if count == types.none else (registers.first(arguments[5]), 1)
-            places = [
-                builder.add(arguments[4], ir.Constant(integer, i * registers.vector.count)) for i in range(many)]
-            sums = [cgutils.alloca_once_value(builder, registers.constant(0)) for _ in places]
-            terms = context.make_array(signature.args[1])(context, builder, arguments[1]).nitems
-            with cgutils.for_range(builder, terms, intp=integer) as loop:
-                start = builder.gep(source, [builder.load(builder.gep(taps, [loop.index]))])
-                for place, sum_ in zip(places, sums, strict=True):
-                    term = registers.load(start, place, mask)
-                    if squared:
-                        term = builder.fmul(term, term, flags=("contract",))
-                    builder.store(builder.fadd(builder.load(sum_), term, flags=("contract",)), sum_)
-            for place, sum_ in zip(places, sums, strict=True):
-                registers.store(builder.load(sum_), total, builder.add(arguments[3], place), mask)
-            return context.get_dummy_value()
-
-        return types.void(source, taps, total, place, v, count), generate
-
-    add.__name__ = f"add_{plain.__name__}"
-
-    @overload(plain)  # type: ignore[untyped-decorator]
-    def _sum(source: Any, taps: Any, total: Any, place: Any, count: Any) -> Any:
-        width = lanes(source.dtype.bitwidth // 8)
-        many = TOGETHER * width
-
-        def run(source: Any, taps: Any, total: Any, place: Any, count: Any) -> None:
-            whole = count // many * many
-            for v in range(0, whole, many):
-                add(source, taps, total, place, v, None)
-            for v in range(whole, count, width):
-                add(source, taps, total, place, v, count - v)
-
-        return run
-
-
-_sums(sum_rows, squared=False)
-_sums(sum_squares, squared=True)
-
-
-def largest(source: Floats, taps: Numbers, names: Floats, best: Floats, which: Floats, count: int) -> None:
-    """best[v] = the largest of source[taps[k] + v] over k, or NaN, and which[v] = names[k] for v < count, a multiple of
-    `lanes`. Of equal ones the first, and of NaN.
-
-    All of a window's pixels pass by while the best so far stays in a register; as loops over rows of pixels, one for
-    each step, it took twice the time.
-    """
-    for v in range(count):
-        best[v], which[v] = source[taps[0] + v], names[0]
-        for k in range(1, taps.size):
-            number, old = source[taps[k] + v], best[v]
-            if not number <= old and old == old:
-                best[v], which[v] = number, names[k]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _largest_vectors(context: Any, source: Any, taps: Any, names: Any, best: Any, which: Any, v: Any) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        source, taps, names, best, which = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in range(5))
-        registers = _Registers(context, builder, signature.args[0].dtype)
-        integer, size = ir.IntType(64), registers.vector.count
-        places = [builder.add(arguments[5], ir.Constant(integer, i * size)) for i in range(TOGETHER)]
-
-        def tap(k: Any) -> tuple[list[Any], Any]:
-            """What is there for each of the vectors, and the name."""
-            start, name = builder.gep(source, [builder.load(builder.gep(taps, [k]))]), builder.gep(names, [k])
-            return [registers.load(start, place) for place in places], registers.repeat(builder.load(name))
-
-        numbers, name = tap(ir.Constant(integer, 0))
-        kept = [(cgutils.alloca_once_value(builder, number), cgutils.alloca_once_value(builder, name))
-                for number in numbers]
-        count = context.make_array(signature.args[1])(context, builder, arguments[1]).nitems
-        with cgutils.for_range(builder, count, start=ir.Constant(integer, 1), intp=integer) as loop:
-            numbers, name = tap(loop.index)
-            for number, (best_kept, which_kept) in zip(numbers, kept, strict=True):
-                old = builder.load(best_kept)
-                larger = builder.and_(
-                    builder.fcmp_unordered(">", number, old), builder.fcmp_ordered("ord", old, old))
-                builder.store(builder.select(larger, number, old), best_kept)
-                builder.store(builder.select(larger, name, builder.load(which_kept)), which_kept)
-        for place, (best_kept, which_kept) in zip(places, kept, strict=True):
-            registers.store(builder.load(best_kept), best, place)
-            registers.store(builder.load(which_kept), which, place)
-        return context.get_dummy_value()
-
-    return types.void(source, taps, names, best, which, v), generate
-
-
-@overload(largest)  # type: ignore[untyped-decorator]
-def _largest(source: Any, taps: Any, names: Any, best: Any, which: Any, count: Any) -> Any:
-    width = lanes(source.dtype.bitwidth // 8)
-
-    def run(source: Any, taps: Any, names: Any, best: Any, which: Any, count: Any) -> None:
-        for v in range(0, count, TOGETHER * width):
-            _largest_vectors(source, taps, names, best, which, v)
 
     return run
 

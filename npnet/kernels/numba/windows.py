@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import inlined, serial
+from .reductions import sum_rows
 from .tile import lanes as lanes_of
-from .vectors import from_lanes, sum_rows, to_lanes
+from .vectors import from_lanes, to_lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
