@@ -15,11 +15,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import compiled, flat, lowest, maps, reshaped, scratch, serial, threads, total, zeros
+from .compile import flat, lowest, maps, parallel, reshaped, scratch, serial, share, threads, total, zeros
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
@@ -170,42 +169,31 @@ def _correlate_band(
                 move_plus(sums, r * across, value, least, y, there_o + r * apart, columns)
 
 
-def _correlate_jobs(
-    x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, jobs: Any, offsets: Numbers, rows: Numbers,
-    lanes: int, copies: Floats, sums: Floats, out: Any, y: Floats
-) -> None:
-    """`_correlate` for the bands from one to another."""
-    above, left, stride, spread, bands = way
-    groups, width, channels = blocks.shape[0], b.size // blocks.shape[0], x.shape[1] // blocks.shape[0]
-    moved = copies[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
-    taps = blocks.shape[2] // channels
-    for job in range(jobs[0], jobs[1]):
-        n, band = job // bands, job % bands
-        first, last = out[0] * band // bands, out[0] * (band + 1) // bands
-        for g in range(groups):
-            for channel in range(0, channels, shape[0]):
-                start, stop = g * channels + channel, g * channels + min(channel + shape[0], channels)
-                copy(x[n, start:stop], first, (above, left), stride, spread, moved)
-                floor = least if stop == (g + 1) * channels else b.dtype.type(-np.inf)  # when all taps are summed
-                there = (n * b.size + g * width) * out[0] * out[1] + first * out[1]
-                correlate_band(
-                    copies, blocks[g], b[g * width :], floor, (channel * taps, (stop - g * channels) * taps), offsets,
-                    rows, lanes, sums, (there, out[0] * out[1], (last - first) * out[1], width), y)
-
-
 def _correlate(
     x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, offsets: Numbers, rows: Numbers, lanes: int,
-    copies: Floats, sums: Floats, out: Any, y: Floats
+    copies: Floats, sums: Floats, out: Any, y: Floats, thread: int, team: int
 ) -> None:
     """y[n, o, p] = b[o] + Σ_t w[o, t] · patch[t, p], for a band of the image and some channels at a time.
 
     x (N, C, H, W), blocks as `_pack` makes them, y of one dimension, copies (team, numbers), sums (team, tiles).
     """
-    team, jobs = copies.shape[0], x.shape[0] * way[4]
-    for thread in prange(team):
-        some = jobs * thread // team, jobs * (thread + 1) // team
-        correlate_jobs(
-            x, blocks, b, least, way, shape, some, offsets, rows, lanes, copies[thread], sums[thread], out, y)
+    above, left, stride, spread, bands = way
+    groups, width, channels = blocks.shape[0], b.size // blocks.shape[0], x.shape[1] // blocks.shape[0]
+    moved = copies[thread, : shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
+    taps = blocks.shape[2] // channels
+    start, stop = share(x.shape[0] * bands, thread, team)
+    for job in range(start, stop):
+        n, band = job // bands, job % bands
+        first, last = out[0] * band // bands, out[0] * (band + 1) // bands
+        for g in range(groups):
+            for channel in range(0, channels, shape[0]):
+                begin, end = g * channels + channel, g * channels + min(channel + shape[0], channels)
+                copy(x[n, begin:end], first, (above, left), stride, spread, moved)
+                floor = least if end == (g + 1) * channels else b.dtype.type(-np.inf)  # when all taps are summed
+                there = (n * b.size + g * width) * out[0] * out[1] + first * out[1]
+                correlate_band(
+                    copies[thread], blocks[g], b[g * width :], floor, (channel * taps, (end - g * channels) * taps),
+                    offsets, rows, lanes, sums[thread], (there, out[0] * out[1], (last - first) * out[1], width), y)
 
 
 def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None:
@@ -223,50 +211,40 @@ def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None
                         panel[there + q * wide + j] = flat[start + j * dy.shape[1] + q]
 
 
-def _weight_jobs(
-    dy: Floats, x: Floats, way: Any, shape: Any, jobs: Any, offsets: Numbers, steps: Numbers, lanes: int,
-    copies: Floats, panels: Floats, c: Floats, partial: Floats, out: Any, db: Floats
-) -> None:
-    """`_backward_weight` for the bands from one to another."""
-    above, left, stride, spread, bands = way
-    groups, blocks, parts, tiles, _ = partial.shape
-    width, channels = dy.shape[1] // groups, x.shape[1] // groups
-    moved = copies[: shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
-    for job in range(jobs[0], jobs[1]):
-        n, band = job // bands, job % bands
-        first, last = out[0] * band // bands * out[1], out[0] * (band + 1) // bands * out[1]
-        for g in range(groups):
-            for o in range(width):
-                db[g * width + o] += total(dy[n, g * width + o, first:last])
-            turn(dy[n, g * width : (g + 1) * width], first, last, lanes, panels)
-            for part in range(parts):
-                start = g * channels + part * shape[0]
-                stop = min((g + 1) * channels, start + shape[0])
-                copy(x[n, start:stop], first // out[1], (above, left), stride, spread, moved)
-                for block in range(blocks):
-                    across = whole(width - block * 3 * lanes, lanes)
-                    small = c[: ROWS * across].reshape((ROWS, across))
-                    for k in range(tiles):
-                        tile(copies, offsets[k * ROWS :], 1, panels[block], steps[: last - first], True, small)
-                        add(c[: ROWS * across], partial[g, block, part, k, : ROWS * across])
-
-
 def _backward_weight(
     dy: Floats, x: Floats, way: Any, shape: Any, offsets: Numbers, steps: Numbers, lanes: int, copies: Floats,
-    panels: Floats, small: Floats, partial: Floats, out: Any, db: Floats
+    panels: Floats, small: Floats, partial: Floats, out: Any, db: Floats, thread: int, team: int
 ) -> None:
     """partial[thread, g, o // (3 lanes), part, t // ROWS] = the tile of Σ_p patch[t, p] · dy[o, p]; db = Σ_p dy[o, p].
 
     dy (N, O, pixels).  panels (team, blocks of o, pixels of a band · 3 lanes): dy turned, so that the channels of a
     pixel are neighbours.  A part is as many channels as are copied at a time.
     """
-    team, jobs = copies.shape[0], x.shape[0] * way[4]
-    for thread in prange(team):
-        partial[thread] = 0
-        db[thread] = 0
-        some = jobs * thread // team, jobs * (thread + 1) // team
-        weight_jobs(dy, x, way, shape, some, offsets, steps, lanes, copies[thread], panels[thread], small[thread],
-                    partial[thread], out, db[thread])
+    above, left, stride, spread, bands = way
+    _, groups, blocks, parts, tiles, _ = partial.shape
+    width, channels, c = dy.shape[1] // groups, x.shape[1] // groups, small[thread]
+    moved = copies[thread, : shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
+    set_all(partial[thread].reshape(-1), 0)
+    set_all(db[thread], 0)
+    start, stop = share(x.shape[0] * bands, thread, team)
+    for job in range(start, stop):
+        n, band = job // bands, job % bands
+        first, last = out[0] * band // bands * out[1], out[0] * (band + 1) // bands * out[1]
+        for g in range(groups):
+            for o in range(width):
+                db[thread, g * width + o] += total(dy[n, g * width + o, first:last])
+            turn(dy[n, g * width : (g + 1) * width], first, last, lanes, panels[thread])
+            for part in range(parts):
+                begin = g * channels + part * shape[0]
+                end = min((g + 1) * channels, begin + shape[0])
+                copy(x[n, begin:end], first // out[1], (above, left), stride, spread, moved)
+                for block in range(blocks):
+                    across = whole(width - block * 3 * lanes, lanes)
+                    product = c[: ROWS * across].reshape((ROWS, across))
+                    for k in range(tiles):
+                        tile(copies[thread], offsets[k * ROWS :], 1, panels[thread, block], steps[: last - first],
+                             True, product)
+                        add(c[: ROWS * across], partial[thread, g, block, part, k, : ROWS * across])
 
 
 def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
@@ -283,9 +261,10 @@ def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
             dw[g, o % width, t] = value
 
 
-def _sum_maps(dy: Floats, db: Floats) -> None:
+def _sum_maps(dy: Floats, db: Floats, thread: int, team: int) -> None:
     """db[o] = Σ dy[n, o, p]."""
-    for o in prange(dy.shape[1]):
+    first, last = share(dy.shape[1], thread, team)
+    for o in range(first, last):
         db[o] = 0
         for n in range(dy.shape[0]):
             db[o] += total(dy[n, o])
@@ -294,9 +273,7 @@ def _sum_maps(dy: Floats, db: Floats) -> None:
 pick, copy_row, copy_plane, copy = serial(_pick), serial(_copy_row), serial(_copy_plane), serial(_copy)
 pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
 correlate_band = serial(_correlate_band)
-correlate_jobs, weight_jobs = serial(_correlate_jobs), serial(_weight_jobs)
-correlate, backward_weight = compiled(_correlate), compiled(_backward_weight)
-sum_maps = compiled(_sum_maps)
+correlate, backward_weight, sum_maps = parallel(_correlate), parallel(_backward_weight), parallel(_sum_maps)
 
 
 class _Way(NamedTuple):

@@ -9,10 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, scratch, serial, threads, zeros
+from .compile import flat, parallel, scratch, serial, share, threads, zeros
 from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, will_read, will_write
@@ -62,31 +61,21 @@ def _multiply_panel(
             tile(a[n * depth + s :], here, 1, panel, places[: last - s], s == 0, c)
 
 
-def _multiply_panels(
-    a: Floats, b: Floats, turned: bool, bias: Floats, sizes: Any, some: Any, rows: Numbers, places: Numbers, lanes: int,
-    panel: Floats, sums: Floats, y: Floats
-) -> None:
-    """Panels some[0], …, some[1] − 1 of y."""
-    width, outputs = 3 * lanes, bias.size
-    for first in range(some[0] * width, min(some[1] * width, outputs), width):
-        columns = min(width, outputs - first)
-        across = whole(columns, lanes)
-        multiply_panel(a, b, turned, sizes, first, columns, rows, places, lanes, panel, sums)
-        for n in range(sizes[0]):
-            line, start = sums[n // ROWS, n % ROWS * across :], n * outputs + first
-            for v in range(columns):
-                y[start + v] = line[v] + bias[first + v]
-
-
 def _multiply(
     a: Floats, b: Floats, turned: bool, bias: Floats, sizes: Any, rows: Numbers, places: Numbers, lanes: int,
-    panels: Floats, sums: Floats, y: Floats
+    panels: Floats, sums: Floats, y: Floats, thread: int, team: int
 ) -> None:
-    """y[n, o] = bias[o] + Σ_s a[n, s] b[s, o], or b[o, s]."""
-    team, count = panels.shape[0], -(-bias.size // (3 * lanes))
-    for t in prange(team):
-        some = count * t // team, count * (t + 1) // team
-        multiply_panels(a, b, turned, bias, sizes, some, rows, places, lanes, panels[t], sums[t], y)
+    """y[n, o] = bias[o] + Σ_s a[n, s] b[s, o], or b[o, s], some panels of it on each thread."""
+    width, outputs = 3 * lanes, bias.size
+    start, stop = share(-(-outputs // width), thread, team)
+    for first in range(start * width, min(stop * width, outputs), width):
+        columns = min(width, outputs - first)
+        across = whole(columns, lanes)
+        multiply_panel(a, b, turned, sizes, first, columns, rows, places, lanes, panels[thread], sums[thread])
+        for n in range(sizes[0]):
+            line, place = sums[thread, n // ROWS, n % ROWS * across :], n * outputs + first
+            for v in range(columns):
+                y[place + v] = line[v] + bias[first + v]
 
 
 def _weight_panels(
@@ -113,15 +102,14 @@ def _weight_panels(
 
 def _weight(
     blocks: Floats, x: Floats, sizes: Any, rows: Numbers, places: Numbers, lanes: int, panels: Floats, tiles: Floats,
-    dw: Floats
+    dw: Floats, thread: int, team: int
 ) -> None:
     """dw[o, c] = Σ_n dy[n, o] x[n, c].  blocks : dy as `_pack` makes it."""
-    team, wide = tiles.shape[0], PANELS * 3 * lanes
-    count = -(-sizes[1] // wide)
-    for t in prange(team):
-        for job in range(count * t // team, count * (t + 1) // team):
-            columns = min(wide, sizes[1] - job * wide)
-            weight_panels(blocks, x, sizes, job * wide, columns, rows, places, lanes, panels[t], tiles[t], dw)
+    wide = PANELS * 3 * lanes
+    first, last = share(-(-sizes[1] // wide), thread, team)
+    for job in range(first, last):
+        columns = min(wide, sizes[1] - job * wide)
+        weight_panels(blocks, x, sizes, job * wide, columns, rows, places, lanes, panels[thread], tiles[thread], dw)
 
 
 def _pack(dy: Floats, blocks: Floats, db: Floats) -> None:
@@ -135,8 +123,8 @@ def _pack(dy: Floats, blocks: Floats, db: Floats) -> None:
 
 
 take, pack = serial(_take), serial(_pack)
-multiply_panel, multiply_panels = serial(_multiply_panel), serial(_multiply_panels)
-weight_panels, multiply, weight = serial(_weight_panels), compiled(_multiply), compiled(_weight)
+multiply_panel, weight_panels = serial(_multiply_panel), serial(_weight_panels)
+multiply, weight = parallel(_multiply), parallel(_weight)
 
 
 @cache

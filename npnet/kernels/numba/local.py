@@ -2,10 +2,9 @@
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, inlined, reshaped, scratch, single_threaded_blas, threads
+from .compile import inlined, parallel, reshaped, scratch, share, single_threaded_blas, threads
 
 Floats = NDArray[Any]
 
@@ -35,59 +34,57 @@ def _add_back(patches: Floats, kernel: Any, top: int, left: int, x: Floats) -> N
 
 
 def _local2d_forward(
-    x: Floats, w: Floats, b: Floats, kernel: Any, stride: int, pad: int, patches: Floats, products: Floats, y: Floats
+    x: Floats, w: Floats, b: Floats, kernel: Any, stride: int, pad: int, patches: Floats, products: Floats, y: Floats,
+    thread: int, team: int
 ) -> None:
     """w (OH, OW, O, taps), b (O, OH, OW), y (N, O, OH, OW); patches and products are scratch, one for each thread."""
-    team, positions = patches.shape[0], w.shape[0] * w.shape[1]
-    for t in prange(team):
-        for position in range(positions * t // team, positions * (t + 1) // team):
-            i, j = position // w.shape[1], position % w.shape[1]
-            gather(x, kernel, i * stride - pad, j * stride - pad, patches[t])
-            np.dot(patches[t], w[i, j].T, products[t])
-            for n in range(y.shape[0]):
-                for o in range(y.shape[1]):
-                    y[n, o, i, j] = products[t, n, o] + b[o, i, j]
+    first, last = share(w.shape[0] * w.shape[1], thread, team)
+    for position in range(first, last):
+        i, j = position // w.shape[1], position % w.shape[1]
+        gather(x, kernel, i * stride - pad, j * stride - pad, patches[thread])
+        np.dot(patches[thread], w[i, j].T, products[thread])
+        for n in range(y.shape[0]):
+            for o in range(y.shape[1]):
+                y[n, o, i, j] = products[thread, n, o] + b[o, i, j]
 
 
 def _local2d_backward_weight(
-    dy: Floats, x: Floats, kernel: Any, stride: int, pad: int, patches: Floats, products: Floats, dw: Floats, db: Floats
+    dy: Floats, x: Floats, kernel: Any, stride: int, pad: int, patches: Floats, products: Floats, dw: Floats,
+    db: Floats, thread: int, team: int
 ) -> None:
     """dw (OH, OW, O, taps)."""
-    team, positions = patches.shape[0], dw.shape[0] * dw.shape[1]
-    for t in prange(team):
-        for position in range(positions * t // team, positions * (t + 1) // team):
-            i, j = position // dw.shape[1], position % dw.shape[1]
-            gather(x, kernel, i * stride - pad, j * stride - pad, patches[t])
-            for o in range(dy.shape[1]):
-                db[o, i, j] = 0
-                for n in range(dy.shape[0]):
-                    products[t, n, o] = dy[n, o, i, j]
-                    db[o, i, j] += dy[n, o, i, j]
-            np.dot(products[t].T, patches[t], dw[i, j])
+    first, last = share(dw.shape[0] * dw.shape[1], thread, team)
+    for position in range(first, last):
+        i, j = position // dw.shape[1], position % dw.shape[1]
+        gather(x, kernel, i * stride - pad, j * stride - pad, patches[thread])
+        for o in range(dy.shape[1]):
+            db[o, i, j] = 0
+            for n in range(dy.shape[0]):
+                products[thread, n, o] = dy[n, o, i, j]
+                db[o, i, j] += dy[n, o, i, j]
+        np.dot(products[thread].T, patches[thread], dw[i, j])
 
 
 def _local2d_backward_data(
-    dy: Floats, w: Floats, kernel: Any, stride: int, pad: int, patches: Floats, products: Floats, dx: Floats
+    dy: Floats, w: Floats, kernel: Any, stride: int, pad: int, patches: Floats, products: Floats, dx: Floats,
+    thread: int, team: int
 ) -> None:
     """Positions overlap in dx, so that each thread takes images, not positions."""
-    team = patches.shape[0]
-    for t in prange(team):
-        first, last = dx.shape[0] * t // team, dx.shape[0] * (t + 1) // team
-        dx[first:last] = 0
-        product, patch = products[t, : last - first], patches[t, : last - first]
-        for i in range(w.shape[0]):
-            for j in range(w.shape[1]):
-                for n in range(first, last):
-                    for o in range(dy.shape[1]):
-                        product[n - first, o] = dy[n, o, i, j]
-                np.dot(product, w[i, j], patch)
-                add_back(patch, kernel, i * stride - pad, j * stride - pad, dx[first:last])
+    first, last = share(dx.shape[0], thread, team)
+    dx[first:last] = 0
+    product, patch = products[thread, : last - first], patches[thread, : last - first]
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            for n in range(first, last):
+                for o in range(dy.shape[1]):
+                    product[n - first, o] = dy[n, o, i, j]
+            np.dot(product, w[i, j], patch)
+            add_back(patch, kernel, i * stride - pad, j * stride - pad, dx[first:last])
 
 
 gather, add_back = inlined(_gather), inlined(_add_back)
-_forward = compiled(_local2d_forward)
-_backward_weight = compiled(_local2d_backward_weight)
-_backward_data = compiled(_local2d_backward_data)
+_forward, _backward_weight, _backward_data = (
+    parallel(_local2d_forward), parallel(_local2d_backward_weight), parallel(_local2d_backward_data))
 
 
 def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, y: Floats) -> None:

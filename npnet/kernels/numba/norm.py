@@ -7,10 +7,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, inlined, maps, scratch, serial, steps, threads
+from .compile import flat, inlined, maps, parallel, scratch, serial, share, steps, threads
 from .reductions import sum_rows, sum_squares
 from .windows import Windows, portion, release, see, set_all, sum_windows, windows
 
@@ -78,21 +77,21 @@ def _lrn_image_back(
 
 
 def _lrn_forward(
-    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, d: Floats, b: Floats
+    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, d: Floats, b: Floats, thread: int, team: int
 ) -> None:
     """All (N, C, pixels)."""
-    for n in prange(a.shape[0]):
+    first, last = share(a.shape[0], thread, team)
+    for n in range(first, last):
         lrn_image(a[n], size, alpha, beta, k, rows, d[n], b[n])
 
 
 def _lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, taps: Numbers, shares: Floats,
-    da: Floats
+    da: Floats, thread: int, team: int
 ) -> None:
-    team = shares.shape[0]
-    for t in prange(team):
-        for n in range(a.shape[0] * t // team, a.shape[0] * (t + 1) // team):
-            lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, taps, shares[t], da[n])
+    first, last = share(a.shape[0], thread, team)
+    for n in range(first, last):
+        lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, taps, shares[thread], da[n])
 
 
 def _square(x: Floats) -> None:
@@ -100,68 +99,49 @@ def _square(x: Floats) -> None:
         x[p] *= x[p]
 
 
-def _lrn_planes(
-    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, some: Any, room: Floats, across: Floats, total: Floats,
-    d: Floats, b: Floats
-) -> None:
-    """a, d and b of one dimension; some: the planes from one to another."""
-    height, width, lanes = windows.height, windows.width, windows.lanes
-    set_all(room, 0)
-    for plane in range(some[0], some[1], lanes):
-        planes = min(lanes, some[1] - plane)
-        for i in range(0, height, windows.band):
-            rows = see(a, plane, planes, windows, i, a.dtype.type(0), room)
-            square(room)
-            sum_windows(room, windows, rows, across, total)
-            release(total, windows.out, 0, None, rows * width, lanes, d, plane, planes, height * width, i * width)
-        here = slice(plane * height * width, (plane + planes) * height * width)
-        divide(a[here], alpha, beta, k, d[here], b[here])
-
-
-def _lrn_planes_back(
-    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, some: Any, room: Floats,
-    across: Floats, total: Floats, share: Floats, da: Floats
-) -> None:
-    height, width, lanes = windows.height, windows.width, windows.lanes
-    set_all(room, 0)
-    for plane in range(some[0], some[1], lanes):
-        planes = min(lanes, some[1] - plane)
-        here = slice(plane * height * width, (plane + planes) * height * width)
-        pass_on(db[here], b[here], d[here], share)
-        for i in range(0, height, windows.band):
-            rows = see(share, 0, planes, windows, i, a.dtype.type(0), room)
-            sum_windows(room, windows, rows, across, total)
-            release(total, windows.out, 0, None, rows * width, lanes, da, plane, planes, height * width, i * width)
-        combine(db[here], a[here], d[here], alpha, beta, da[here])
-
-
 def _lrn_within_forward(
     a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, planes: int, room: Floats, across: Floats,
-    total: Floats, d: Floats, b: Floats
+    total: Floats, d: Floats, b: Floats, thread: int, team: int
 ) -> None:
-    team = room.shape[0]
-    for t in prange(team):
-        some = portion(planes, windows.lanes, t, team)
-        lrn_planes(a, windows, alpha, beta, k, some, room[t], across[t], total[t], d, b)
+    """a, d and b of one dimension."""
+    height, width, lanes = windows.height, windows.width, windows.lanes
+    start, stop = portion(planes, lanes, thread, team)
+    set_all(room[thread], 0)
+    for plane in range(start, stop, lanes):
+        some = min(lanes, stop - plane)
+        for i in range(0, height, windows.band):
+            rows = see(a, plane, some, windows, i, a.dtype.type(0), room[thread])
+            square(room[thread])
+            sum_windows(room[thread], windows, rows, across[thread], total[thread])
+            release(total[thread], windows.out, 0, None, rows * width, lanes, d, plane, some, height * width, i * width)
+        here = slice(plane * height * width, (plane + some) * height * width)
+        divide(a[here], alpha, beta, k, d[here], b[here])
 
 
 def _lrn_within_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, room: Floats,
-    across: Floats, total: Floats, share: Floats, da: Floats
+    across: Floats, total: Floats, shares: Floats, da: Floats, thread: int, team: int
 ) -> None:
-    team = room.shape[0]
-    for t in prange(team):
-        some = portion(planes, windows.lanes, t, team)
-        lrn_planes_back(
-            db, a, b, d, windows, alpha, beta, some, room[t], across[t], total[t], share[t], da)
+    height, width, lanes = windows.height, windows.width, windows.lanes
+    start, stop = portion(planes, lanes, thread, team)
+    set_all(room[thread], 0)
+    for plane in range(start, stop, lanes):
+        some = min(lanes, stop - plane)
+        here = slice(plane * height * width, (plane + some) * height * width)
+        pass_on(db[here], b[here], d[here], shares[thread])
+        for i in range(0, height, windows.band):
+            rows = see(shares[thread], 0, some, windows, i, a.dtype.type(0), room[thread])
+            sum_windows(room[thread], windows, rows, across[thread], total[thread])
+            release(total[thread], windows.out, 0, None, rows * width, lanes, da, plane, some, height * width,
+                    i * width)
+        combine(db[here], a[here], d[here], alpha, beta, da[here])
 
 
 inverse_power, square = inlined(_inverse_power), serial(_square)
 divide, pass_on, combine = serial(_divide), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
-lrn_planes, lrn_planes_back = serial(_lrn_planes), serial(_lrn_planes_back)
-_forward, _backward = compiled(_lrn_forward), compiled(_lrn_backward)
-_within_forward, _within_backward = compiled(_lrn_within_forward), compiled(_lrn_within_backward)
+_forward, _backward = parallel(_lrn_forward), parallel(_lrn_backward)
+_within_forward, _within_backward = parallel(_lrn_within_forward), parallel(_lrn_within_backward)
 
 
 @cache

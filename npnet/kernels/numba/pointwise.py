@@ -18,14 +18,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, lowest, reshaped, scratch, serial, steps, threads, total, zeros
+from .compile import flat, lowest, parallel, reshaped, scratch, serial, share, steps, threads, total, zeros
 from .tile import ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, will_write
-from .windows import add, gather
+from .windows import add, gather, set_all
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -97,19 +96,18 @@ def _multiply_rests(
 
 def _multiply(
     xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, sizes: Any, offsets: Numbers,
-    steps: Numbers, rows: Numbers, lanes: int, bands: Floats, tiles: Floats, ys: Several, whither: Numbers
+    steps: Numbers, rows: Numbers, lanes: int, bands: Floats, tiles: Floats, ys: Several, whither: Numbers,
+    thread: int, team: int
 ) -> None:
     """sizes : images, pixels, and how many images' rests are put together."""
     images, pixels, together = sizes
-    team, panels = tiles.shape[0], images * (pixels // (3 * lanes))
-    rests = -(-images // together) if pixels % (3 * lanes) > 0 else 0
-    for thread in prange(team):
-        some = panels * thread // team, panels * (thread + 1) // team
-        multiply_panels(xs, whence, ws, way, bs, least, pixels, some, offsets, rows, lanes, tiles[thread], ys, whither)
-        for job in range(rests * thread // team, rests * (thread + 1) // team):
-            few = job * together, min(images, (job + 1) * together)
-            multiply_rests(xs, whence, ws, way, bs, least, pixels, few, steps, rows, lanes, bands[thread],
-                           tiles[thread], ys, whither)
+    panels = share(images * (pixels // (3 * lanes)), thread, team)
+    multiply_panels(xs, whence, ws, way, bs, least, pixels, panels, offsets, rows, lanes, tiles[thread], ys, whither)
+    first, last = share(-(-images // together) if pixels % (3 * lanes) > 0 else 0, thread, team)
+    for job in range(first, last):
+        few = job * together, min(images, (job + 1) * together)
+        multiply_rests(xs, whence, ws, way, bs, least, pixels, few, steps, rows, lanes, bands[thread], tiles[thread],
+                       ys, whither)
 
 
 def _sum_products(
@@ -147,19 +145,18 @@ def _sum_products(
 
 def _backward_weight(
     dys: Several, whence: Numbers, x: Floats, there: Any, sizes: Any, steps: Numbers, rows: Numbers, lanes: int,
-    panels: Floats, tiles: Floats, partial: Floats, db: Floats
+    panels: Floats, tiles: Floats, partial: Floats, db: Floats, thread: int, team: int
 ) -> None:
     """sizes : images, pixels, how many images are summed over at a time, and in how many parts of an image."""
     images, pixels, together, parts = sizes
-    team, jobs = tiles.shape[0], -(-images // together) * parts
-    for thread in prange(team):
-        partial[thread] = 0
-        db[thread] = 0
-        for job in range(jobs * thread // team, jobs * (thread + 1) // team):
-            n, part = job // parts * together, job % parts
-            some = n, min(images, n + together), pixels * part // parts, pixels * (part + 1) // parts
-            sum_products(dys, whence, x, there, pixels, some, steps, rows, lanes, panels[thread], tiles[thread],
-                         partial[thread], db[thread])
+    set_all(partial[thread].reshape(-1), 0)
+    set_all(db[thread], 0)
+    first, last = share(-(-images // together) * parts, thread, team)
+    for job in range(first, last):
+        n, part = job // parts * together, job % parts
+        some = n, min(images, n + together), pixels * part // parts, pixels * (part + 1) // parts
+        sum_products(dys, whence, x, there, pixels, some, steps, rows, lanes, panels[thread], tiles[thread],
+                     partial[thread], db[thread])
 
 
 def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: Floats, db_i: Floats) -> None:
@@ -179,7 +176,7 @@ def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: 
 
 multiply_panels, multiply_rests, sum_products = (
     serial(_multiply_panels), serial(_multiply_rests), serial(_sum_products))
-multiply, backward_weight, collect = compiled(_multiply), compiled(_backward_weight), serial(_collect)
+multiply, backward_weight, collect = parallel(_multiply), parallel(_backward_weight), serial(_collect)
 
 
 def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:

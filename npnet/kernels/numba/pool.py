@@ -7,12 +7,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import compiled, flat, reshaped, scratch, serial, threads
+from .compile import flat, parallel, reshaped, scratch, serial, threads
 from .reductions import TOGETHER, largest
 from .tile import lanes as lanes_of
 from .windows import (
@@ -42,41 +41,32 @@ def _any(y: Floats, value: Any) -> bool:
     return found
 
 
-def _max_planes(
-    x: Floats, windows: Windows, base: Places, names: Floats, some: Any, room: Floats, best: Floats, which: Floats,
-    argmax: Places, y: Floats
+def _max_pool_forward(
+    x: Floats, windows: Windows, base: Places, names: Floats, planes: int, room: Floats, best: Floats, which: Floats,
+    argmax: Places, y: Floats, thread: int, team: int
 ) -> None:
-    """x, argmax and y of one dimension; some: the planes from one to another.  base : where windows begin, and names :
-    where their pixels are from there, both as row · W + column. The latter are floating-point numbers like the pixels,
-    so that a vector holds as many; they are small enough to be exact.
+    """x, argmax and y of one dimension.  base : where windows begin, and names : where their pixels are from there,
+    both as row · W + column. The latter are floating-point numbers like the pixels, so that a vector holds as many;
+    they are small enough to be exact.
     """
     tall, wide, width, lanes = windows.tall, windows.wide, windows.width, windows.lanes
-    set_all(room, -np.inf)
-    for plane in range(some[0], some[1], lanes):
-        planes = min(lanes, some[1] - plane)
+    start, stop = portion(planes, lanes, thread, team)
+    set_all(room[thread], -np.inf)
+    for plane in range(start, stop, lanes):
+        some = min(lanes, stop - plane)
         for i in range(0, tall, windows.band):
-            rows = see(x, plane, planes, windows, i, x.dtype.type(-np.inf), room)
-            largest(room, windows.taps, names, best, which, rows * windows.line)
+            rows = see(x, plane, some, windows, i, x.dtype.type(-np.inf), room[thread])
+            largest(room[thread], windows.taps, names, best[thread], which[thread], rows * windows.line)
             first, count = i * wide, rows * wide
-            release(best, windows.out, 0, None, count, lanes, y, plane, planes, tall * wide, first)
-            release(which, windows.out, 0, base[first:], count, lanes, argmax, plane, planes, tall * wide, first)
+            release(best[thread], windows.out, 0, None, count, lanes, y, plane, some, tall * wide, first)
+            release(which[thread], windows.out, 0, base[first:], count, lanes, argmax, plane, some, tall * wide, first)
         if windows.pad > 0:
-            start, stop = plane * tall * wide, (plane + planes) * tall * wide
-            if has(y[start:stop], -np.inf):  # then it may be the margin that is meant
-                for p in range(start, stop):
+            begin, end = plane * tall * wide, (plane + some) * tall * wide
+            if has(y[begin:end], -np.inf):  # then it may be the margin that is meant
+                for p in range(begin, end):
                     if y[p] == -np.inf:
                         i, j = p // wide % tall * windows.stride, p % wide * windows.stride
                         argmax[p] = max(i - windows.pad, 0) * width + max(j - windows.pad, 0)
-
-
-def _max_pool_forward(
-    x: Floats, windows: Windows, base: Places, names: Floats, planes: int, room: Floats, best: Floats, which: Floats,
-    argmax: Places, y: Floats
-) -> None:
-    team = room.shape[0]
-    for t in prange(team):
-        some = portion(planes, windows.lanes, t, team)
-        max_planes(x, windows, base, names, some, room[t], best[t], which[t], argmax, y)
 
 
 def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
@@ -93,10 +83,11 @@ def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
             dx[plane, argmax[plane, p]] += dy[plane, p]
 
 
-def _max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
+def _max_pool_backward(dy: Floats, argmax: Places, dx: Floats, thread: int, team: int) -> None:
     """dy and argmax (N·C, OH·OW), dx (N·C, H·W)."""
-    for group in prange(-(-dx.shape[0] // AT_ONCE)):
-        some = slice(group * AT_ONCE, min(dx.shape[0], (group + 1) * AT_ONCE))
+    first, last = portion(dx.shape[0], AT_ONCE, thread, team)
+    for plane in range(first, last, AT_ONCE):
+        some = slice(plane, min(last, plane + AT_ONCE))
         scatter(dy[some], argmax[some], dx[some])
 
 
@@ -105,72 +96,54 @@ def _times(x: Floats, factors: Floats) -> None:
         x[p] *= factors[p]
 
 
-def _average_planes(
-    x: Floats, windows: Windows, shares: Floats, some: Any, room: Floats, across: Floats, total: Floats, y: Floats
+def _average_pool_forward(
+    x: Floats, windows: Windows, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, y: Floats,
+    thread: int, team: int
 ) -> None:
     """shares : one over the pixels that a window counts, for every window and lane."""
     tall, wide, lanes = windows.tall, windows.wide, windows.lanes
-    set_all(room, 0)
-    for plane in range(some[0], some[1], lanes):
-        planes = min(lanes, some[1] - plane)
+    start, stop = portion(planes, lanes, thread, team)
+    set_all(room[thread], 0)
+    for plane in range(start, stop, lanes):
+        some = min(lanes, stop - plane)
         for i in range(0, tall, windows.band):
-            rows = see(x, plane, planes, windows, i, x.dtype.type(0), room)
-            sum_windows(room, windows, rows, across, total)
-            times(total[: rows * windows.line], shares[i * windows.line :])
-            release(total, windows.out, 0, None, rows * wide, lanes, y, plane, planes, tall * wide, i * wide)
+            rows = see(x, plane, some, windows, i, x.dtype.type(0), room[thread])
+            sum_windows(room[thread], windows, rows, across[thread], total[thread])
+            times(total[thread, : rows * windows.line], shares[i * windows.line :])
+            release(total[thread], windows.out, 0, None, rows * wide, lanes, y, plane, some, tall * wide, i * wide)
 
 
-def _average_pool_forward(
-    x: Floats, windows: Windows, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, y: Floats
-) -> None:
-    team = room.shape[0]
-    for t in prange(team):
-        some = portion(planes, windows.lanes, t, team)
-        average_planes(x, windows, shares, some, room[t], across[t], total[t], y)
-
-
-def _average_planes_back(
-    dy: Floats, spread: Spread, shares: Floats, some: Any, room: Floats, across: Floats, total: Floats, dx: Floats
+def _average_pool_backward(
+    dy: Floats, spread: Spread, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, dx: Floats,
+    thread: int, team: int
 ) -> None:
     height, width, lanes, stride, tall, wide = (
         spread.height, spread.width, spread.lanes, spread.stride, spread.tall, spread.wide)
-    set_all(room, 0)
-    grids = -(-(spread.pad + height) // stride)
-    for plane in range(some[0], some[1], lanes):
-        planes = min(lanes, some[1] - plane)
+    windows, grids = room[thread], -(-(spread.pad + height) // stride)
+    start, stop = portion(planes, lanes, thread, team)
+    set_all(windows, 0)
+    for plane in range(start, stop, lanes):
+        some = min(lanes, stop - plane)
         for i in range(0, grids, spread.band):
             rows, before = min(spread.band, grids - i), i - spread.more
             first, last = max(0, before), max(0, min(tall, i + rows))
             inside, after = (first - before) * spread.line, max(first, last) - before
-            set_all(room[:inside], 0)
-            set_all(room[after * spread.line :], 0)
+            set_all(windows[:inside], 0)
+            set_all(windows[after * spread.line :], 0)
             if last > first:
-                gather(dy, plane, planes, tall * wide, first * wide, (last - first) * wide, spread.into,
-                       (first - before) * wide, lanes, room)
-                times(room[inside : after * spread.line], shares[first * spread.line :])
-            spread_windows(room, spread, rows, across, total)
+                gather(dy, plane, some, tall * wide, first * wide, (last - first) * wide, spread.into,
+                       (first - before) * wide, lanes, windows)
+                times(windows[inside : after * spread.line], shares[first * spread.line :])
+            spread_windows(windows, spread, rows, across[thread], total[thread])
             top = i * stride - spread.pad
             first, last = max(0, top), min(height, top + rows * stride)
-            release(total, spread.out, (first - top) * width, None, (last - first) * width, lanes, dx, plane, planes,
-                    height * width, first * width)
-
-
-def _average_pool_backward(
-    dy: Floats, spread: Spread, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, dx: Floats
-) -> None:
-    team = room.shape[0]
-    for t in prange(team):
-        some = portion(planes, spread.lanes, t, team)
-        average_planes_back(dy, spread, shares, some, room[t], across[t], total[t], dx)
+            release(total[thread], spread.out, (first - top) * width, None, (last - first) * width, lanes, dx, plane,
+                    some, height * width, first * width)
 
 
 has, scatter, times = serial(_any), serial(_scatter), serial(_times)
-max_planes, average_planes, average_planes_back = (
-    serial(_max_planes), serial(_average_planes), serial(_average_planes_back))
-_max_forward = compiled(_max_pool_forward)
-_max_backward = compiled(_max_pool_backward)
-_average_forward = compiled(_average_pool_forward)
-_average_backward = compiled(_average_pool_backward)
+_max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
+_average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
 
 
 @cache

@@ -23,10 +23,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat, inlined, lowest, scratch, serial, threads
+from .compile import flat, inlined, lowest, parallel, scratch, serial, share, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
@@ -106,7 +105,7 @@ def _add_bias(strip: Floats, pixels: int, b: Floats, least: Any) -> bool:
 
 
 def _transform_weights(
-    w: Floats, kernel: int, turned: bool, cut: Any, team: int, small: Floats, u: Floats
+    w: Floats, kernel: int, turned: bool, cut: Any, small: Floats, u: Floats, thread: int, team: int
 ) -> None:
     """u[place] : [g, o // width, c, o % width] = (G w[g, o, c] Gᵀ)[place].
 
@@ -114,12 +113,11 @@ def _transform_weights(
     """
     groups, panels, channels, width = cut
     blocks = channels // ROWS
-    count = groups * panels * blocks
-    for thread in prange(team):
-        for job in range(count * thread // team, count * (thread + 1) // team):
-            g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
-            target = u.reshape(-1)[job * ROWS * width :]
-            transform_block(w[g], kernel, turned, width, panel, block, small[thread], target, u.shape[1])
+    first, last = share(groups * panels * blocks, thread, team)
+    for job in range(first, last):
+        g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
+        target = u.reshape(-1)[job * ROWS * width :]
+        transform_block(w[g], kernel, turned, width, panel, block, small[thread], target, u.shape[1])
 
 
 def _transform_block(
@@ -212,85 +210,74 @@ def _multiply(v: Floats, channels: int, u: Floats, cut: Any, tiles: int, used: i
 def _correlate(
     x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, least: Any, way: Any, tiles: int, jobs: Any, pad: int,
     lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any,
-    finite: Any, y: Floats
+    finite: Any, y: Floats, thread: int, team: int
 ) -> None:
     """x and y of one dimension; jobs: rows of tiles in all, and how many of them are done together."""
     total, together = jobs
-    team, count = strips.shape[0], -(-total // together)
     outputs, groups, width = y_shape[0], cut[0], cut[3]
-    for thread in prange(team):
-        parts = strips[thread], halves[thread]
-        finite[thread] = True
-        end = min(total, count * (thread + 1) // team * together)
-        for job in range(count * thread // team, count * (thread + 1) // team):
-            some = job * together, min(total, (job + 1) * together)
-            transform(x, x_shape, way, False, pad, lanes, some, 0, parts, vs[thread])
-            multiply(vs[thread], x_shape[0], u, cut, tiles, (some[1] - some[0]) * way[2], rows, offsets,
-                     outputs // groups, ms[thread])
-            finite[thread] &= transform_outputs(
-                ms[thread], tiles, y_shape, way, groups, width, lanes, some, end, parts, b, least,
-                vs[thread, 0], y)
+    parts, v, m = (strips[thread], halves[thread]), vs[thread], ms[thread]
+    finite[thread] = True
+    first, last = share(-(-total // together), thread, team)
+    end = min(total, last * together)
+    for job in range(first, last):
+        some = job * together, min(total, (job + 1) * together)
+        transform(x, x_shape, way, False, pad, lanes, some, 0, parts, v)
+        multiply(v, x_shape[0], u, cut, tiles, (some[1] - some[0]) * way[2], rows, offsets, outputs // groups, m)
+        finite[thread] &= transform_outputs(
+            m, tiles, y_shape, way, groups, width, lanes, some, end, parts, b, least, v[0], y)
 
 
 def _transform_both(
     dy: Floats, dy_shape: Any, x: Floats, x_shape: Any, way: Any, some: Any, pad: int, lanes: int, strips: Floats,
-    halves: Floats, v: Floats, e: Floats
+    halves: Floats, v: Floats, e: Floats, thread: int, team: int
 ) -> None:
-    """`_transform` of both, on all threads."""
-    team, columns = strips.shape[0], way[2]
-    for thread in prange(team):
-        rows = some[1] - some[0]
-        mine = some[0] + rows * thread // team, some[0] + rows * (thread + 1) // team
-        before, parts = (mine[0] - some[0]) * columns, (strips[thread], halves[thread])
-        transform(x, x_shape, way, False, pad, lanes, mine, before, parts, v)
-        transform(dy, dy_shape, way, True, 0, lanes, mine, before, parts, e)
+    """`_transform` of both."""
+    first, last = share(some[1] - some[0], thread, team)
+    mine, before, parts = (some[0] + first, some[0] + last), first * way[2], (strips[thread], halves[thread])
+    transform(x, x_shape, way, False, pad, lanes, mine, before, parts, v)
+    transform(dy, dy_shape, way, True, 0, lanes, mine, before, parts, e)
 
 
 def _sum_products(
     v: Floats, e: Floats, channels: Any, cut: Any, rows: Numbers, offsets: Numbers, anew: bool, small: Floats,
-    sums: Floats
+    sums: Floats, thread: int, team: int
 ) -> None:
-    """sums[place] : [g, panel, c // ROWS] += the tile of v[place]ᵀ · e[place], over the tiles of `offsets`."""
-    team, count = small.shape[0], sums.shape[0] * cut[0] * cut[1]
-    for thread in prange(team):
-        for part in range(count * thread // team, count * (thread + 1) // team):
-            sum_product(v, e, channels, cut, rows, offsets, anew, part, small[thread], sums)
+    """sums[place] : [g, panel, c // ROWS] += the tile of v[place]ᵀ · e[place], over the tiles of `offsets`.
 
-
-def _sum_product(
-    v: Floats, e: Floats, channels: Any, cut: Any, rows: Numbers, offsets: Numbers, anew: bool, part: int,
-    small: Floats, sums: Floats
-) -> None:
-    """A sum for these tiles alone, then added to that of the others: the error grows with the longer of the two."""
+    A sum for these tiles alone, then added to that of the others: the error grows with the longer of the two.
+    """
     groups, panels, each, width = cut
-    place, g, panel = part // panels // groups, part // panels % groups, part % panels
     outputs = channels[1] // groups
-    across = min(width, outputs - panel * width)
-    source = e[place, g * outputs + panel * width :]
-    for block in range(each // ROWS):
-        start = ((g * panels + panel) * each + block * ROWS) * width
-        c, sum_ = small[: ROWS * across], sums[place, start : start + ROWS * across]
-        tile(v[place, g * each + block * ROWS :], rows, channels[0], source, offsets, True, c.reshape((ROWS, across)))
-        if anew:
-            for j in range(c.size):
-                sum_[j] = c[j]
-        else:
-            for j in range(c.size):
-                sum_[j] += c[j]
+    first, last = share(sums.shape[0] * groups * panels, thread, team)
+    for part in range(first, last):
+        place, g, panel = part // panels // groups, part // panels % groups, part % panels
+        across = min(width, outputs - panel * width)
+        source, c = e[place, g * outputs + panel * width :], small[thread, : ROWS * across]
+        for block in range(each // ROWS):
+            start = ((g * panels + panel) * each + block * ROWS) * width
+            tile(v[place, g * each + block * ROWS :], rows, channels[0], source, offsets, True,
+                 c.reshape((ROWS, across)))
+            sum_ = sums[place, start : start + c.size]
+            if anew:
+                for j in range(c.size):
+                    sum_[j] = c[j]
+            else:
+                for j in range(c.size):
+                    sum_[j] += c[j]
 
 
-def _collect(sums: Floats, cut: Any, kernel: int, small: Floats, finite: Any, dw: Floats) -> None:
+def _collect(
+    sums: Floats, cut: Any, kernel: int, small: Floats, finite: Any, dw: Floats, thread: int, team: int
+) -> None:
     """dw[g, o, c] = Gᵀ sums G.  dw : (groups, O, C, kernel²).  finite[thread] : is what that thread wrote?"""
     groups, panels, each, width = cut
     blocks = each // ROWS
-    team, count = small.shape[0], groups * panels * blocks
-    for thread in prange(team):
-        finite[thread] = True
-        for job in range(count * thread // team, count * (thread + 1) // team):
-            g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
-            source = sums.reshape(-1)[job * ROWS * width :]
-            finite[thread] &= collect_block(
-                source, sums.shape[1], width, kernel, panel, block, small[thread], dw[g])
+    finite[thread] = True
+    first, last = share(groups * panels * blocks, thread, team)
+    for job in range(first, last):
+        g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
+        source = sums.reshape(-1)[job * ROWS * width :]
+        finite[thread] &= collect_block(source, sums.shape[1], width, kernel, panel, block, small[thread], dw[g])
 
 
 def _collect_block(
@@ -316,9 +303,8 @@ def _collect_block(
 read, write, add_bias = serial(_read), serial(_write), serial(_add_bias)
 transform_block, collect_block = serial(_transform_block), serial(_collect_block)
 to_places, transform, transform_outputs = inlined(_to_places), serial(_transform), serial(_transform_outputs)
-multiply, sum_product = serial(_multiply), serial(_sum_product)
-transform_weights, correlate = compiled(_transform_weights), compiled(_correlate)
-transform_both, sum_products, collect = compiled(_transform_both), compiled(_sum_products), compiled(_collect)
+multiply, transform_weights, correlate = serial(_multiply), parallel(_transform_weights), parallel(_correlate)
+transform_both, sum_products, collect = parallel(_transform_both), parallel(_sum_products), parallel(_collect)
 
 LEAST = 256  # output pixels in all images: fewer, and transforming the weights costs more than is gained
 CHANNELS = 10  # C · O / (C + O): with fewer, transforming the pixels does
@@ -397,7 +383,7 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
     way, parts = _plan(x.shape, shape, y.shape, x.itemsize, threads())
     strips, halves, vs, ms, u, small = scratch(x.dtype, *(parts[name] for name in CORRELATE))
-    transform_weights(w, kernel, turned, way.cut, threads(), small, u)
+    transform_weights(w, kernel, turned, way.cut, small, u)
     [finite] = scratch(np.dtype(bool), (threads(),))
     correlate(
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
