@@ -153,7 +153,6 @@ def _correlate_band(
     start, apart, pixels, outputs = there
     for p in range(0, pixels, 3 * lanes):
         columns, across = min(3 * lanes, pixels - p), whole(pixels - p, lanes)
-        c = sums[: ROWS * across].reshape((ROWS, across))
         for o in range(0, outputs, ROWS):
             few, there_o = min(ROWS, outputs - o), start + o * apart + p
             weights = blocks[o // ROWS, some[0] :].reshape(-1)
@@ -163,7 +162,7 @@ def _correlate_band(
             else:
                 for r in range(few):
                     move(y, there_o + r * apart, sums, r * across, columns)
-            tile(weights, rows, ROWS, copies[p:], offsets[: some[1] - some[0]], some[0] == 0, c)
+            tile(weights, rows, ROWS, copies[p:], offsets[: some[1] - some[0]], some[0] == 0, sums, across)
             for r in range(few):
                 value = b[o + r] if some[0] == 0 else b.dtype.type(0)
                 move_plus(sums, r * across, value, least, y, there_o + r * apart, columns)
@@ -240,10 +239,9 @@ def _backward_weight(
                 copy(x[n, begin:end], first // out[1], (above, left), stride, spread, moved)
                 for block in range(blocks):
                     across = whole(width - block * 3 * lanes, lanes)
-                    product = c[: ROWS * across].reshape((ROWS, across))
                     for k in range(tiles):
                         tile(copies[thread], offsets[k * ROWS :], 1, panels[thread, block], steps[: last - first],
-                             True, product)
+                             True, c, across)
                         add(c[: ROWS * across], partial[thread, g, block, part, k, : ROWS * across])
 
 

@@ -56,9 +56,8 @@ def _multiply_panel(
                     will_read(b, (first + row) * sizes[3] + last, ahead)
                 else:
                     will_read(b, (last + row) * sizes[3] + first, columns)
-            c = sums[n // ROWS, : ROWS * across].reshape((ROWS, across))
             here = rows[min(count - n, ROWS) - 1]
-            tile(a[n * depth + s :], here, 1, panel, places[: last - s], s == 0, c)
+            tile(a[n * depth + s :], here, 1, panel, places[: last - s], s == 0, sums[n // ROWS], across)
 
 
 def _multiply(
@@ -95,7 +94,7 @@ def _weight_panels(
             for r in range(ROWS):
                 will_write(dw, ((block + 1) * ROWS + r) * inputs + first + panel * width, here)
             tile(blocks[block].reshape(-1), rows, ROWS, panels[panel], places[:images], True,
-                 c[: ROWS * across].reshape((ROWS, across)))
+                 c, across)
             for r in range(min(ROWS, outputs - block * ROWS)):
                 move(c, r * across, dw, (block * ROWS + r) * inputs + first + panel * width, here)
 

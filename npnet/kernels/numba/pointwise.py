@@ -44,7 +44,7 @@ def _multiply_panels(
     more.  way : how far the next output and the next tap are in w.  rows[i, 1] : rows of the last tile of y_i.
     """
     wide = 3 * lanes
-    panels, small = pixels // wide, c.reshape((ROWS, wide))
+    panels = pixels // wide
     for job in range(some[0], some[1]):
         n, p = job // panels, job % panels * wide
         for i in range(len(ys)):
@@ -57,7 +57,7 @@ def _multiply_panels(
                     taps = whence[j, 2]
                     if taps > 0:
                         weights, x = ws[i + j][o * way[0] :], xs[j][(whence[j, 0] + n * whence[j, 1]) * pixels + p :]
-                        tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], j == 0, small)
+                        tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], j == 0, c, wide)
                 for r in range(few):
                     move_plus(c, r * wide, bs[i][o + r], least, y, first + (o + r) * pixels, wide)
 
@@ -77,7 +77,6 @@ def _multiply_rests(
                 last = (whence[j, 0] + n * whence[j, 1] + tap + 1) * pixels
                 move(xs[j], last - rest, band, row * wide + (n - images[0]) * rest, rest)
             row += 1
-    small = c[: ROWS * across].reshape((ROWS, across))
     for i in range(len(ys)):
         y, outputs = ys[i], whither[i, 2]
         for o in range(0, outputs, ROWS):
@@ -86,7 +85,7 @@ def _multiply_rests(
                 taps = whence[j, 2]
                 if taps > 0:
                     weights, x = ws[i + j][o * way[0] :], band[row * wide :]
-                    tile(weights, rows[i, few // ROWS], way[1], x, steps[:taps], j == 0, small)
+                    tile(weights, rows[i, few // ROWS], way[1], x, steps[:taps], j == 0, c, across)
                 row += taps
             for r in range(few):
                 for n in range(images[0], images[1]):
@@ -126,7 +125,6 @@ def _sum_products(
                 gather(x, there[0] + n * there[1] + channel, min(lanes, channels - channel), pixels, begin, count,
                        steps, 0, lanes, panel[(n - first) * count * wide + channel % wide :])
         across = whole(channels - part * wide, lanes)
-        small = c[: ROWS * across].reshape((ROWS, across))
         block, row = 0, 0
         for i in range(len(dys)):
             for o in range(0, whence[i, 2], ROWS):
@@ -135,7 +133,7 @@ def _sum_products(
                     start = (whence[i, 0] + n * whence[i, 1] + o) * pixels + begin
                     source = dys[i][start:]
                     turned = panel[(n - first) * count * wide :]
-                    tile(source, rows[i, few // ROWS], 1, turned, steps[:count], n == first, small)
+                    tile(source, rows[i, few // ROWS], 1, turned, steps[:count], n == first, c, across)
                     if part == 0:
                         for r in range(few):
                             db[row + r] += total(dys[i][start + r * pixels : start + r * pixels + count])

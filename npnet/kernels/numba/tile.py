@@ -53,17 +53,18 @@ def whole(columns: int, lanes: int) -> int:
 FIRST_ROWS = np.arange(ROWS)
 
 
-def tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, anew: bool, c: Floats) -> None:
-    """c[r, v] += Σ_t a[rows[r] + t·step] · b[offsets[t] + v]; `anew`: = in place of +=, whatever c was before.
+def tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, anew: bool, c: Floats, width: int) -> None:
+    """c[r · width + v] += Σ_t a[rows[r] + t · step] · b[offsets[t] + v] for v < width, one, two or three times `lanes`.
+    `anew`: = in place of +=, whatever c was before.
 
-    a, b : of one dimension.  rows (ROWS,).  c : (ROWS, width), width one, two or three times `lanes`.
+    a, b, c : of one dimension.  rows (ROWS,).
     """
     if anew:
-        c[...] = 0
+        c[: ROWS * width] = 0
     for t in range(offsets.size):
         for r in range(ROWS):
-            for v in range(c.shape[1]):
-                c[r, v] += a[rows[r] + t * step] * b[offsets[t] + v]
+            for v in range(width):
+                c[r * width + v] += a[rows[r] + t * step] * b[offsets[t] + v]
 
 
 class Registers:
@@ -180,14 +181,14 @@ one, two, three = (_registers(vectors) for vectors in (1, 2, 3))
 
 
 @overload(tile)  # type: ignore[untyped-decorator]
-def _tile(a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any) -> Any:
+def _tile(a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any) -> Any:
     """Compiled code that calls `tile` gets those instructions."""
     single = lanes(a.dtype.bitwidth // 8)
 
-    def choose(a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any) -> None:
-        if c.shape[1] == 3 * single:
+    def choose(a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any) -> None:
+        if width == 3 * single:
             three(a, rows, step, b, offsets, anew, c)
-        elif c.shape[1] == 2 * single:
+        elif width == 2 * single:
             two(a, rows, step, b, offsets, anew, c)
         else:
             one(a, rows, step, b, offsets, anew, c)

@@ -203,8 +203,7 @@ def _multiply(v: Floats, channels: int, u: Floats, cut: Any, tiles: int, used: i
         weights = u[place, (g * panels + panel) * each * width :]
         for t in range(0, used, ROWS):
             start = (g * panels + panel) * tiles * width + t * across
-            c = m[place, start : start + ROWS * across].reshape((ROWS, across))
-            tile(v[place, t * channels + g * each :], rows, 1, weights, offsets, True, c)
+            tile(v[place, t * channels + g * each :], rows, 1, weights, offsets, True, m[place, start:], across)
 
 
 def _correlate(
@@ -255,8 +254,7 @@ def _sum_products(
         source, c = e[place, g * outputs + panel * width :], small[thread, : ROWS * across]
         for block in range(each // ROWS):
             start = ((g * panels + panel) * each + block * ROWS) * width
-            tile(v[place, g * each + block * ROWS :], rows, channels[0], source, offsets, True,
-                 c.reshape((ROWS, across)))
+            tile(v[place, g * each + block * ROWS :], rows, channels[0], source, offsets, True, c, across)
             sum_ = sums[place, start : start + c.size]
             if anew:
                 for j in range(c.size):
