@@ -188,7 +188,7 @@ def dense_backward_weight__transposed(dy, x, dw, db):
 
 
 @plant(lambda _: MaxPool2D(3, 2), (2, 2, 7, 7), "x")
-def max_pool_backward__assigned_not_added(dy, argmax, dx):
+def max_pool_backward__assigned_not_added(dy, argmax, size, stride, pad, dx):
     """Right until windows overlap, as AlexNet's do: a pixel that is the largest of two windows gets both."""
     dx[...] = 0
     flat = dx.reshape(dx.shape[0] * dx.shape[1], -1)
@@ -196,11 +196,11 @@ def max_pool_backward__assigned_not_added(dy, argmax, dx):
 
 
 @plant(lambda _: MaxPool2D(3, 2, pad=1), (2, 2, 6, 6), "x")
-def max_pool_backward__place_in_the_padded_image(dy, argmax, dx):
+def max_pool_backward__place_in_the_padded_image(dy, argmax, size, stride, pad, dx):
     """numpy-ml, Pool2D.backward: the place is that in the image, and is used in the padded one."""
     _, _, h, w = dx.shape
     padded = np.empty((*dx.shape[:2], h + 2, w + 2))
-    right.max_pool_backward(dy, argmax // w * (w + 2) + argmax % w, padded)
+    right.max_pool_backward(dy, argmax // w * (w + 2) + argmax % w, size, stride, 0, padded)
     dx[...] = padded[:, :, 1:-1, 1:-1]
 
 
@@ -375,9 +375,9 @@ def all_negative(layer):
     return np.array_equal(layer.forward(x), windows_written_out(x, 3, 1, 1, (5, 4), np.max))
 
 
-def back_through_padding(dy, argmax, dx):
+def back_through_padding(dy, argmax, size, stride, pad, dx):
     padded = np.empty((*dx.shape[:2], dx.shape[2] + 2, dx.shape[3] + 2))
-    right.max_pool_backward(dy, argmax, padded)
+    right.max_pool_backward(dy, argmax, size, stride, 0, padded)
     dx[...] = padded[:, :, 1:-1, 1:-1]
 
 

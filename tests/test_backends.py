@@ -144,7 +144,7 @@ def pool_calls(n, c, h, w, size, stride, pad, rounding, kind="any"):
     definition.max_pool_forward(x, size, stride, pad, argmax, fresh(shape))
     calls = [
         ("max_pool_forward", {"x": x, **common, "argmax": fresh(shape, np.int32), "y": fresh(shape)}),
-        ("max_pool_backward", {"dy": dy, "argmax": argmax, "dx": fresh(x.shape)}),
+        ("max_pool_backward", {"dy": dy, "argmax": argmax, **common, "dx": fresh(x.shape)}),
     ]
     for count_pad in (False, True):
         calls += [
@@ -318,7 +318,8 @@ def test_pools_of_any_shape_agree(fast, n, c, window, kind):
 def test_maps_taken_a_few_rows_at_a_time_agree(fast, pixels, dtype, monkeypatch):
     """35 maps: whole vectors of them, and some more."""
     monkeypatch.setattr(fast.windows, "PIXELS", pixels)
-    for plan in (fast.windows.windows, fast.windows.spread):
+    monkeypatch.setattr(fast.pool, "NUMBERS", pixels)
+    for plan in (fast.windows.windows, fast.windows.spread, fast.pool._plan):
         plan.cache_clear()
     for window in ((3, 2, 0), (3, 1, 1), (2, 3, 1), (5, 3, 2), (1, 2, 0), (1, 1, 0)):
         for name, arguments in pool_calls(5, 7, 13, 10, *window, "ceil", "ties"):
@@ -326,7 +327,7 @@ def test_maps_taken_a_few_rows_at_a_time_agree(fast, pixels, dtype, monkeypatch)
     for size in (3, 4):
         for name, arguments in norm_calls("lrn_within", 5, 7, 13, 10, size):
             assert_agree(fast, name, arguments, dtype)
-    for plan in (fast.windows.windows, fast.windows.spread):
+    for plan in (fast.windows.windows, fast.windows.spread, fast.pool._plan):
         plan.cache_clear()
 
 
@@ -340,6 +341,23 @@ def test_norms_of_any_shape_agree(fast, kernel, n, c, h, w, size, beta):
 # -- the plain loops, threads, and the contract itself -----------------------------------------------------------------
 
 
+def plain_loop(value):
+    """What was compiled, or None."""
+    loop = getattr(value, "py_func", None) or getattr(value, "__wrapped__", None)
+    return loop if loop and ("thread" in inspect.signature(loop).parameters or hasattr(value, "py_func")) else None
+
+
+def one_after_another(loop):
+    """What a team does in parallel: as many as there is memory for."""
+    from npnet.kernels.numba.compile import threads
+
+    def run(*arguments):
+        for thread in range(threads()):
+            loop(*arguments, thread, threads())
+
+    return run
+
+
 @pytest.fixture
 def loops(fast, monkeypatch):
     """The numba backend with every compiled kernel replaced by the plain Python it was compiled from."""
@@ -349,12 +367,13 @@ def loops(fast, monkeypatch):
     replaced = 0
     for module in (fast, *modules):
         for name, value in list(vars(module).items()):
-            if isinstance(value, Dispatcher):
-                home = importlib.import_module(value.py_func.__module__)
-                assert getattr(home, value.py_func.__name__) is value.py_func, "the plain loop stays callable by name"
-                monkeypatch.setattr(module, name, value.py_func)
+            plain = plain_loop(value)
+            if plain:
+                home = importlib.import_module(plain.__module__)
+                assert getattr(home, plain.__name__) is plain, "the plain loop stays callable by name"
+                monkeypatch.setattr(module, name, plain if isinstance(value, Dispatcher) else one_after_another(plain))
                 replaced += 1
-    assert replaced > 20
+    assert replaced > 60
     return fast
 
 

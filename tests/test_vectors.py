@@ -70,23 +70,6 @@ def test_so_many_numbers_are_moved_and_no_more(dtype):
 
 
 @BOTH
-def test_the_largest_of_rows_is_found_and_the_first_of_equal_ones(dtype):
-    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
-    count = 2 * reductions.TOGETHER * size
-    source = rng.integers(-3, 4, 3 * count).astype(dtype)  # many are equal
-    source[rng.integers(0, source.size, 40)] = np.nan
-    source[rng.integers(0, source.size, 40)] = -np.inf
-    taps, names = np.array([5, 0, count, 2 * count, 7]), np.array([3, 1, 4, 15, 9], dtype)
-    fast, plain = np.zeros((2, 2, count), dtype)
-    run(reductions.largest, source, taps, names, *fast, count)
-    reductions.largest(source, taps, names, *plain, count)
-    np.testing.assert_array_equal(fast, plain)
-    rows = np.array([source[tap : tap + count] for tap in taps])
-    np.testing.assert_array_equal(fast[0], rows.max(axis=0))
-    np.testing.assert_array_equal(fast[1], names[rows.argmax(axis=0)])  # NumPy's takes the first, and the first NaN
-
-
-@BOTH
 def test_rows_are_summed_and_nothing_beyond_is_touched(dtype):
     rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
     for count in (0, 1, size + 3, reductions.TOGETHER * size, 3 * reductions.TOGETHER * size + 2 * size + 1):
@@ -115,11 +98,6 @@ def test_maps_go_into_lanes_and_come_back(dtype):
     np.testing.assert_array_equal(fast.reshape(-1, size)[places[1:-1] // size], x[:, 2 : 2 + size].T)
     for function in (lambda *a: run(vectors.from_lanes, *a), vectors.from_lanes):
         back = np.zeros_like(x)
-        function(fast, places, 1, None, back.reshape(-1), 2, size + 3, size)
+        function(fast, places, 1, back.reshape(-1), 2, size + 3, size)
         np.testing.assert_array_equal(back[:, 2 : 2 + size], x[:, 2 : 2 + size])
         assert not back[:, :2].any()
-    base = np.arange(size + 2, dtype=np.int32) * 1000
-    for function in (lambda *a: run(vectors.from_lanes, *a), vectors.from_lanes):
-        numbers = np.zeros(x.shape, np.int32)
-        function(fast, places, 1, base, numbers.reshape(-1), 2, size + 3, size)
-        np.testing.assert_array_equal(numbers[:, 2 : 2 + size], x[:, 2 : 2 + size] + base[1:-1])

@@ -132,7 +132,7 @@ class Backend(Protocol[A]):
         """
         ...
 
-    def max_pool_backward(self, dy: A, argmax: A, dx: A) -> None:
+    def max_pool_backward(self, dy: A, argmax: A, size: int, stride: int, pad: int, dx: A) -> None:
         """Each dy goes to the pixel that was largest; windows that overlap add up."""
         ...
 

@@ -72,7 +72,7 @@ class MaxPool2D(_Pool):
         """(N, C, OH, OW) → (N, C, H, W). Each dy goes to its largest pixel; where windows overlap, they add up."""
         self.check_gradient(dy)
         dx = self.array("dx", self.input_shape, dy.dtype)
-        self.kernels.max_pool_backward(dy, self.argmax, dx)
+        self.kernels.max_pool_backward(dy, self.argmax, self.size, self.stride, self.pad, dx)
         return dx
 
 

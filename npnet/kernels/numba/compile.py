@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from itertools import accumulate
 from pathlib import Path
 from types import FunctionType
@@ -82,7 +82,12 @@ def parallel(loop: Loop) -> Loop:
     run = FunctionType(code, {"start": start, "__name__": loop.__module__}, loop.__name__)
     run.__qualname__ = loop.__qualname__
     fast = _kept(run)
-    return lambda *arguments: fast(threads(), *arguments)
+
+    @wraps(loop)
+    def launch(*arguments: Any) -> None:
+        fast(threads(), *arguments)
+
+    return launch
 
 
 def _run(team: int, *arguments: Any) -> None:

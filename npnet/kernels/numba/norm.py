@@ -113,7 +113,7 @@ def _lrn_within_forward(
             rows = see(a, plane, some, windows, i, a.dtype.type(0), room[thread])
             square(room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
-            release(total[thread], windows.out, 0, None, rows * width, lanes, d, plane, some, height * width, i * width)
+            release(total[thread], windows.out, 0, rows * width, lanes, d, plane, some, height * width, i * width)
         here = slice(plane * height * width, (plane + some) * height * width)
         divide(a[here], alpha, beta, k, d[here], b[here])
 
@@ -132,7 +132,7 @@ def _lrn_within_backward(
         for i in range(0, height, windows.band):
             rows = see(shares[thread], 0, some, windows, i, a.dtype.type(0), room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
-            release(total[thread], windows.out, 0, None, rows * width, lanes, da, plane, some, height * width,
+            release(total[thread], windows.out, 0, rows * width, lanes, da, plane, some, height * width,
                     i * width)
         combine(db[here], a[here], d[here], alpha, beta, da[here])
 

@@ -4,15 +4,15 @@ The sum of a window is that of its rows' sums; `windows` tells how pixels are la
 of windows sees vectors of pixels.
 """
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import flat, parallel, reshaped, scratch, serial, threads
-from .reductions import TOGETHER, largest
+from .compile import flat, parallel, scratch, serial, share, threads
+from .maxima import largest_across, largest_down, passed_back
 from .tile import lanes as lanes_of
 from .windows import (
     Spread,
@@ -29,66 +29,114 @@ from .windows import (
 )
 
 Floats = NDArray[Any]
+Numbers = NDArray[np.int64]
 Places = NDArray[Any]
 
-AT_ONCE = 4  # maps whose gradients go back at the same time
+NUMBERS = 2048  # that are kept between the two sweeps: they stay in the first-level cache
 
 
-def _any(y: Floats, value: Any) -> bool:
-    found = False
-    for p in range(y.size):
-        found |= y[p] == value
-    return found
+class _Plan(NamedTuple):
+    """How maps are pooled."""
+
+    size: int
+    stride: int
+    pad: int
+    height: int  # of the input's maps
+    width: int
+    tall: int  # of the output's
+    wide: int
+    lanes: int
+    joined: bool  # is row after row one long row, for windows as for pixels?
+    band: int  # rows of windows at a time
+    together: int  # maps at a time, if a band is all of a map
+    room: int  # numbers that a band of a map needs
+    columns: Places  # where in its row each pixel that is swept over stands
+    seen: Numbers  # of each row of pixels, the last row of windows that sees it, and how many do
+
+
+@cache
+def _plan(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: int) -> _Plan:
+    (height, width), (tall, wide), lanes = fine, coarse, lanes_of(itemsize)
+    joined = width == stride * wide
+    band = min(tall, max(1, (NUMBERS // wide - size) // stride + 1))
+    rows = (band - 1) * stride + size
+    swept = np.arange(stride * -(-(rows if joined else 1) * wide // lanes) * lanes)
+    columns = np.asarray((swept % width if joined else swept) - pad, np.int32)
+    together = max(1, NUMBERS // (rows * wide)) if band == tall else 1
+    row = np.arange(height) + pad
+    last = np.minimum(tall - 1, row // stride)
+    seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
+    return _Plan(size, stride, pad, height, width, tall, wide, lanes, joined, band, together, rows * wide,
+                 columns, seen)
+
+
+def _sweep_across(x: Floats, plan: _Plan, plane: int, planes: int, i: int, best: Floats, which: Places) -> None:
+    """best[row, j] : of window j, counted from `pad` pixels before the row, what is largest in that row; and which.
+    Rows are those that windows i, … see; some may lie outside, where everything is −∞.
+    """
+    size, stride, height, width, wide, lanes, columns = (
+        plan.size, plan.stride, plan.height, plan.width, plan.wide, plan.lanes, plan.columns)
+    top, rows = i * stride - plan.pad, (min(plan.band, plan.tall - i) - 1) * stride + plan.size
+    first, last = max(0, top), min(height, top + rows)
+    runs, count = (1, (last - first) * wide) if plan.joined else (last - first, wide)
+    for m in range(planes):
+        for r in range(first, first + runs):
+            start, place = r * width - plan.pad, m * plan.room + (r - top) * wide
+            for v in range(0, count, lanes):
+                largest_across(x, (plane + m) * height * width + start, columns, v, count, width, size, stride, start,
+                               best, which, place, lanes)
+        begin, end = m * plan.room + (first - top) * wide, m * plan.room + (last - top) * wide
+        for row in range(m * plan.room, begin, wide):
+            for j in range(wide):
+                best[row + j], which[row + j] = -np.inf, which[begin + j]  # the first that counts
+        for j in range(end, m * plan.room + rows * wide):
+            best[j] = -np.inf
+
+
+def _sweep_down(
+    best: Floats, which: Places, plan: _Plan, plane: int, planes: int, i: int, argmax: Places, y: Floats
+) -> None:
+    """The largest of each window, from those of its rows."""
+    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, plan.lanes, min(plan.band, plan.tall - i)
+    runs, count = (1, rows * wide) if plan.stride == 1 else (rows, wide)
+    for m in range(planes):
+        for r in range(runs):
+            row, out = m * plan.room + r * plan.stride * wide, ((plane + m) * tall + i + r) * wide
+            for v in range(0, count, lanes):
+                largest_down(best, which, row + v, wide, size, y, argmax, out + v, count - v, lanes)
 
 
 def _max_pool_forward(
-    x: Floats, windows: Windows, base: Places, names: Floats, planes: int, room: Floats, best: Floats, which: Floats,
-    argmax: Places, y: Floats, thread: int, team: int
+    x: Floats, plan: _Plan, planes: int, best: Floats, which: Places, argmax: Places, y: Floats, thread: int, team: int
 ) -> None:
-    """x, argmax and y of one dimension.  base : where windows begin, and names : where their pixels are from there,
-    both as row · W + column. The latter are floating-point numbers like the pixels, so that a vector holds as many;
-    they are small enough to be exact.
-    """
-    tall, wide, width, lanes = windows.tall, windows.wide, windows.width, windows.lanes
-    start, stop = portion(planes, lanes, thread, team)
-    set_all(room[thread], -np.inf)
-    for plane in range(start, stop, lanes):
-        some = min(lanes, stop - plane)
-        for i in range(0, tall, windows.band):
-            rows = see(x, plane, some, windows, i, x.dtype.type(-np.inf), room[thread])
-            largest(room[thread], windows.taps, names, best[thread], which[thread], rows * windows.line)
-            first, count = i * wide, rows * wide
-            release(best[thread], windows.out, 0, None, count, lanes, y, plane, some, tall * wide, first)
-            release(which[thread], windows.out, 0, base[first:], count, lanes, argmax, plane, some, tall * wide, first)
-        if windows.pad > 0:
-            begin, end = plane * tall * wide, (plane + some) * tall * wide
-            if has(y[begin:end], -np.inf):  # then it may be the margin that is meant
-                for p in range(begin, end):
-                    if y[p] == -np.inf:
-                        i, j = p // wide % tall * windows.stride, p % wide * windows.stride
-                        argmax[p] = max(i - windows.pad, 0) * width + max(j - windows.pad, 0)
+    """x, argmax and y of one dimension."""
+    first, last = share(planes, thread, team)
+    for plane in range(first, last, plan.together):
+        some = min(plan.together, last - plane)
+        for i in range(0, plan.tall, plan.band):
+            sweep_across(x, plan, plane, some, i, best[thread], which[thread])
+            sweep_down(best[thread], which[thread], plan, plane, some, i, argmax, y)
 
 
-def _scatter(dy: Floats, argmax: Places, dx: Floats) -> None:
-    """Several planes at a time: each must wait until what it added to a pixel before can be read again."""
-    dx[:] = 0
-    first = 0
-    while first + AT_ONCE <= dy.shape[0]:
-        for p in range(dy.shape[1]):
-            for t in range(AT_ONCE):
-                dx[first + t, argmax[first + t, p]] += dy[first + t, p]
-        first += AT_ONCE
-    for plane in range(first, dy.shape[0]):
-        for p in range(dy.shape[1]):
-            dx[plane, argmax[plane, p]] += dy[plane, p]
-
-
-def _max_pool_backward(dy: Floats, argmax: Places, dx: Floats, thread: int, team: int) -> None:
-    """dy and argmax (N·C, OH·OW), dx (N·C, H·W)."""
-    first, last = portion(dx.shape[0], AT_ONCE, thread, team)
-    for plane in range(first, last, AT_ONCE):
-        some = slice(plane, min(last, plane + AT_ONCE))
-        scatter(dy[some], argmax[some], dx[some])
+def _max_pool_backward(
+    dy: Floats, argmax: Places, plan: _Plan, planes: int, dx: Floats, thread: int, team: int
+) -> None:
+    """Every pixel looks which of the windows that see it name it: windows that overlap are no reason to wait."""
+    size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
+    tall, wide, lanes, seen, swept = plan.tall, plan.wide, plan.lanes, plan.seen, -(-(width + pad) // stride)
+    begin, end = share(planes, thread, team)
+    for plane in range(begin, end):
+        if stride == 1 and width == wide and size <= wide:  # rows as one: what does not see a pixel does not name it
+            before = pad * (wide + 1)
+            for v in range(0, height * width + before, lanes):
+                passed_back(dy, argmax, plane * tall * wide, size, wide, wide, tall * wide, size, stride, v,
+                            -before, before, height * width, dx, plane * height * width - before, lanes)
+        else:
+            for r in range(height):
+                at, rows = (plane * tall + seen[r, 0]) * wide, seen[r, 1]
+                for v in range(0, swept, lanes):
+                    passed_back(dy, argmax, at, rows, 0, wide, wide, size, stride, v, r * width - pad, pad, width, dx,
+                                (plane * height + r) * width - pad, lanes)
 
 
 def _times(x: Floats, factors: Floats) -> None:
@@ -110,7 +158,7 @@ def _average_pool_forward(
             rows = see(x, plane, some, windows, i, x.dtype.type(0), room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
             times(total[thread, : rows * windows.line], shares[i * windows.line :])
-            release(total[thread], windows.out, 0, None, rows * wide, lanes, y, plane, some, tall * wide, i * wide)
+            release(total[thread], windows.out, 0, rows * wide, lanes, y, plane, some, tall * wide, i * wide)
 
 
 def _average_pool_backward(
@@ -137,27 +185,13 @@ def _average_pool_backward(
             spread_windows(windows, spread, rows, across[thread], total[thread])
             top = i * stride - spread.pad
             first, last = max(0, top), min(height, top + rows * stride)
-            release(total[thread], spread.out, (first - top) * width, None, (last - first) * width, lanes, dx, plane,
+            release(total[thread], spread.out, (first - top) * width, (last - first) * width, lanes, dx, plane,
                     some, height * width, first * width)
 
 
-has, scatter, times = serial(_any), serial(_scatter), serial(_times)
+sweep_across, sweep_down, times = serial(_sweep_across), serial(_sweep_down), serial(_times)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
-
-
-@cache
-def _first_pixels(width: int, coarse: Any, stride: int, pad: int) -> Places:
-    """Of each window, row · W + column."""
-    i, j = np.indices(coarse, np.int32) * stride - pad
-    return np.asarray(i * width + j, np.int32).ravel()
-
-
-@cache
-def _window_pixels(width: int, size: int, dtype: Any) -> Floats:
-    """Of each pixel of a window, row · W + column."""
-    i, j = np.indices((size, size))
-    return np.asarray(i * width + j, dtype).ravel()
 
 
 @cache
@@ -173,17 +207,15 @@ def _shares(
 
 
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
-    plan = windows(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
-    base = _first_pixels(x.shape[3], y.shape[2:], stride, pad)
-    names, team = _window_pixels(x.shape[3], size, x.dtype), threads()
-    spare = plan.grid + TOGETHER * plan.lanes
-    rooms = scratch(x.dtype, (team, plan.room), (team, spare), (team, spare))
-    _max_forward(flat(x), plan, base, names, x.shape[0] * x.shape[1], *rooms, flat(argmax), flat(y))
+    plan = _plan(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
+    room = threads(), plan.together * plan.room + plan.lanes
+    [best], [which] = scratch(x.dtype, room), scratch(argmax.dtype, room)
+    _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, flat(argmax), flat(y))
 
 
-def max_pool_backward(dy: Floats, argmax: Places, dx: Floats) -> None:
-    count = dx.shape[0] * dx.shape[1]
-    _max_backward(*(reshaped(a, (count, -1)) for a in (dy, argmax, dx)))
+def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:
+    plan = _plan(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
+    _max_backward(flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))
 
 
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:

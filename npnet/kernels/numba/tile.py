@@ -68,23 +68,23 @@ def tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, anew:
 
 
 class Registers:
-    """Reads and writes vectors of the numbers that an array holds."""
+    """Reads and writes vectors of the numbers that an array holds: so many, or as many as a register does."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any) -> None:
+    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any, count: int | None = None) -> None:
         self.builder, self.number = builder, context.get_value_type(number)
         self.itemsize = number.bitwidth // 8
-        self.vector = ir.VectorType(self.number, lanes(self.itemsize))
+        self.vector = ir.VectorType(self.number, count or lanes(self.itemsize))
         self.align = ir.Constant(ir.IntType(32), self.itemsize)
 
     def at(self, start: Any, index: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(start, [index]), self.vector.as_pointer())
 
-    def load(self, start: Any, index: Any, mask: Any = None) -> Any:
-        """The vector there; with a mask, zeros where that is not set, and nothing is read."""
+    def load(self, start: Any, index: Any, mask: Any = None, other: float = 0) -> Any:
+        """The vector there; with a mask, `other` where that is not set, and nothing is read."""
         place = self.at(start, index)
         if mask is None:
             return self.builder.load(place, align=self.itemsize)
-        return self._masked("load", self.vector, [place, self.align, mask, self.constant(0)])
+        return self._masked("load", self.vector, [place, self.align, mask, self.constant(other)])
 
     def store(self, value: Any, start: Any, index: Any, mask: Any = None) -> None:
         place = self.at(start, index)
@@ -94,7 +94,8 @@ class Registers:
             self._masked("store", ir.VoidType(), [value, place, self.align, mask])
 
     def _masked(self, way: str, result: Any, arguments: list[Any]) -> Any:
-        name = f"llvm.masked.{way}.v{self.vector.count}f{8 * self.itemsize}.p0"
+        kind = "i" if isinstance(self.number, ir.IntType) else "f"
+        name = f"llvm.masked.{way}.v{self.vector.count}{kind}{8 * self.itemsize}.p0"
         function = ir.FunctionType(result, [argument.type for argument in arguments])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)
 
@@ -110,8 +111,9 @@ class Registers:
         lanes = ir.Constant(ir.VectorType(count.type, self.vector.count), list(range(self.vector.count)))
         return self.builder.icmp_signed("<", lanes, self.repeat(count))
 
-    def constant(self, value: float) -> Any:
-        return ir.Constant(self.vector, [value] * self.vector.count)
+    def constant(self, value: float | Sequence[float]) -> Any:
+        """One number in every lane, or a number for each."""
+        return ir.Constant(self.vector, list(value) if isinstance(value, Sequence) else [value] * self.vector.count)
 
     def apart(self, step: Any) -> list[Any]:
         """The places 0, step, 2 step, …, as many as there are numbers in a vector."""

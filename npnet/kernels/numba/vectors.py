@@ -224,15 +224,11 @@ def to_lanes(x: Floats, start: int, step: int, places: Numbers, p: int, room: Fl
             room[places[p + j] + i] = x[start + i * step + j]
 
 
-def from_lanes(
-    room: Floats, places: Numbers, p: int, base: NDArray[np.int32] | None, x: Any, start: int, step: int, size: int
-) -> None:
-    """The way back: x[start + i · step + j] = room[places[p + j] + i]; with a base, these are whole numbers (int32), to
-    which base[p + j] is added."""
+def from_lanes(room: Floats, places: Numbers, p: int, x: Floats, start: int, step: int, size: int) -> None:
+    """The way back: x[start + i · step + j] = room[places[p + j] + i]."""
     for j in range(size):
         for i in range(size):
-            number = room[places[p + j] + i]
-            x[start + i * step + j] = number if base is None else base[p + j] + np.int32(number)
+            x[start + i * step + j] = room[places[p + j] + i]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -251,28 +247,18 @@ def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, 
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _from_lanes(context: Any, room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any) -> Any:
-    """`base` is None or an array: then x holds whole numbers too."""
+def _from_lanes(context: Any, room: Any, places: Any, p: Any, x: Any, start: Any, step: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        def data(i: int) -> Any:
-            return context.make_array(signature.args[i])(context, builder, arguments[i]).data
-
         registers = Registers(context, builder, signature.args[0].dtype)
-        room, places, x = data(0), data(1), builder.gep(data(4), [arguments[5]])
+        room, places, target = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 3))
+        x = builder.gep(target, [arguments[4]])
         rows = _turned(registers, [registers.load(room, place) for place in registers.listed(places, arguments[2])])
-        whole = ir.VectorType(ir.IntType(32), registers.vector.count)
-        if base != types.none:
-            first = builder.bitcast(builder.gep(data(3), [arguments[2]]), whole.as_pointer())
-            firsts = builder.load(first, align=4)
-        for place, values in zip(registers.apart(arguments[6]), rows, strict=True):
-            if base == types.none:
-                registers.store(values, x, place)
-            else:
-                target = builder.bitcast(builder.gep(x, [place]), whole.as_pointer())
-                builder.store(builder.add(firsts, builder.fptosi(values, whole)), target, align=4)
+        for place, values in zip(registers.apart(arguments[5]), rows, strict=True):
+            registers.store(values, x, place)
         return context.get_dummy_value()
 
-    return types.void(room, places, p, base, x, start, step), generate
+    return types.void(room, places, p, x, start, step), generate
 
 
 @overload(to_lanes)  # type: ignore[untyped-decorator]
@@ -284,9 +270,9 @@ def _to(x: Any, start: Any, step: Any, places: Any, p: Any, room: Any, size: Any
 
 
 @overload(from_lanes)  # type: ignore[untyped-decorator]
-def _from(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
-    def run(room: Any, places: Any, p: Any, base: Any, x: Any, start: Any, step: Any, size: Any) -> None:
-        _from_lanes(room, places, p, base, x, start, step)
+def _from(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
+    def run(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> None:
+        _from_lanes(room, places, p, x, start, step)
 
     return run
 
@@ -303,18 +289,23 @@ def will_write(x: Floats, start: int, count: int) -> None:
     """The same for what is going to be written."""
 
 
-def _ahead(ask: Callable[..., None], write: int) -> None:
+def ask_for(builder: ir.IRBuilder, start: Any, index: Any, write: bool) -> None:
+    """The instruction for the line there."""
+    pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    fetch = builder.module.declare_intrinsic(
+        "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number]))
+    line = builder.bitcast(builder.gep(start, [index]), pointer)
+    builder.call(fetch, [line, *(ir.Constant(number, i) for i in (int(write), 2, 1))])  # into the second-level cache
+
+
+def _ahead(ask: Callable[..., None], write: bool) -> None:
     """`ask` in instructions."""
 
     @intrinsic  # type: ignore[untyped-decorator]
     def touch(context: Any, x: Any, place: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            start = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-            pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-            fetch = builder.module.declare_intrinsic(
-                "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number]))
-            line = builder.bitcast(builder.gep(start, [arguments[1]]), pointer)
-            builder.call(fetch, [line, *(ir.Constant(number, i) for i in (write, 2, 1))])  # into the second-level cache
+            ask_for(builder, context.make_array(signature.args[0])(context, builder, arguments[0]).data, arguments[1],
+                    write)
             return context.get_dummy_value()
 
         return types.void(x, place), generate
@@ -332,5 +323,5 @@ def _ahead(ask: Callable[..., None], write: int) -> None:
         return run
 
 
-_ahead(will_read, 0)
-_ahead(will_write, 1)
+_ahead(will_read, write=False)
+_ahead(will_write, write=True)

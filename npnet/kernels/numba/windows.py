@@ -1,4 +1,4 @@
-"""Windows over maps, for pooling and normalisation: where the pixels go, so that loops over them are long and simple.
+"""Windows over maps, whose pixels are summed: where these go, so that loops over them are long and simple.
 
 A vector holds one pixel of 16 maps (`lanes` of them), not 16 pixels of a map: where rows of 7, 13 or 55 pixels end does
 not matter then. So the pixels of 16 maps are turned over into a room, in which pixel p stands at [p, map].
@@ -9,7 +9,7 @@ And of a stride s, pixels that are s apart become neighbours: the room has a gri
 
 so the pixels that windows side by side see at their place (k, l) are side by side too: grid (k % s, l % s), from
 (k // s, l // s) on. What pooling does is a few loops over whole grids, and the room stays in the second-level cache,
-for maps are taken some rows of windows at a time (a band). Maximum pooling became 2.5 times as fast as with rows.
+for maps are taken some rows of windows at a time (a band).
 
 "Fine" are the maps that windows look at, (H, W); "coarse" the windows, (OH, OW).
 """
@@ -26,7 +26,6 @@ from .vectors import from_lanes, to_lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
-Places = NDArray[np.int32]
 
 PIXELS = 3200  # in a room: with what is made of them, they stay in the second-level cache
 
@@ -48,7 +47,6 @@ class Windows(NamedTuple):
     line: int  # in a row of it
     along: Numbers  # from a window's first pixel to the others of its row
     down: Numbers  # from the first row to the others, of what has been made of each phase's rows
-    taps: Numbers  # from its first pixel to all of them, row by row
     into: Numbers  # of the pixels (row, column) of a band, its first row being the first that a window sees
     out: Numbers  # of the windows
     room: int  # numbers in a room, with some to spare: loops over grids go on where a row has ended
@@ -68,10 +66,9 @@ def windows(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     place = (rows % stride * phases + across % stride) * grid + rows // stride * line + across // stride * lanes
     out, taps = np.arange(band)[:, None] * line + np.arange(coarse[1]) * lanes, np.arange(size)
     along = taps % stride * grid + taps // stride * lanes
-    all_taps = (taps % stride * phases * grid + taps // stride * line)[:, None] + along
     return Windows(
         size, stride, pad, fine[0], fine[1], coarse[0], coarse[1], lanes, phases, band, grid, line, along,
-        taps % stride * grid + taps // stride * line, all_taps.ravel(),
+        taps % stride * grid + taps // stride * line,
         np.where(seen, place, phases**2 * grid).ravel(), out.ravel(), room,
     )
 
@@ -133,20 +130,19 @@ def _gather(
 
 
 def _release(
-    room: Floats, places: Numbers, skip: int, base: Places | None, count: int, lanes: int, x: Any, plane: int,
-    planes: int, numbers: int, first: int
+    room: Floats, places: Numbers, skip: int, count: int, lanes: int, x: Floats, plane: int, planes: int, numbers: int,
+    first: int
 ) -> None:
-    """The way back. With a base, whole numbers, to which base[skip + p] is added."""
+    """The way back."""
     start = plane * numbers + first
     if planes == lanes and count >= lanes:
         for p in range(0, count, lanes):
             q = min(p, count - lanes)
-            from_lanes(room, places, skip + q, base, x, start + q, numbers, lanes)
+            from_lanes(room, places, skip + q, x, start + q, numbers, lanes)
     else:
         for v in range(planes):
             for p in range(count):
-                number = room[places[skip + p] + v]
-                x[start + v * numbers + p] = number if base is None else base[skip + p] + np.int32(number)
+                x[start + v * numbers + p] = room[places[skip + p] + v]
 
 
 def _fill(room: Floats, windows: Windows, first: int, last: int, value: Any) -> None:

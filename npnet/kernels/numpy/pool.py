@@ -17,7 +17,9 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArra
     argmax[...] = np.maximum(rows, 0) * x.shape[3] + np.maximum(columns, 0)
 
 
-def max_pool_backward(dy: Floats, argmax: NDArray[Any], dx: Floats) -> None:
+def max_pool_backward(
+    dy: Floats, argmax: NDArray[Any], size: int, stride: int, pad: int, dx: Floats
+) -> None:
     n, c, h, w = dx.shape
     planes = np.arange(n * c)[:, None] * (h * w)
     target = (planes + argmax.reshape(n * c, -1)).ravel()

@@ -1,0 +1,338 @@
+"""Max pooling's three sweeps, each for one vector of windows at a time: along rows, down columns, and the way back.
+
+The largest pixel of a window is the largest of its rows' largest. What a sweep reads and writes lies in one piece, as
+memory likes it best. For the strides of the papers' nets, 1 and 2, a vector holds neighbours: at stride 2, the even or
+the odd ones of twice as many pixels. Plain loops with LLVM's instructions beside them, as `tile` is.
+
+Each sweep asks for what it will need a little later (`AHEAD`): this took a third off pooling 112 × 112 pixels.
+"""
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
+
+from .compile import serial
+from .tile import Registers
+from .vectors import ask_for
+
+Floats = NDArray[Any]
+Places = NDArray[np.int32]
+
+AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
+SOON = 512  # how far ahead of what is written
+
+
+def largest_across(
+    x: Floats, start: int, columns: Places, v: int, count: int, width: int, size: int, stride: int, first: int,
+    best: Floats, which: Places, place: int, lanes: int
+) -> None:
+    """best[place + j] = the largest of x[start + j · stride + l], l < size, for j from v on, as many as `lanes` if
+    there are so many of `count`; and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is
+    larger than all.
+
+    columns[j · stride + q] + l is where in its row a pixel stands: outside of 0, …, width − 1 it does not count. If all
+    are −∞, the first of those that count is meant.
+    """
+    for j in range(v, min(v + lanes, count)):
+        largest, where = -np.inf, max(0, -columns[j * stride])
+        for l in range(size):  # noqa: E741 (as in the equation)
+            if 0 <= columns[j * stride + l % stride] + l - l % stride < width:
+                number = x[start + j * stride + l]
+                if not number <= largest and largest == largest:
+                    largest, where = number, l
+        best[place + j], which[place + j] = largest, first + j * stride + where
+
+
+def largest_down(
+    best: Floats, which: Places, place: int, apart: int, size: int, y: Floats, argmax: Places, out: int, count: int,
+    lanes: int
+) -> None:
+    """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, which is `lanes` at most; and
+    argmax[out + j] is what `which` says of it."""
+    for j in range(min(count, lanes)):
+        largest, where = best[place + j], which[place + j]
+        for k in range(1, size):
+            number = best[place + k * apart + j]
+            if not number <= largest and largest == largest:
+                largest, where = number, which[place + k * apart + j]
+        y[out + j], argmax[out + j] = largest, where
+
+
+def passed_back(
+    dy: Floats, argmax: Places, at: int, rows: int, reach: int, wide: int, count: int, size: int, stride: int, v: int,
+    first: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
+) -> None:
+    """dx[place + t] = Σ dy of the windows whose largest is pixel first + t, for t = j · stride + f, j from v on, as
+    many as `lanes`, f < stride; only where 0 ≤ t − pad < limit.
+
+    Those windows are at + j − d − k · wide, for k < rows and d · stride + f < size, and only if
+    0 ≤ j − d − k · reach < count.
+    """
+    for j in range(v, v + lanes):
+        for f in range(stride):
+            t, total = j * stride + f, dy.dtype.type(0)
+            if 0 <= t - pad < limit:
+                for k in range(rows):
+                    for d in range(-(-(size - f) // stride)):
+                        window = at + j - d - k * wide
+                        if 0 <= j - d - k * reach < count and argmax[window] == first + t:
+                            total += dy[window]
+                dx[place + t] = total
+
+
+STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
+
+
+class _Vectors:
+    """Of numbers, as many as there are lanes; `stride` times as many; and of places."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any, stride: int) -> None:
+        self.builder = builder
+        self.numbers = Registers(context, builder, number)
+        self.lanes = self.numbers.vector.count
+        self.wide = Registers(context, builder, number, stride * self.lanes)
+        self.places = Registers(context, builder, types.int32, self.lanes)
+        self.wide_places = Registers(context, builder, types.int32, stride * self.lanes)
+
+    def place(self, value: Any) -> Any:
+        return self.builder.trunc(value, ir.IntType(32))
+
+    def within(self, places: Any, count: Any) -> Any:
+        """A mask: 0 ≤ place < count."""
+        registers = self.places if places.type.count == self.lanes else self.wide_places
+        return self.builder.icmp_unsigned("<", places, registers.repeat(self.place(count)))
+
+    def each(self, values: Any, first: int, step: int) -> Any:
+        """Of a wide vector every so manyth."""
+        return self.numbers.shuffle(values, values, range(first, values.type.count, step))
+
+    def larger(self, new: tuple[Any, Any], old: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Of two numbers and their places; the old one if they are equal, or if it is NaN."""
+        build, (number, place), (largest, where) = self.builder, new, old
+        if_larger = build.and_(
+            build.fcmp_unordered(">", number, largest), build.fcmp_ordered("ord", largest, largest))
+        return build.select(if_larger, number, largest), build.select(if_larger, place, where)
+
+
+def _kept(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """Values that a loop changes: how to get them and how to set them. LLVM makes registers of these."""
+    places = [cgutils.alloca_once_value(builder, value) for value in values]
+
+    def get() -> Any:
+        return tuple(builder.load(place) for place in places)
+
+    def set_to(values: Any) -> None:
+        for value, place in zip(values, places, strict=True):
+            builder.store(value, place)
+
+    return get, set_to
+
+
+@cache
+def _across(stride: int) -> Callable[..., None]:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def largest(
+        context: Any, x: Any, start: Any, columns: Any, v: Any, count: Any, width: Any, size: Any, first: Any,
+        best: Any, which: Any, place: Any
+    ) -> Any:
+        return types.void(x, start, columns, v, count, width, size, first, best, which, place), generate
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        x, columns, best, which = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2, 8, 9))
+        start, v, count, width, size, first, place = (arguments[i] for i in (1, 3, 4, 5, 6, 7, 10))
+        vectors = _Vectors(context, builder, signature.args[0].dtype, stride)
+        integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
+        skipped = builder.mul(v, integer(stride))
+        here = builder.add(start, skipped)
+        for i in range(stride):  # lines that are as many pixels as these
+            ask_for(builder, x, builder.add(here, integer((AHEAD + i * 64) // number)), write=False)
+        pixels_left = builder.mul(builder.sub(count, v), integer(stride))
+        column = vectors.wide_places.load(columns, skipped)
+        column = builder.select(
+            vectors.within(vectors.wide_places.constant(range(stride * vectors.lanes)), pixels_left), column,
+            vectors.wide_places.repeat(vectors.place(width)))
+        places = builder.add(
+            vectors.places.constant(range(0, stride * vectors.lanes, stride)),
+            vectors.places.repeat(vectors.place(builder.add(first, skipped))))
+        before = builder.sub(vectors.places.constant(0), vectors.each(column, 0, stride))
+        before = builder.select(builder.icmp_signed(">", before, vectors.places.constant(0)), before,
+                                vectors.places.constant(0))
+        nothing = vectors.wide.constant(-np.inf)
+        get, set_to = _kept(builder, (vectors.numbers.constant(-np.inf), builder.add(places, before)))
+        with cgutils.for_range_slice(builder, integer(0), size, integer(stride), intp=integer) as (tap, _):
+            at = builder.add(column, vectors.wide_places.repeat(vectors.place(tap)))
+            pixels = vectors.wide.load(x, builder.add(here, tap), vectors.within(at, width), -np.inf)
+            for q in range(stride):
+                tap_q = builder.add(tap, integer(q))
+                where = builder.add(places, vectors.places.repeat(vectors.place(tap_q)))
+                seen = vectors.each(pixels, q, stride)
+                if q:
+                    seen = builder.select(builder.icmp_signed("<", tap_q, size), seen, vectors.each(nothing, q, stride))
+                set_to(vectors.larger((seen, where), get()))
+        largest, where = get()
+        vectors.numbers.store(largest, best, builder.add(place, v))
+        vectors.places.store(where, which, builder.add(place, v))
+        return context.get_dummy_value()
+
+    largest.__name__ = f"largest_across_{stride}"
+    return largest  # type: ignore[no-any-return]
+
+
+across_1, across_2 = (_across(stride) for stride in STRIDES)
+
+
+@overload(largest_across, inline="always")  # type: ignore[untyped-decorator]
+def _largest_across(
+    x: Any, start: Any, columns: Any, v: Any, count: Any, width: Any, size: Any, stride: Any, first: Any, best: Any,
+    which: Any, place: Any, lanes: Any
+) -> Any:
+    """With three pixels to a window said apart: the loop over them is written out then, which takes a quarter less."""
+    def choose(
+        x: Any, start: Any, columns: Any, v: Any, count: Any, width: Any, size: Any, stride: Any, first: Any, best: Any,
+        which: Any, place: Any, lanes: Any
+    ) -> None:
+        if stride == 1 and size == 3:
+            across_1(x, start, columns, v, count, width, 3, first, best, which, place)
+        elif stride == 1:
+            across_1(x, start, columns, v, count, width, size, first, best, which, place)
+        elif stride == 2 and size == 3:
+            across_2(x, start, columns, v, count, width, 3, first, best, which, place)
+        elif stride == 2:
+            across_2(x, start, columns, v, count, width, size, first, best, which, place)
+        else:
+            plain_across(x, start, columns, v, count, width, size, stride, first, best, which, place, lanes)
+
+    return choose
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _down(
+    context: Any, best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any
+) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        best, which, y, argmax = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 5, 6))
+        place, apart, size, out, count = (arguments[i] for i in (2, 3, 4, 7, 8))
+        vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
+        for written, itemsize in ((y, signature.args[5].dtype.bitwidth // 8), (argmax, 4)):
+            ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
+        get, set_to = _kept(builder, (vectors.numbers.load(best, place), vectors.places.load(which, place)))
+        with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
+            row = builder.add(place, builder.mul(loop.index, apart))
+            new = vectors.numbers.load(best, row), vectors.places.load(which, row)
+            set_to(vectors.larger(new, get()))
+        largest, where = get()
+        mask = vectors.numbers.first(count)
+        vectors.numbers.store(largest, y, out, mask)
+        vectors.places.store(where, argmax, out, mask)
+        return context.get_dummy_value()
+
+    return types.void(best, which, place, apart, size, y, argmax, out, count), generate
+
+
+@overload(largest_down, inline="always")  # type: ignore[untyped-decorator]
+def _largest_down(
+    best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+) -> Any:
+    def choose(
+        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+    ) -> None:
+        if size == 3:
+            _down(best, which, place, apart, 3, y, argmax, out, count)
+        else:
+            _down(best, which, place, apart, size, y, argmax, out, count)
+
+    return choose
+
+
+@cache
+def _back(stride: int) -> Callable[..., None]:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def back(
+        context: Any, dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, v: Any,
+        first: Any, pad: Any, limit: Any, dx: Any, place: Any
+    ) -> Any:
+        return types.void(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place), generate
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        dy, argmax, dx = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 12))
+        at, rows, reach, wide, count, size, v, first, pad, limit, place = (
+            arguments[i] for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13))
+        vectors, integer = _Vectors(context, builder, signature.args[0].dtype, stride), ir.IntType(64)
+        number = signature.args[0].dtype.bitwidth // 8
+        skipped = builder.mul(v, integer(stride))
+        for i in range(stride):
+            ask_for(builder, dx, builder.add(builder.add(place, skipped), integer((SOON + i * 64) // number)),
+                    write=True)
+        here = builder.add(at, v)
+        for read, itemsize in ((dy, number), (argmax, 4)):
+            ask_for(builder, read, builder.add(here, integer(2 * SOON // itemsize)), write=False)
+        steps = vectors.places.constant(range(0, stride * vectors.lanes, stride))
+        begin = builder.add(steps, vectors.places.repeat(vectors.place(builder.add(first, skipped))))
+        pixels = [builder.add(begin, vectors.places.constant(f)) for f in range(stride)]
+        along = builder.add(vectors.places.constant(range(vectors.lanes)), vectors.places.repeat(vectors.place(v)))
+        sums = [cgutils.alloca_once_value(builder, vectors.numbers.constant(0)) for _ in range(stride)]
+        taps = builder.sdiv(builder.add(size, integer(stride - 1)), integer(stride))
+        with cgutils.for_range(builder, rows, intp=integer) as row:
+            back = builder.mul(row.index, reach)
+            start = builder.sub(here, builder.mul(row.index, wide))
+            with cgutils.for_range(builder, taps, intp=integer) as tap:
+                window = builder.sub(start, tap.index)
+                there = builder.sub(along, vectors.places.repeat(vectors.place(builder.add(back, tap.index))))
+                largest = vectors.places.load(argmax, window, vectors.within(there, count), -1)
+                for f, (sum_, pixel) in enumerate(zip(sums, pixels, strict=True)):
+                    mask = builder.icmp_signed("==", largest, pixel)
+                    if f:  # the window may have ended
+                        enough = builder.icmp_signed(
+                            "<", builder.add(builder.mul(tap.index, integer(stride)), integer(f)), size)
+                        mask = builder.and_(mask, vectors.numbers.repeat(enough))
+                    term = vectors.numbers.load(dy, window, mask)
+                    builder.store(builder.fadd(builder.load(sum_), term), sum_)
+        values = builder.load(sums[0])
+        if stride == 2:  # side by side again
+            order = [i // 2 + i % 2 * vectors.lanes for i in range(2 * vectors.lanes)]
+            values = vectors.wide.shuffle(values, builder.load(sums[1]), order)
+        t = builder.add(vectors.wide_places.constant(range(stride * vectors.lanes)),
+                        vectors.wide_places.repeat(vectors.place(builder.sub(skipped, pad))))
+        vectors.wide.store(values, dx, builder.add(place, skipped), vectors.within(t, limit))
+        return context.get_dummy_value()
+
+    back.__name__ = f"passed_back_{stride}"
+    return back  # type: ignore[no-any-return]
+
+
+back_1, back_2 = (_back(stride) for stride in STRIDES)
+
+
+@overload(passed_back, inline="always")  # type: ignore[untyped-decorator]
+def _passed_back(
+    dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
+    first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+) -> Any:
+    def choose(
+        dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
+        first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+    ) -> None:
+        if stride == 1 and size == 3:
+            back_1(dy, argmax, at, rows, reach, wide, count, 3, v, first, pad, limit, dx, place)
+        elif stride == 1:
+            back_1(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place)
+        elif stride == 2 and size == 3:
+            back_2(dy, argmax, at, rows, reach, wide, count, 3, v, first, pad, limit, dx, place)
+        elif stride == 2:
+            back_2(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place)
+        else:
+            plain_back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pad, limit, dx, place, lanes)
+
+    return choose
+
+
+plain_across, plain_back = serial(largest_across), serial(passed_back)

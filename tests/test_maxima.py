@@ -1,0 +1,108 @@
+"""The sweeps of max pooling: what is spelled out in instructions, the plain loop beside it, and the words."""
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+import numba
+
+from npnet.kernels.numba import maxima
+from npnet.kernels.numba.tile import lanes
+
+BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+STRIDES = pytest.mark.parametrize("stride", [1, 2, 3])
+SIZES = pytest.mark.parametrize("size", [1, 2, 3, 5])
+
+
+@numba.njit
+def across(x, start, columns, v, count, width, size, stride, first, best, which, place, lanes):
+    maxima.largest_across(x, start, columns, v, count, width, size, stride, first, best, which, place, lanes)
+
+
+@numba.njit
+def down(best, which, place, apart, size, y, argmax, out, count, lanes):
+    maxima.largest_down(best, which, place, apart, size, y, argmax, out, count, lanes)
+
+
+@numba.njit
+def back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pad, limit, dx, place, lanes):
+    maxima.passed_back(
+        dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pad, limit, dx, place, lanes)
+
+
+def numbers(count, dtype, seed=0):
+    """Many are equal, some are not finite."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-3, 4, count).astype(dtype)
+    x[rng.integers(0, count, count // 8)] = np.nan
+    x[rng.integers(0, count, count // 3)] = -np.inf
+    return x
+
+
+@BOTH
+@STRIDES
+@SIZES
+def test_along_a_row(dtype, stride, size):
+    """Two columns of margin before, as many windows as fit in that and the row; nothing is read beyond it."""
+    single = lanes(np.dtype(dtype).itemsize)
+    for width in (1, single + 3):
+        x, pad, first = numbers(width, dtype), min(2, size - 1), 100
+        count = -(-width // stride)
+        columns = (np.arange(stride * 4 * single) - pad).astype(np.int32)
+        results = []
+        for function in (across, maxima.largest_across):
+            best, which = np.zeros(7 + 4 * single, dtype), np.zeros(7 + 4 * single, np.int32)
+            for v in range(0, count, single):
+                function(x, -pad, columns, v, count, width, size, stride, first - pad, best, which, 7, single)
+            assert not best[:7].any()
+            results.append((best[7 : 7 + count], which[7 : 7 + count]))
+        for best, which in results:
+            for j in range(count):
+                seen = range(max(0, j * stride - pad), min(width, j * stride - pad + size))
+                if seen:
+                    assert which[j] == first + seen[x[seen].argmax()]  # the first of equal ones, the first NaN
+                    np.testing.assert_equal(best[j], x[which[j] - first])
+
+
+@BOTH
+@SIZES
+def test_down_columns(dtype, size):
+    single = lanes(np.dtype(dtype).itemsize)
+    best, which = numbers(9 * single, dtype), np.arange(9 * single, dtype=np.int32) * 10
+    for count in (1, single, single + 1):
+        for function in (down, maxima.largest_down):
+            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
+            function(best, which, 3, single + 2, size, y, argmax, 5, count, single)
+            done = min(count, single)
+            rows = np.array([best[3 + k * (single + 2) :][:done] for k in range(size)])
+            np.testing.assert_array_equal(y[5 : 5 + done], rows.max(axis=0))
+            np.testing.assert_array_equal(
+                argmax[5 : 5 + done], 10 * (3 + rows.argmax(axis=0) * (single + 2) + np.arange(done)))
+            for array in (y, argmax):
+                assert (array[:5] == 7).all()
+                assert (array[5 + done :] == 7).all()
+
+
+@BOTH
+@STRIDES
+@SIZES
+@pytest.mark.parametrize("reach", [0, 1])
+def test_back(dtype, stride, size, reach):
+    """Two rows of windows, each apart (reach 0) or all as one; every one names one of the pixels that it sees."""
+    rng, single = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    wide, pad, limit = single + 3, min(1, size - 1), stride * (single + 2)
+    reach, count = reach * wide, wide * (1 + reach)
+    dy, argmax = rng.standard_normal(2 * wide).astype(dtype), rng.integers(-2, limit, 2 * wide).astype(np.int32)
+    results = []
+    for function in (back, maxima.passed_back):
+        dx = np.full(limit + 20, 7, dtype)
+        for v in range(0, -(-(limit + pad) // stride), single):
+            function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, -pad, pad, limit, dx, 9 - pad, single)
+        results.append(dx)
+    expected = np.full(limit + 20, 7.0)
+    for t in range(limit):
+        j, f = divmod(t + pad, stride)
+        windows = [(j - d - k * reach, wide + j - d - k * wide) for k in range(2) for d in range(size)
+                   if d * stride + f < size]
+        expected[9 + t] = sum(dy[w] for place, w in windows if 0 <= place < count and argmax[w] == t)
+    for dx in results:
+        np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
