@@ -87,15 +87,21 @@ def test_rows_are_summed_and_nothing_beyond_is_touched(dtype):
 
 
 @BOTH
-def test_maps_go_into_lanes_and_come_back(dtype):
+@pytest.mark.parametrize("few", [False, True])
+def test_maps_go_into_lanes_and_come_back(dtype, few):
     rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    count, done = (size // 2 + 1,) * 2 if few else (None, size)
     x = np.round(100 * rng.standard_normal((size, size + 3))).astype(dtype)
     places = rng.permutation(size + 2) * size  # one to spare at either end
     fast, plain = np.zeros((2, places.size * size), dtype)
-    run(vectors.to_lanes, x.reshape(-1), 2, size + 3, places, 1, fast, size)
-    vectors.to_lanes(x.reshape(-1), 2, size + 3, places, 1, plain, size)
+    end = x.reshape(-1)[: x.size - 1 - size + done]  # what lies behind is not read
+    run(vectors.to_lanes, end, 2, size + 3, places, 1, count, fast, size)
+    vectors.to_lanes(end, 2, size + 3, places, 1, count, plain, size)
     np.testing.assert_array_equal(fast, plain)
-    np.testing.assert_array_equal(fast.reshape(-1, size)[places[1:-1] // size], x[:, 2 : 2 + size].T)
+    np.testing.assert_array_equal(fast.reshape(-1, size)[places[1 : 1 + done] // size], x[:, 2 : 2 + done].T)
+    assert np.count_nonzero(fast) == np.count_nonzero(x[:, 2 : 2 + done])
+    if few:
+        return
     for function in (lambda *a: run(vectors.from_lanes, *a), vectors.from_lanes):
         back = np.zeros_like(x)
         function(fast, places, 1, back.reshape(-1), 2, size + 3, size)

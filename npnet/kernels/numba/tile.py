@@ -119,12 +119,9 @@ class Registers:
         """The places 0, step, 2 step, …, as many as there are numbers in a vector."""
         return [self.builder.mul(step, ir.Constant(step.type, i)) for i in range(self.vector.count)]
 
-    def listed(self, places: Any, first: Any) -> list[Any]:
-        """places[first], places[first + 1], …, likewise."""
-        start, integer = self.builder.gep(places, [first]), ir.IntType(64)
-        return [
-            self.builder.load(self.builder.gep(start, [ir.Constant(integer, i)])) for i in range(self.vector.count)
-        ]
+    def listed(self, places: Any, first: Any, i: int) -> Any:
+        """places[first + i]"""
+        return self.builder.load(self.builder.gep(self.builder.gep(places, [first]), [ir.Constant(ir.IntType(64), i)]))
 
     def shuffle(self, one: Any, other: Any, places: Sequence[int]) -> Any:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))

@@ -217,33 +217,39 @@ def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any) -> A
     return run
 
 
-def to_lanes(x: Floats, start: int, step: int, places: Numbers, p: int, room: Floats, size: int) -> None:
-    """room[places[p + j] + i] = x[start + i · step + j] for i, j < size, which must be `lanes`."""
-    for j in range(size):
+def to_lanes(
+    x: Floats, start: int, step: int, places: Numbers, p: int, count: int | None, room: Floats, size: int
+) -> None:
+    """room[places[p + j] + i] = x[start + i · step + j] for i < size, which must be `lanes`, and j < count, which is
+    less; or None, as many."""
+    for j in range(size if count is None else count):
         for i in range(size):
             room[places[p + j] + i] = x[start + i * step + j]
 
 
 def from_lanes(room: Floats, places: Numbers, p: int, x: Floats, start: int, step: int, size: int) -> None:
-    """The way back: x[start + i · step + j] = room[places[p + j] + i]."""
+    """The way back, of whole squares: x[start + i · step + j] = room[places[p + j] + i]."""
     for j in range(size):
         for i in range(size):
             x[start + i * step + j] = room[places[p + j] + i]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, room: Any) -> Any:
+def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, count: Any, room: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = Registers(context, builder, signature.args[0].dtype)
         source, places, room = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3, 5))
-        x = builder.gep(source, [arguments[1]])
-        rows = [registers.load(x, i) for i in registers.apart(arguments[2])]
-        for place, values in zip(registers.listed(places, arguments[4]), _turned(registers, rows), strict=True):
-            registers.store(values, room, place)
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3, 6))
+        x, mask = builder.gep(source, [arguments[1]]), None if count == types.none else registers.first(arguments[5])
+        rows = _turned(registers, [registers.load(x, i, mask) for i in registers.apart(arguments[2])])
+        for j, values in enumerate(rows):
+            needed = ir.Constant(ir.IntType(1), True) if mask is None else builder.icmp_signed(
+                "<", ir.Constant(arguments[5].type, j), arguments[5])
+            with builder.if_then(needed):
+                registers.store(values, room, registers.listed(places, arguments[4], j))
         return context.get_dummy_value()
 
-    return types.void(x, start, step, places, p, room), generate
+    return types.void(x, start, step, places, p, count, room), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -252,9 +258,9 @@ def _from_lanes(context: Any, room: Any, places: Any, p: Any, x: Any, start: Any
         registers = Registers(context, builder, signature.args[0].dtype)
         room, places, target = (
             context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 3))
-        x = builder.gep(target, [arguments[4]])
-        rows = _turned(registers, [registers.load(room, place) for place in registers.listed(places, arguments[2])])
-        for place, values in zip(registers.apart(arguments[5]), rows, strict=True):
+        x, first = builder.gep(target, [arguments[4]]), arguments[2]
+        rows = [registers.load(room, registers.listed(places, first, j)) for j in range(registers.vector.count)]
+        for place, values in zip(registers.apart(arguments[5]), _turned(registers, rows), strict=True):
             registers.store(values, x, place)
         return context.get_dummy_value()
 
@@ -262,9 +268,9 @@ def _from_lanes(context: Any, room: Any, places: Any, p: Any, x: Any, start: Any
 
 
 @overload(to_lanes)  # type: ignore[untyped-decorator]
-def _to(x: Any, start: Any, step: Any, places: Any, p: Any, room: Any, size: Any) -> Any:
-    def run(x: Any, start: Any, step: Any, places: Any, p: Any, room: Any, size: Any) -> None:
-        _to_lanes(x, start, step, places, p, room)
+def _to(x: Any, start: Any, step: Any, places: Any, p: Any, count: Any, room: Any, size: Any) -> Any:
+    def run(x: Any, start: Any, step: Any, places: Any, p: Any, count: Any, room: Any, size: Any) -> None:
+        _to_lanes(x, start, step, places, p, count, room)
 
     return run
 

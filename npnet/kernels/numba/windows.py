@@ -122,7 +122,9 @@ def _gather(
     if planes == lanes and count >= lanes:
         for p in range(0, count, lanes):
             q = min(p, count - lanes)
-            to_lanes(x, start + q, numbers, places, skip + q, room, lanes)
+            to_lanes(x, start + q, numbers, places, skip + q, None, room, lanes)
+    elif planes == lanes:
+        to_lanes(x, start, numbers, places, skip, count, room, lanes)
     else:
         for v in range(planes):
             for p in range(count):

@@ -30,6 +30,7 @@ from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
 from .vectors import transpose
+from .windows import gather, release
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -105,11 +106,13 @@ def _add_bias(strip: Floats, pixels: int, b: Floats, least: Any) -> bool:
 
 
 def _transform_weights(
-    w: Floats, kernel: int, turned: bool, cut: Any, small: Floats, u: Floats, thread: int, team: int
+    w: Floats, kernel: int, turned: bool, cut: Any, taps: Numbers, lanes: int, small: Floats, u: Floats, thread: int,
+    team: int
 ) -> None:
     """u[place] : [g, o // width, c, o % width] = (G w[g, o, c] Gᵀ)[place].
 
     w : (groups, O, C, kernel²); turned, (groups, C, O, kernel²), its rows and columns taken backwards.
+    taps : where a block's weights are put.
     """
     groups, panels, channels, width = cut
     blocks = channels // ROWS
@@ -117,21 +120,25 @@ def _transform_weights(
     for job in range(first, last):
         g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
         target = u.reshape(-1)[job * ROWS * width :]
-        transform_block(w[g], kernel, turned, width, panel, block, small[thread], target, u.shape[1])
+        transform_block(w[g], kernel, turned, width, panel, block, taps, lanes, small[thread], target, u.shape[1])
 
 
 def _transform_block(
-    w: Floats, kernel: int, turned: bool, width: int, panel: int, block: int, small: Floats, u: Floats, apart: int
+    w: Floats, kernel: int, turned: bool, width: int, panel: int, block: int, taps: Numbers, lanes: int, small: Floats,
+    u: Floats, apart: int
 ) -> None:
     """Of ROWS channels and a panel of outputs.  apart : how far the next place is in u."""
-    side, wide, taps = OUT + kernel - 1, ROWS * width, kernel * kernel
-    some = min(width, (w.shape[1] if turned else w.shape[0]) - panel * width)
-    whole, half = small, small[taps * wide :]
-    for o in range(some):
-        for r in range(ROWS):
-            for k in range(taps):
-                c, place = block * ROWS + r, k * wide + r * width + o
-                whole[place] = w[c, panel * width + o, taps - 1 - k] if turned else w[panel * width + o, c, k]
+    side, wide, flat = OUT + kernel - 1, ROWS * width, w.reshape(-1)
+    count, outputs, first = kernel * kernel, w.shape[1] if turned else w.shape[0], block * ROWS
+    whole, half = small, small[count * wide :]
+    for o in range(panel * width, min((panel + 1) * width, outputs), lanes):  # of so many outputs, side by side
+        here = whole[o % width :]
+        if turned:
+            for r in range(ROWS):
+                gather(flat, 0, lanes, count, ((first + r) * outputs + o) * count, count, taps, r * count, lanes, here)
+        else:
+            each = w.shape[1] * count
+            gather(flat, o, lanes, each, first * count, ROWS * count, taps, 0, lanes, here)
     for k in range(kernel):  # along the rows, then along the columns of what comes of it
         by_g(kernel, whole[kernel * k * wide :], wide, wide, half[side * k * wide :], wide)
     for k in range(side):
@@ -265,9 +272,13 @@ def _sum_products(
 
 
 def _collect(
-    sums: Floats, cut: Any, kernel: int, small: Floats, finite: Any, dw: Floats, thread: int, team: int
+    sums: Floats, cut: Any, kernel: int, taps: Numbers, lanes: int, small: Floats, finite: Any, dw: Floats,
+    thread: int, team: int
 ) -> None:
-    """dw[g, o, c] = Gᵀ sums G.  dw : (groups, O, C, kernel²).  finite[thread] : is what that thread wrote?"""
+    """dw[g, o, c] = Gᵀ sums G.  dw : (groups, O, C, kernel²).  finite[thread] : is what that thread wrote?
+
+    taps : where a block's weights are, of all panels but the last, and of that.
+    """
     groups, panels, each, width = cut
     blocks = each // ROWS
     finite[thread] = True
@@ -275,11 +286,14 @@ def _collect(
     for job in range(first, last):
         g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
         source = sums.reshape(-1)[job * ROWS * width :]
-        finite[thread] &= collect_block(source, sums.shape[1], width, kernel, panel, block, small[thread], dw[g])
+        finite[thread] &= collect_block(
+            source, sums.shape[1], width, kernel, panel, block, taps[panel // max(1, panels - 1)], lanes,
+            small[thread], dw[g])
 
 
 def _collect_block(
-    sums: Floats, apart: int, width: int, kernel: int, panel: int, block: int, small: Floats, dw: Floats
+    sums: Floats, apart: int, width: int, kernel: int, panel: int, block: int, taps: Numbers, lanes: int,
+    small: Floats, dw: Floats
 ) -> bool:
     """Of ROWS channels and a panel of outputs.  apart : how far the next place is in `sums`."""
     side, wide, wrong = OUT + kernel - 1, ROWS * width, 0
@@ -289,12 +303,13 @@ def _collect_block(
         by_g_t(kernel, sums[k * side * apart :], apart, ROWS * across, half[k * kernel * wide :], wide)
     for k in range(kernel):
         by_g_t(kernel, half[k * wide :], kernel * wide, ROWS * across, whole[k * wide :], kernel * wide)
-    for j in range(across):
-        for r in range(ROWS):
-            for k in range(kernel * kernel):
-                value = whole[k * wide + r * across + j]
-                dw[panel * width + j, block * ROWS + r, k] = value
-                wrong += value - value != 0
+    count = kernel * kernel
+    for j in range(0, across, lanes):
+        release(whole[j:], taps, 0, ROWS * count, lanes, dw.reshape(-1), panel * width + j, lanes, dw.shape[1] * count,
+                block * ROWS * count)
+    for k in range(count):
+        for p in range(k * wide, k * wide + ROWS * across):
+            wrong += whole[p] - whole[p] != 0
     return wrong == 0
 
 
@@ -330,6 +345,9 @@ class _Way(NamedTuple):
     offsets: Numbers  # of the taps in a panel of weights
     rows: Numbers  # of the tiles in v
     steps: Numbers  # of the tiles in e
+    taps: Numbers  # of a block's weights, (channel, tap), that are on their way to u
+    backwards: Numbers  # the same, every channel's last weight first
+    sums: Numbers  # of those that come from the sums: of all panels but the last, and of that
 
 
 def _tiles(together: int, columns: int) -> int:
@@ -348,7 +366,10 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
     numbers = np.arange(max(summed * columns, w[1], ROWS), dtype=np.int64)
     steps = numbers[: w[1]] * wide, numbers[:ROWS] * x[1], numbers * y[1]
     cut = (groups, panels, w[1], wide)
-    way = _Way(tall, columns, together, summed, cut, *steps)
+    tap, row = np.arange(w[2] ** 2, dtype=np.int64) * ROWS * wide, np.arange(ROWS)[:, None]
+    taps, last = tap + row * wide, w[0] // groups - (panels - 1) * wide
+    sums = np.stack([(tap + row * (wide if panels > 1 else last)).ravel(), (tap + row * last).ravel()])
+    way = _Way(tall, columns, together, summed, cut, *steps, taps.ravel(), taps[:, ::-1].ravel(), sums)
 
     def places(numbers: int) -> tuple[int, int]:
         """So many of each place. Between two, an odd number of cache lines: all places of a tile are written together,
@@ -381,7 +402,8 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
     way, parts = _plan(x.shape, shape, y.shape, x.itemsize, threads())
     strips, halves, vs, ms, u, small = scratch(x.dtype, *(parts[name] for name in CORRELATE))
-    transform_weights(w, kernel, turned, way.cut, small, u)
+    transform_weights(
+        w, kernel, turned, way.cut, way.backwards if turned else way.taps, lanes_of(x.itemsize), small, u)
     [finite] = scratch(np.dtype(bool), (threads(),))
     correlate(
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
@@ -408,5 +430,5 @@ def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
         offsets = way.steps[: (some[1] - some[0]) * way.columns]
         sum_products(v, e, (x.shape[1], dy.shape[1]), way.cut, FIRST_ROWS, offsets, first == 0, small, sums)
     [finite] = scratch(np.dtype(bool), (threads(),))
-    collect(sums, way.cut, kernel, small, finite, dw)
+    collect(sums, way.cut, kernel, way.sums, lanes_of(x.itemsize), small, finite, dw)
     return bool(finite.all())
