@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import use_plain_loops
 
 import npnet
 from npnet import kernels
@@ -341,39 +342,11 @@ def test_norms_of_any_shape_agree(fast, kernel, n, c, h, w, size, beta):
 # -- the plain loops, threads, and the contract itself -----------------------------------------------------------------
 
 
-def plain_loop(value):
-    """What was compiled, or None."""
-    loop = getattr(value, "py_func", None) or getattr(value, "__wrapped__", None)
-    return loop if loop and ("thread" in inspect.signature(loop).parameters or hasattr(value, "py_func")) else None
-
-
-def one_after_another(loop):
-    """What a team does in parallel: as many as there is memory for."""
-    from npnet.kernels.numba.compile import threads
-
-    def run(*arguments):
-        for thread in range(threads()):
-            loop(*arguments, thread, threads())
-
-    return run
-
-
 @pytest.fixture
 def loops(fast, monkeypatch):
     """The numba backend with every compiled kernel replaced by the plain Python it was compiled from."""
-    from numba.core.dispatcher import Dispatcher
-
     modules = [importlib.import_module(f"{fast.__name__}.{m.name}") for m in pkgutil.iter_modules(fast.__path__)]
-    replaced = 0
-    for module in (fast, *modules):
-        for name, value in list(vars(module).items()):
-            plain = plain_loop(value)
-            if plain:
-                home = importlib.import_module(plain.__module__)
-                assert getattr(home, plain.__name__) is plain, "the plain loop stays callable by name"
-                monkeypatch.setattr(module, name, plain if isinstance(value, Dispatcher) else one_after_another(plain))
-                replaced += 1
-    assert replaced > 60
+    assert use_plain_loops((fast, *modules), monkeypatch) > 60
     return fast
 
 

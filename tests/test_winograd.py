@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 from convolutions import all_three, operands, relative_error
+from plain import use_plain_loops
 
 from npnet.kernels import numpy as definition
 
@@ -122,14 +123,9 @@ def test_it_is_left_alone_where_it_does_not_suit(monkeypatch):
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_the_plain_loops_agree(kernel, monkeypatch):
     """Python, uncompiled: two images of 4 × 5 pixels."""
-    from numba.core.dispatcher import Dispatcher
-
     monkeypatch.setattr(winograd, "LEAST", 1)
     forget()
-    for module in (winograd, conv):
-        for name, value in list(vars(module).items()):
-            if isinstance(value, Dispatcher):
-                monkeypatch.setattr(module, name, value.py_func)
+    use_plain_loops((winograd, conv), monkeypatch)
     channels = max(lanes(8), winograd.ROWS)
     shape = (2, channels, channels, 1, 4, 5, kernel // 2)
     arguments = operands(shape, np.float64, kernel)

@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, update_wrapper
 from itertools import accumulate
 from pathlib import Path
 from types import FunctionType
@@ -30,6 +30,8 @@ LINE = 64  # bytes that come from memory together: a line of the cache
 # A thread that waits for the others sleeps after a moment instead of spinning: on a machine that does anything else at
 # the same time, spinning takes the core from the thread that is waited for (a 0.1 ms loop then took 3 ms on average).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+numba.get_num_threads()  # makes numba's functions for threads known to compiled code; starts none
 
 
 def _kept(loop: Loop, **options: Any) -> Loop:
@@ -54,7 +56,7 @@ def parallel(loop: Loop) -> Loop:
     59 s, and takes 33.
     """
     @intrinsic  # type: ignore[untyped-decorator]
-    def start(typing: Any, team: Any, arguments: Any) -> Any:
+    def start(typing: Any, arguments: Any) -> Any:
         signature = types.void(*arguments, types.intp, types.intp)
 
         def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> Any:
@@ -69,11 +71,10 @@ def parallel(loop: Loop) -> Loop:
                 given = [*cgutils.unpack_tuple(inside, given), thread, team]
                 context.call_internal_no_propagate(inside, job.fndesc, signature, given)
 
-            given = _lent(context, builder, arguments, values[1])
-            _on_each(builder, f"part_of_{loop.__name__}", values[0], given, call)
+            _on_each(builder, f"part_of_{loop.__name__}", _lent(context, builder, arguments, values[0]), call)
             return context.get_dummy_value()
 
-        return types.void(types.intp, arguments), generate
+        return types.void(arguments), generate
 
     # A function of its own for each loop, found where the loop is: numba's cache goes by file and line, and would not
     # know `start` again in a closure.
@@ -81,17 +82,11 @@ def parallel(loop: Loop) -> Loop:
     code = _run.__code__.replace(co_filename=there.co_filename, co_firstlineno=there.co_firstlineno)
     run = FunctionType(code, {"start": start, "__name__": loop.__module__}, loop.__name__)
     run.__qualname__ = loop.__qualname__
-    fast = _kept(run)
-
-    @wraps(loop)
-    def launch(*arguments: Any) -> None:
-        fast(threads(), *arguments)
-
-    return launch
+    return update_wrapper(_kept(run), loop)
 
 
-def _run(team: int, *arguments: Any) -> None:
-    start(team, arguments)  # type: ignore[name-defined] # noqa: F821 (`parallel` gives it one)
+def _run(*arguments: Any) -> None:
+    start(arguments)  # type: ignore[name-defined] # noqa: F821 (`parallel` gives it one)
 
 
 def _lent(context: Any, builder: ir.IRBuilder, kind: Any, value: Any) -> Any:
@@ -107,7 +102,7 @@ def _lent(context: Any, builder: ir.IRBuilder, kind: Any, value: Any) -> Any:
     return value
 
 
-def _on_each(builder: ir.IRBuilder, name: str, team: Any, given: Any, call: Callable[..., None]) -> None:
+def _on_each(builder: ir.IRBuilder, name: str, given: Any, call: Callable[..., None]) -> None:
     """call(builder, given, thread, team) on every thread, by the same function as numba's own loops:
 
         numba_parallel_for(part, args, dimensions, steps, data, 0, 1, threads)
@@ -127,6 +122,8 @@ def _on_each(builder: ir.IRBuilder, name: str, team: Any, given: Any, call: Call
         call(inside, held, inside.add(first, loop.index), size)
     inside.ret_void()
 
+    team = builder.call(
+        cgutils.get_or_insert_function(builder.module, ir.FunctionType(word, []), "get_num_threads"), [])
     steps = cgutils.alloca_once(builder, word, size=2)
     builder.store(word(1), steps)
     builder.store(team, builder.gep(steps, [word(1)]))
@@ -147,9 +144,9 @@ def inlined(loop: Loop) -> Loop:
     return fast
 
 
-def _share(count: int, thread: int, team: int) -> tuple[int, int]:
-    """Of so many jobs those of a thread: from one to another."""
-    return count * thread // team, count * (thread + 1) // team
+def _share(count: int, part: int, parts: int) -> tuple[int, int]:
+    """Of so many jobs a part: from one to another."""
+    return count * part // parts, count * (part + 1) // parts
 
 
 share = inlined(_share)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import inlined, serial
+from .compile import inlined, serial, share
 from .reductions import sum_rows
 from .tile import lanes as lanes_of
 from .vectors import from_lanes, to_lanes
@@ -107,10 +107,10 @@ def spread(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: i
                   before * line, into.ravel(), place.ravel())
 
 
-def _portion(planes: int, lanes: int, t: int, team: int) -> tuple[int, int]:
-    """From which of so many maps to which thread t of a team goes, in whole vectors of maps."""
-    groups = -(-planes // lanes)
-    return groups * t // team * lanes, min(planes, groups * (t + 1) // team * lanes)
+def _portion(planes: int, lanes: int, part: int, parts: int) -> tuple[int, int]:
+    """Of so many maps a part, in whole vectors of maps."""
+    first, last = share(-(-planes // lanes), part, parts)
+    return first * lanes, min(planes, last * lanes)
 
 
 def _gather(
