@@ -118,3 +118,15 @@ def test_groups_are_normalised_apart(backend):
         both.forward(rng.standard_normal((1, 7, 2, 2)))
     with pytest.raises(ValueError, match=r"groups \(=0\) must be at least 1"):
         LRN(groups=0)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (5, 5), (3, 8)])
+def test_arrays_may_begin_anywhere(backend, first, second):
+    """Lines of the cache begin elsewhere, in d and b alike or not."""
+    a = np.random.default_rng(0).standard_normal((2, 7, 5, 11)).astype(np.float32)
+    d, b = (np.zeros(a.size + 20, np.float32)[start : start + a.size].reshape(a.shape) for start in (first, second))
+    backend.lrn_forward(a, 5, 0.8, 0.75, 2.0, d, b)
+    for i in range(7):
+        expected = 2 + 0.8 * (a[:, max(0, i - 2) : i + 3] ** 2).sum(axis=1)
+        np.testing.assert_allclose(d[:, i], expected, rtol=1e-5)
+        np.testing.assert_allclose(b[:, i], a[:, i] / expected**0.75, rtol=1e-5)

@@ -6,6 +6,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels.numba import minimal, reductions, vectors
+from npnet.kernels.numba.compile import aligned
 from npnet.kernels.numba.tile import lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -107,3 +108,28 @@ def test_maps_go_into_lanes_and_come_back(dtype, few):
         function(fast, places, 1, back.reshape(-1), 2, size + 3, size)
         np.testing.assert_array_equal(back[:, 2 : 2 + size], x[:, 2 : 2 + size])
         assert not back[:, :2].any()
+
+
+@numba.njit
+def normalise(a, taps, v, count, alpha, k, place, d, b, lanes):
+    reductions.normalise(a, taps, v, count, alpha, k, place, d, b, lanes)
+
+
+@BOTH
+def test_a_vector_is_normalised_and_nothing_beyond_is_touched(dtype):
+    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    a, taps, place = rng.standard_normal(5 * size).astype(dtype), np.array([0, size, 3 * size - 1]), 2 * size
+    total = sum(a[tap + size : tap + 2 * size].astype(np.float64) ** 2 for tap in taps)
+    d = 2 + 0.5 * total
+    b = a[place + size : place + 2 * size] / d**0.75
+    for function in (normalise, reductions.normalise):
+        for count in (None, size + 3, 1, 0):
+            written = [aligned(6 * size, np.dtype(dtype)) for _ in range(2)]
+            for array in written:
+                array[:] = 7
+            function(a, taps, size, count, dtype(0.5), dtype(2), place, *written, size)
+            done = size if count is None else min(count, size)
+            for array, expected in zip(written, (d, b), strict=True):
+                np.testing.assert_allclose(array[place + size :][:done], expected[:done], rtol=1e-6)
+                assert (array[: place + size] == 7).all()
+                assert (array[place + size + done :] == 7).all()

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import flat, inlined, maps, parallel, scratch, serial, share, steps, threads
-from .reductions import sum_rows, sum_squares
+from .compile import LINE, flat, inlined, maps, parallel, scratch, serial, share, steps, threads
+from .reductions import normalise, sum_rows, sum_squares
+from .tile import lanes as lanes_of
 from .windows import Windows, portion, release, see, set_all, sum_windows, windows
 
 Floats = NDArray[Any]
@@ -45,14 +46,27 @@ def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats
 
 
 def _lrn_image(
-    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, d: Floats, b: Floats
+    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, lanes: int, d: Floats, b: Floats
 ) -> None:
     """All (C, pixels).  rows : where the channels begin."""
-    channels = a.shape[0]
+    channels, pixels = a.shape
+    flat_a, flat_d, flat_b = a.reshape(-1), d.reshape(-1), b.reshape(-1)
+    before = -d.ctypes.data % LINE // a.itemsize  # numbers, to where a line of the cache begins
+    together = (d.ctypes.data - b.ctypes.data) % LINE == 0
     for i in range(channels):
         window = rows[max(0, i - size // 2) : min(channels, i - size // 2 + size)]
-        sum_squares(a.reshape(-1), window, d.reshape(-1), rows[i], a.shape[1])
-        divide(a[i], alpha, beta, k, d[i], b[i])
+        if beta == 0.75:
+            head = min(pixels, (before - rows[i]) % (LINE // a.itemsize)) if together else pixels
+            whole = head + (pixels - head) // lanes * lanes
+            for v in range(0, head, lanes):
+                normalise(flat_a, window, v, head - v, alpha, k, rows[i], flat_d, flat_b, lanes)
+            for v in range(head, whole, lanes):
+                normalise(flat_a, window, v, None, alpha, k, rows[i], flat_d, flat_b, lanes)
+            if whole < pixels:
+                normalise(flat_a, window, whole, pixels - whole, alpha, k, rows[i], flat_d, flat_b, lanes)
+        else:
+            sum_squares(flat_a, window, flat_d, rows[i], pixels)
+            divide(a[i], alpha, beta, k, d[i], b[i])
 
 
 def _lrn_image_back(
@@ -77,12 +91,13 @@ def _lrn_image_back(
 
 
 def _lrn_forward(
-    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, d: Floats, b: Floats, thread: int, team: int
+    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, lanes: int, d: Floats, b: Floats, thread: int,
+    team: int
 ) -> None:
     """All (N, C, pixels)."""
     first, last = share(a.shape[0], thread, team)
     for n in range(first, last):
-        lrn_image(a[n], size, alpha, beta, k, rows, d[n], b[n])
+        lrn_image(a[n], size, alpha, beta, k, rows, lanes, d[n], b[n])
 
 
 def _lrn_backward(
@@ -152,7 +167,7 @@ def _twice(size: int, row: int) -> Numbers:
 def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
     t = a.dtype.type
     rows = steps(a.shape[1], a.shape[2] * a.shape[3])
-    _forward(maps(a), size, t(alpha), t(beta), t(k), rows, maps(d), maps(b))
+    _forward(maps(a), size, t(alpha), t(beta), t(k), rows, lanes_of(a.itemsize), maps(d), maps(b))
 
 
 def lrn_backward(

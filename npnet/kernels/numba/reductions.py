@@ -84,3 +84,61 @@ def _sums(plain: Callable[..., None], squared: bool) -> None:
 
 _sums(sum_rows, squared=False)
 _sums(sum_squares, squared=True)
+
+
+def normalise(
+    a: Floats, taps: Numbers, v: int, count: int | None, alpha: float, k: float, place: int, d: Floats, b: Floats,
+    lanes: int
+) -> None:
+    """d[place + j] = k + α Σ_t a[taps[t] + j]² and b = a / d^¾ there, for j from v on, as many as `lanes`, or `count`.
+
+    Without a count, d and b must begin a vector there, and are written to memory past the caches, which would have to
+    read each line before they change it: half as fast again. (What ends a kernel waits until all is written.)
+    """
+    for j in range(v, v + (lanes if count is None else min(count, lanes))):
+        total = a.dtype.type(0)
+        for tap in taps:
+            total += a[tap + j] ** 2
+        d[place + j] = k + alpha * total
+        b[place + j] = a[place + j] / d[place + j] ** 0.75
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _normalise(
+    context: Any, a: Any, taps: Any, v: Any, count: Any, alpha: Any, k: Any, place: Any, d: Any, b: Any
+) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        a, taps, d, b = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 7, 8))
+        registers, integer = Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
+        v, here = arguments[2], builder.add(arguments[6], arguments[2])
+        mask = None if count == types.none else registers.first(arguments[3])
+        sum_ = cgutils.alloca_once_value(builder, registers.constant(0))
+        terms = context.make_array(signature.args[1])(context, builder, arguments[1]).nitems
+        with cgutils.for_range(builder, terms, intp=integer) as loop:
+            start = builder.load(builder.gep(taps, [loop.index]))
+            term = registers.load(a, builder.add(start, v), mask)
+            term = builder.fmul(term, term, flags=("contract",))
+            builder.store(builder.fadd(builder.load(sum_), term, flags=("contract",)), sum_)
+        scaled = builder.fmul(registers.repeat(arguments[4]), builder.load(sum_), flags=("contract",))
+        denominator = builder.fadd(registers.repeat(arguments[5]), scaled, flags=("contract",))
+        fourth = registers.root(registers.root(denominator))
+        registers.store(denominator, d, here, mask, past_caches=mask is None)
+        quotient = builder.fdiv(fourth, denominator)
+        registers.store(
+            builder.fmul(registers.load(a, here, mask), quotient), b, here, mask, past_caches=mask is None)
+        return context.get_dummy_value()
+
+    return types.void(a, taps, v, count, alpha, k, place, d, b), generate
+
+
+@overload(normalise, inline="always")  # type: ignore[untyped-decorator]
+def _normalise_vector(
+    a: Any, taps: Any, v: Any, count: Any, alpha: Any, k: Any, place: Any, d: Any, b: Any, lanes: Any
+) -> Any:
+    def run(
+        a: Any, taps: Any, v: Any, count: Any, alpha: Any, k: Any, place: Any, d: Any, b: Any, lanes: Any
+    ) -> None:
+        _normalise(a, taps, v, count, alpha, k, place, d, b)
+
+    return run

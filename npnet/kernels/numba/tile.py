@@ -86,9 +86,13 @@ class Registers:
             return self.builder.load(place, align=self.itemsize)
         return self._masked("load", self.vector, [place, self.align, mask, self.constant(other)])
 
-    def store(self, value: Any, start: Any, index: Any, mask: Any = None) -> None:
+    def store(self, value: Any, start: Any, index: Any, mask: Any = None, past_caches: bool = False) -> None:
         place = self.at(start, index)
-        if mask is None:
+        if past_caches:
+            stored = self.builder.store(value, place, align=self.itemsize * self.vector.count)
+            one = ir.Constant(ir.IntType(32), 1)
+            stored.set_metadata("nontemporal", self.builder.module.add_metadata([one]))
+        elif mask is None:
             self.builder.store(value, place, align=self.itemsize)
         else:
             self._masked("store", ir.VoidType(), [value, place, self.align, mask])
@@ -98,6 +102,11 @@ class Registers:
         name = f"llvm.masked.{way}.v{self.vector.count}{kind}{8 * self.itemsize}.p0"
         function = ir.FunctionType(result, [argument.type for argument in arguments])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)
+
+    def root(self, value: Any) -> Any:
+        kind, name = self.vector, f"llvm.sqrt.v{self.vector.count}f{8 * self.itemsize}"
+        function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(kind, [kind]), name)
+        return self.builder.call(function, [value])
 
     def repeat(self, value: Any) -> Any:
         """The number in every lane."""
