@@ -1,4 +1,7 @@
 """The sweeps of max pooling: what is spelled out in instructions, the plain loop beside it, and the words."""
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -106,3 +109,40 @@ def test_back(dtype, stride, size, reach):
         expected[9 + t] = sum(dy[w] for place, w in windows if 0 <= place < count and argmax[w] == t)
     for dx in results:
         np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it needs mprotect")
+@pytest.mark.parametrize(("size", "stride", "side"), [(3, 1, 28), (3, 2, 28), (5, 1, 9)])
+def test_nothing_is_read_that_is_not_there(size, stride, side):
+    """Arrays that begin where memory begins, and end where it ends: to read beside them would kill the process."""
+    code = f"""
+import ctypes, mmap
+import numpy as np
+from npnet.kernels import numba as fast
+
+def fenced(shape, dtype, at_end):
+    size, page = int(np.prod(shape)) * np.dtype(dtype).itemsize, mmap.PAGESIZE
+    pages = -(-size // page)
+    memory = mmap.mmap(-1, (pages + 2) * page)
+    array = np.frombuffer(memory, np.uint8)
+    start = page + (pages * page - size if at_end else 0)
+    for wall in (0, (pages + 1) * page):
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(array.ctypes.data + wall), page, 0) == 0
+    kept.append(memory)
+    return array[start : start + size].view(dtype).reshape(shape)
+
+kept, pad = [], {size // 2}
+fine, coarse = (1, 1, {side}, {side}), (1, 1, *[({side} + 2 * pad - {size}) // {stride} + 1] * 2)
+for at_end in (False, True):
+    x, y, dx = fenced(fine, "f4", at_end), fenced(coarse, "f4", at_end), fenced(fine, "f4", at_end)
+    argmax = fenced(coarse, "i4", at_end)
+    x[...] = np.arange(x.size).reshape(fine)
+    fast.max_pool_forward(x, {size}, {stride}, pad, argmax, y)
+    assert (x.reshape(-1)[argmax] == y).all()
+    fast.max_pool_backward(y, argmax, {size}, {stride}, pad, dx)
+    assert dx.sum() == y.sum()
+    fast.average_pool_forward(x, {size}, {stride}, pad, False, y)
+    fast.average_pool_backward(y, {size}, {stride}, pad, False, dx)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-500:]

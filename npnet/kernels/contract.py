@@ -133,7 +133,10 @@ class Backend(Protocol[A]):
         ...
 
     def max_pool_backward(self, dy: A, argmax: A, size: int, stride: int, pad: int, dx: A) -> None:
-        """Each dy goes to the pixel that was largest; windows that overlap add up."""
+        """Each dy goes to the pixel that was largest; windows that overlap add up.
+
+        argmax : as `max_pool_forward` wrote it, for the same windows.
+        """
         ...
 
     def average_pool_forward(self, x: A, size: int, stride: int, pad: int, count_pad: bool, y: A) -> None:

@@ -31,8 +31,6 @@ LINE = 64  # bytes that come from memory together: a line of the cache
 # the same time, spinning takes the core from the thread that is waited for (a 0.1 ms loop then took 3 ms on average).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-numba.get_num_threads()  # makes numba's functions for threads known to compiled code; starts none
-
 
 def _kept(loop: Loop, **options: Any) -> Loop:
     """Compiled, and kept on disk; where nothing can be written, compiled again by each process."""
@@ -60,6 +58,8 @@ def parallel(loop: Loop) -> Loop:
         signature = types.void(*arguments, types.intp, types.intp)
 
         def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> Any:
+            numba.get_num_threads()  # the linker knows numba's functions for threads then; also where this is loaded:
+            context.active_code_library._reload_init.add(numba.get_num_threads)
             flags = compiler.Flags()
             flags.error_model, flags.nrt = "numpy", True
             flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True  # it is part of this function
@@ -108,14 +108,15 @@ def _on_each(builder: ir.IRBuilder, name: str, given: Any, call: Callable[..., N
         numba_parallel_for(part, args, dimensions, steps, data, 0, 1, threads)
 
     It has each thread do part(args, dimensions, steps, data) for dimensions[0] places from args[0] on, which are
-    steps[0] apart. That is meant for arrays; here a place is the number of a thread.
+    steps[0] apart. That is meant for arrays; here a place is the number of a thread, counted from LINE, for a place 0
+    would be none.
     """
     byte, word = ir.IntType(8).as_pointer(), ir.IntType(64)
     kinds = [byte.as_pointer(), word.as_pointer(), word.as_pointer(), byte]
     part = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
     part.linkage = "internal"
     inside = ir.IRBuilder(part.append_basic_block())
-    first = inside.ptrtoint(inside.load(part.args[0]), word)
+    first = inside.sub(inside.ptrtoint(inside.load(part.args[0]), word), word(LINE))
     held = inside.load(inside.bitcast(part.args[3], given.type.as_pointer()))
     size = inside.load(inside.gep(part.args[2], [word(1)]))
     with cgutils.for_range(inside, inside.load(part.args[1]), intp=word) as loop:
@@ -127,10 +128,12 @@ def _on_each(builder: ir.IRBuilder, name: str, given: Any, call: Callable[..., N
     steps = cgutils.alloca_once(builder, word, size=2)
     builder.store(word(1), steps)
     builder.store(team, builder.gep(steps, [word(1)]))
-    none, many, data = (cgutils.alloca_once_value(builder, value) for value in (ir.Constant(byte, None), team, given))
+    values = builder.inttoptr(word(LINE), byte), team, given
+    first_place, many, data = (cgutils.alloca_once_value(builder, value) for value in values)
     kind = ir.FunctionType(ir.VoidType(), [byte] * 5 + [word] * 3)
     start = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
-    builder.call(start, [*(builder.bitcast(v, byte) for v in (part, none, many, steps, data)), word(0), word(1), team])
+    pointers = [builder.bitcast(value, byte) for value in (part, first_place, many, steps, data)]
+    builder.call(start, [*pointers, word(0), word(1), team])
 
 
 def serial(loop: Loop) -> Loop:

@@ -49,9 +49,9 @@ def _multiply_panel(
     for s in range(0, depth, STEPS):
         last = min(depth, s + STEPS)
         take(b, turned, (sizes[2], sizes[3]), first, (s, last), columns, places, lanes, panel)
-        ahead, share = min(depth, last + STEPS) - last, -(-ROWS * (columns if turned else STEPS) // count)
+        ahead, some = min(depth, last + STEPS) - last, -(-ROWS * (columns if turned else STEPS) // count)
         for n in range(0, count, ROWS):  # meanwhile the rows that are taken next come from memory
-            for row in range(n // ROWS * share, min((n // ROWS + 1) * share, columns if turned else ahead)):
+            for row in range(n // ROWS * some, min((n // ROWS + 1) * some, columns if turned else ahead)):
                 if turned:
                     will_read(b, (first + row) * sizes[3] + last, ahead)
                 else:

@@ -26,6 +26,7 @@ Places = NDArray[np.int32]
 
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written
+NOWHERE = -(2**31)  # the number of no pixel, not even of one in the margin: those are negative too
 
 
 def largest_across(
@@ -36,8 +37,9 @@ def largest_across(
     there are so many of `count`; and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is
     larger than all.
 
-    columns[j · stride + q] + l is where in its row a pixel stands: outside of 0, …, width − 1 it does not count. If all
-    are −∞, the first of those that count is meant.
+    columns[j · stride + q] + l − q, q = l % stride, is where in its row a pixel stands: outside of 0, …, width − 1 it
+    does not count. If all are −∞, the first of those that count is meant. Whole vectors of `columns` are read, and of
+    best and which written: what lies behind is lost.
     """
     for j in range(v, min(v + lanes, count)):
         largest, where = -np.inf, max(0, -columns[j * stride])
@@ -53,8 +55,8 @@ def largest_down(
     best: Floats, which: Places, place: int, apart: int, size: int, y: Floats, argmax: Places, out: int, count: int,
     lanes: int
 ) -> None:
-    """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, which is `lanes` at most; and
-    argmax[out + j] is what `which` says of it."""
+    """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, `lanes` of them at most; and
+    argmax[out + j] is what `which` says of it. Whole vectors of best and which are read."""
     for j in range(min(count, lanes)):
         largest, where = best[place + j], which[place + j]
         for k in range(1, size):
@@ -120,7 +122,7 @@ class _Vectors:
         return build.select(if_larger, number, largest), build.select(if_larger, place, where)
 
 
-def _kept(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
     """Values that a loop changes: how to get them and how to set them. LLVM makes registers of these."""
     places = [cgutils.alloca_once_value(builder, value) for value in values]
 
@@ -165,7 +167,7 @@ def _across(stride: int) -> Callable[..., None]:
         before = builder.select(builder.icmp_signed(">", before, vectors.places.constant(0)), before,
                                 vectors.places.constant(0))
         nothing = vectors.wide.constant(-np.inf)
-        get, set_to = _kept(builder, (vectors.numbers.constant(-np.inf), builder.add(places, before)))
+        get, set_to = _changing(builder, (vectors.numbers.constant(-np.inf), builder.add(places, before)))
         with cgutils.for_range_slice(builder, integer(0), size, integer(stride), intp=integer) as (tap, _):
             at = builder.add(column, vectors.wide_places.repeat(vectors.place(tap)))
             pixels = vectors.wide.load(x, builder.add(here, tap), vectors.within(at, width), -np.inf)
@@ -223,7 +225,7 @@ def _down(
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
         for written, itemsize in ((y, signature.args[5].dtype.bitwidth // 8), (argmax, 4)):
             ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
-        get, set_to = _kept(builder, (vectors.numbers.load(best, place), vectors.places.load(which, place)))
+        get, set_to = _changing(builder, (vectors.numbers.load(best, place), vectors.places.load(which, place)))
         with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
             row = builder.add(place, builder.mul(loop.index, apart))
             new = vectors.numbers.load(best, row), vectors.places.load(which, row)
@@ -287,7 +289,7 @@ def _back(stride: int) -> Callable[..., None]:
             with cgutils.for_range(builder, taps, intp=integer) as tap:
                 window = builder.sub(start, tap.index)
                 there = builder.sub(along, vectors.places.repeat(vectors.place(builder.add(back, tap.index))))
-                largest = vectors.places.load(argmax, window, vectors.within(there, count), -1)
+                largest = vectors.places.load(argmax, window, vectors.within(there, count), NOWHERE)
                 for f, (sum_, pixel) in enumerate(zip(sums, pixels, strict=True)):
                     mask = builder.icmp_signed("==", largest, pixel)
                     if f:  # the window may have ended

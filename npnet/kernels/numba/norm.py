@@ -33,9 +33,9 @@ def _divide(a: Floats, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> N
         b[p] = a[p] * inverse_power(value, beta)
 
 
-def _pass_on(db: Floats, b: Floats, d: Floats, share: Floats) -> None:
+def _pass_on(db: Floats, b: Floats, d: Floats, passed: Floats) -> None:
     for p in range(db.size):
-        share[p] = db[p] * b[p] / d[p]
+        passed[p] = db[p] * b[p] / d[p]
 
 
 def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats) -> None:
@@ -125,7 +125,7 @@ def _lrn_within_forward(
     for plane in range(start, stop, lanes):
         some = min(lanes, stop - plane)
         for i in range(0, height, windows.band):
-            rows = see(a, plane, some, windows, i, a.dtype.type(0), room[thread])
+            rows = see(a, plane, some, windows, i, room[thread])
             square(room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
             release(total[thread], windows.out, 0, rows * width, lanes, d, plane, some, height * width, i * width)
@@ -145,7 +145,7 @@ def _lrn_within_backward(
         here = slice(plane * height * width, (plane + some) * height * width)
         pass_on(db[here], b[here], d[here], shares[thread])
         for i in range(0, height, windows.band):
-            rows = see(shares[thread], 0, some, windows, i, a.dtype.type(0), room[thread])
+            rows = see(shares[thread], 0, some, windows, i, room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
             release(total[thread], windows.out, 0, rows * width, lanes, da, plane, some, height * width,
                     i * width)
@@ -195,6 +195,6 @@ def lrn_within_backward(
     t, maps = a.dtype.type, a.shape[2:]
     plan = windows(maps, maps, size, 1, size - 1 - size // 2, a.itemsize)
     planes = a.shape[0] * a.shape[1]
-    team, grid, share = threads(), plan.grid, plan.lanes * plan.height * plan.width
-    rooms = scratch(a.dtype, (team, plan.room), (team, grid), (team, grid), (team, share))
+    team, grid, maps_together = threads(), plan.grid, plan.lanes * plan.height * plan.width
+    rooms = scratch(a.dtype, (team, plan.room), (team, grid), (team, grid), (team, maps_together))
     _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), planes, *rooms, flat(da))

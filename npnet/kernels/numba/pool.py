@@ -1,7 +1,8 @@
 """Pooling. AlexNet §3.4.
 
-The sum of a window is that of its rows' sums; `windows` tells how pixels are laid out for that, and so that a vector
-of windows sees vectors of pixels.
+The largest of a window is the largest of its rows' largest: `maxima`, over maps as they lie, some rows at a time. The
+sum of a window is that of its rows' sums; `windows` tells how pixels are laid out for that, and so that a vector of
+windows sees vectors of pixels.
 """
 from functools import cache
 from typing import Any, NamedTuple
@@ -155,7 +156,7 @@ def _average_pool_forward(
     for plane in range(start, stop, lanes):
         some = min(lanes, stop - plane)
         for i in range(0, tall, windows.band):
-            rows = see(x, plane, some, windows, i, x.dtype.type(0), room[thread])
+            rows = see(x, plane, some, windows, i, room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
             times(total[thread, : rows * windows.line], shares[i * windows.line :])
             release(total[thread], windows.out, 0, rows * wide, lanes, y, plane, some, tall * wide, i * wide)
@@ -207,14 +208,14 @@ def _shares(
 
 
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
-    plan = _plan(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
+    plan = _plan(x.shape[2:], y.shape[2:], int(size), int(stride), int(pad), x.itemsize)
     room = threads(), plan.together * plan.room + plan.lanes
     [best], [which] = scratch(x.dtype, room), scratch(argmax.dtype, room)
     _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, flat(argmax), flat(y))
 
 
 def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:
-    plan = _plan(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
+    plan = _plan(dx.shape[2:], dy.shape[2:], int(size), int(stride), int(pad), dx.itemsize)
     _max_backward(flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))
 
 

@@ -8,7 +8,7 @@ And of a stride s, pixels that are s apart become neighbours: the room has a gri
     room[row % s, column % s, row // s, column // s, map],
 
 so the pixels that windows side by side see at their place (k, l) are side by side too: grid (k % s, l % s), from
-(k // s, l // s) on. What pooling does is a few loops over whole grids, and the room stays in the second-level cache,
+(k // s, l // s) on. What remains is a few loops over whole grids, and the room stays in the second-level cache,
 for maps are taken some rows of windows at a time (a band).
 
 "Fine" are the maps that windows look at, (H, W); "coarse" the windows, (OH, OW).
@@ -147,23 +147,23 @@ def _release(
                 x[start + v * numbers + p] = room[places[skip + p] + v]
 
 
-def _fill(room: Floats, windows: Windows, first: int, last: int, value: Any) -> None:
-    """Sets rows of pixels in the room."""
+def _clear(room: Floats, windows: Windows, first: int, last: int) -> None:
+    """Sets rows of pixels in the room to zero."""
     for row in range(first, last):
         if row % windows.stride < windows.phases:
             for phase in range(windows.phases):
                 start = (row % windows.stride * windows.phases + phase) * windows.grid
                 start += row // windows.stride * windows.line
-                set_all(room[start : start + windows.line], value)
+                set_all(room[start : start + windows.line], 0)
 
 
-def _see(x: Floats, plane: int, planes: int, windows: Windows, i: int, outside: Any, room: Floats) -> int:
+def _see(x: Floats, plane: int, planes: int, windows: Windows, i: int, room: Floats) -> int:
     """Puts into the room what windows i, i + 1, … see, a band of rows of them. Returns how many rows."""
     some, top = min(windows.band, windows.tall - i), i * windows.stride - windows.pad
     rows = (some - 1) * windows.stride + windows.size
     first, last, width = max(0, -top), min(rows, windows.height - top), windows.width
-    fill(room, windows, 0, first, outside)
-    fill(room, windows, last, rows, outside)
+    clear(room, windows, 0, first)
+    clear(room, windows, last, rows)
     gather(x, plane, planes, windows.height * width, (top + first) * width, (last - first) * width, windows.into,
            first * width, windows.lanes, room)
     return some
@@ -204,7 +204,7 @@ def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, tot
             sum_rows(across, spread.down[:seen], total, start, rows * spread.line)
 
 
-portion, gather, release, fill, see = (
-    inlined(_portion), serial(_gather), serial(_release), serial(_fill), serial(_see))
+portion, gather, release, clear, see = (
+    inlined(_portion), serial(_gather), serial(_release), serial(_clear), serial(_see))
 add, add_two, set_all = serial(_add), serial(_add_two), serial(_set_all)
 sum_windows, spread_windows = serial(_sum_windows), serial(_spread_windows)

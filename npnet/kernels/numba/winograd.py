@@ -347,7 +347,7 @@ class _Way(NamedTuple):
     steps: Numbers  # of the tiles in e
     taps: Numbers  # of a block's weights, (channel, tap), that are on their way to u
     backwards: Numbers  # the same, every channel's last weight first
-    sums: Numbers  # of those that come from the sums: of all panels but the last, and of that
+    back: Numbers  # of those that come from the sums: of all panels but the last, and of that
 
 
 def _tiles(together: int, columns: int) -> int:
@@ -368,8 +368,8 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
     cut = (groups, panels, w[1], wide)
     tap, row = np.arange(w[2] ** 2, dtype=np.int64) * ROWS * wide, np.arange(ROWS)[:, None]
     taps, last = tap + row * wide, w[0] // groups - (panels - 1) * wide
-    sums = np.stack([(tap + row * (wide if panels > 1 else last)).ravel(), (tap + row * last).ravel()])
-    way = _Way(tall, columns, together, summed, cut, *steps, taps.ravel(), taps[:, ::-1].ravel(), sums)
+    back = np.stack([(tap + row * (wide if panels > 1 else last)).ravel(), (tap + row * last).ravel()])
+    way = _Way(tall, columns, together, summed, cut, *steps, taps.ravel(), taps[:, ::-1].ravel(), back)
 
     def places(numbers: int) -> tuple[int, int]:
         """So many of each place. Between two, an odd number of cache lines: all places of a tile are written together,
@@ -430,5 +430,5 @@ def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
         offsets = way.steps[: (some[1] - some[0]) * way.columns]
         sum_products(v, e, (x.shape[1], dy.shape[1]), way.cut, FIRST_ROWS, offsets, first == 0, small, sums)
     [finite] = scratch(np.dtype(bool), (threads(),))
-    collect(sums, way.cut, kernel, way.sums, lanes_of(x.itemsize), small, finite, dw)
+    collect(sums, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw)
     return bool(finite.all())
