@@ -140,15 +140,15 @@ class Concat(Container):
                 parts[i] = part
         parts = [forward_through(left, part, train, self._rectify and i in self._begun)
                  for i, (left, part) in enumerate(zip(self._left, parts, strict=True))]
-        self.parts = [part.shape for part in parts]
-        channels = sum(shape[1] for shape in self.parts)
-        y = self.output((x.shape[0], channels, *self.parts[0][2:]), x.dtype)
+        self.parts = parts
+        channels = sum(part.shape[1] for part in parts)
+        y = self.output((x.shape[0], channels, *parts[0].shape[2:]), x.dtype)
         self.kernels.concat(parts, y)
         return y
 
     def _split(self, dy: Array) -> list[Array]:
         self.check_gradient(dy)
-        parts = [self.array(f"dy{i}", shape, dy.dtype) for i, shape in enumerate(self.parts)]
+        parts = [self.like(f"dy{i}", part) for i, part in enumerate(self.parts)]
         self.kernels.split(dy, parts)
         return parts
 

@@ -46,7 +46,7 @@ class Layer:
 
     def __init__(self) -> None:
         self.kernels = kernels.active()
-        self._returned: tuple[Shape, np.dtype[Any]] | None = None
+        self._returned: Array | None = None
         self._parameters: list[Parameter] = []
         self._storage: dict[str, Array] = {}
         self._views: dict[str, Array] = {}
@@ -128,14 +128,14 @@ class Layer:
 
     def output(self, shape: Shape, dtype: Any) -> Array:
         """The array that `forward` returns, and that `check_gradient` remembers."""
-        self._returned = shape, np.dtype(dtype)
-        return self.array("y", shape, dtype)
+        self._returned = self.array("y", shape, dtype)
+        return self._returned
 
     def output_over(self, x: Array) -> Array:
         """`output` of the shape of x: x itself, if the layer may write over it."""
         if not self.over_input:
             return self.output(x.shape, x.dtype)
-        self._returned = x.shape, x.dtype
+        self._returned = x
         return x
 
     def gradient_over(self, dy: Array) -> Array:
@@ -146,10 +146,9 @@ class Layer:
         """Raise ValueError unless `dy` has the shape and dtype of what the last `forward` returned."""
         if self._returned is None:
             raise ValueError(f"{type(self).__name__}: backward needs a forward pass before it")
-        shape, dtype = self._returned
-        if dy.shape != shape or dy.dtype != dtype:
+        if dy.shape != self._returned.shape or dy.dtype != self._returned.dtype:
             raise ValueError(f"{type(self).__name__}: dy of shape (={dy.shape}) and dtype (={dy.dtype}) must be like "
-                             f"the last output, {shape} and {dtype}")
+                             f"the last output, {self._returned.shape} and {self._returned.dtype}")
 
     def like(self, name: str, x: Array) -> Array:
         """`array` with the shape and dtype of `x`."""
