@@ -59,12 +59,15 @@ class Backend(Protocol[A]):
         """`y` ← Σ parts. All of one shape, at least one part."""
         ...
 
-    def concat(self, parts: Sequence[A], y: A) -> None:
-        """`y` (N, ΣC, H, W) ← the parts (N, C, H, W) one after another along axis 1."""
+    def channels(self, x: A, first: int, count: int) -> A:
+        """Some channels of `x` (N, C, H, W) as an array (N, count, H, W); shares its memory.
+
+        It has gaps. Arrays that may be of this kind are named below; all others are whole.
+        """
         ...
 
-    def split(self, y: A, parts: Sequence[A]) -> None:
-        """Each of `parts` ← its channels of `y`: what `concat` did, undone."""
+    def copy(self, x: A, y: A) -> None:
+        """`y` ← `x` (N, C, H, W). Both may be `channels`."""
         ...
 
     # -- convolution: AlexNet §3.5 ------------------------------------------------------------------------------------
@@ -78,7 +81,7 @@ class Backend(Protocol[A]):
         as far as `y` asks for them. Output channel o of group g reads the input channels of group g. With `rectify`,
         max(0, y) in place of y, as `relu_forward` would make of it.
 
-        x : (N, C, H, W).  w : (O, C/groups, KH, KW).  b : (O,).  y : (N, O, OH, OW), written.
+        x : (N, C, H, W).  w : (O, C/groups, KH, KW).  b : (O,).  y : (N, O, OH, OW), written; may be `channels`.
         """
         ...
 
@@ -94,7 +97,10 @@ class Backend(Protocol[A]):
         ...
 
     def conv1x1_forward(self, x: A, ws: Sequence[A], bs: Sequence[A], rectify: bool, ys: Sequence[A]) -> None:
-        """Each of `ys` ← `conv2d_forward` of the same x by a w of 1 × 1, stride 1, no padding, one group."""
+        """Each of `ys` ← `conv2d_forward` of the same x by a w of 1 × 1, stride 1, no padding, one group.
+
+        Each of `ys` may be `channels`.
+        """
         ...
 
     def conv1x1_backward_weight(self, dys: Sequence[A], x: A, dws: Sequence[A], dbs: Sequence[A]) -> None:
@@ -192,7 +198,10 @@ class Backend(Protocol[A]):
         ...
 
     def relu_backward(self, dy: A, y: A, dx: A) -> None:
-        """dx = dy where y > 0, else 0: at the kink the derivative is 0. `dy` and `dx` may be the same array."""
+        """dx = dy where y > 0, else 0: at the kink the derivative is 0.
+
+        `dy` and `dx` may be the same array. `dy` and `y` (N, C, H, W) may be `channels` if they are not.
+        """
         ...
 
     def tanh_forward(self, x: A, y: A) -> None:

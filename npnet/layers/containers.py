@@ -56,15 +56,21 @@ def share_memory(layers: Sequence[Layer]) -> None:
         layer.over_gradient = isinstance(layer, ReLU)
 
 
-def forward_through(layers: Sequence[Layer], x: Array, train: bool, rectified: bool = False) -> Array:
+def forward_through(
+    layers: Sequence[Layer], x: Array, train: bool, rectified: bool = False, last: Layer | None = None,
+    place: Array | None = None
+) -> Array:
     """One after another, for which `share_memory` has been called. A convolution with a ReLU behind it does the ReLU's
-    work while it writes its result; `rectified` : so it was with the x of the first layer."""
+    work while it writes its result; `rectified` : so it was with the x of the first layer.
+
+    last : a convolution that writes its result to `place`.
+    """
     for layer, behind in zip_longest(layers, layers[1:]):
         if rectified and isinstance(layer, ReLU):
             x, rectified = layer.forward(x, train, rectified), False
         elif type(layer) is Conv2D:
             rectified = type(behind) is ReLU
-            x = layer.forward(x, train, rectified)
+            x = layer.forward(x, train, rectified, place if layer is last else None)
         else:
             x = layer.forward(x, train)
     return x
@@ -117,39 +123,62 @@ class Concat(Container):
     """Branches that all see the same input; their channels one after another are the output. GoogLeNet §4.
 
     The gradient of the input is the sum over the branches. Where several branches begin with a convolution by 1 × 1,
-    these are computed together (`Conv1x1s`).
+    these are computed together (`Conv1x1s`). A convolution at the end of a branch writes its result where it belongs in
+    the output, and a ReLU there reads its gradient where it is.
     """
-
-    keeps_output = False
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
         super().__init__(*layers, **named)
-        branches = [layer.layers if type(layer) is Sequential else [layer] for layer in self.layers]
-        first = {i: branch[0] for i, branch in enumerate(branches) if Conv1x1s.suit(branch[0])}
+        self._branches = [layer.layers if type(layer) is Sequential else [layer] for layer in self.layers]
+        first = {i: branch[0] for i, branch in enumerate(self._branches) if Conv1x1s.suit(branch[0])}
         self.together = Conv1x1s(list(first.values()))
         self._begun = list(first)  # which branches begin with them
-        self._left = [branch[1:] if i in first else [self.layers[i]] for i, branch in enumerate(branches)]
+        self._left = [branch[1:] if i in first else branch for i, branch in enumerate(self._branches)]
         self._rectify = all(self._left[i] and type(self._left[i][0]) is ReLU for i in first)
+        self._last = [self._last_convolution(branch) for branch in self._branches]
+        ends = zip(self._last, self._branches, strict=True)
+        self.keeps_output = any(last and type(branch[-1]) is ReLU for last, branch in ends)  # it is that ReLU's
+        self._whole: Array | None = None
+        self._parts: list[Array] = []
+
+    def _last_convolution(self, branch: Sequence[Layer]) -> Layer | None:
+        """The one that computes what the branch returns, the work of a ReLU behind it included; or None."""
+        if type(branch[-1]) is ReLU and len(branch) > 1 and (self._rectify or branch[-2] not in self.together.layers):
+            branch = branch[:-1]
+        return branch[-1] if type(branch[-1]) is Conv2D else None
+
+    def _places(self, x: Array) -> tuple[Array, list[Array]]:
+        """The output, and of each branch its channels of it."""
+        shapes = self._shapes(x.shape[1:])
+        y = self.output((x.shape[0], sum(shape[0] for shape in shapes), *shapes[0][1:]), x.dtype)
+        if y is not self._whole:
+            self._whole, self._parts = y, self._channels(y, [shape[0] for shape in shapes])
+        return y, self._parts
+
+    def _channels(self, y: Array, counts: Sequence[int]) -> list[Array]:
+        return [self.kernels.channels(y, sum(counts[:i]), count) for i, count in enumerate(counts)]
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW."""
-        self.output_shape(x.shape[1:])
-        parts = [x] * len(self.layers)
+        parts, (y, places) = [x] * len(self.layers), self._places(x)
         if self._begun:
-            for i, part in zip(self._begun, self.together.forward(x, self._rectify), strict=True):
+            own = [places[i] if self._last[i] is self._branches[i][0] else None for i in self._begun]
+            for i, part in zip(self._begun, self.together.forward(x, self._rectify, own), strict=True):
                 parts[i] = part
-        parts = [forward_through(left, part, train, self._rectify and i in self._begun)
-                 for i, (left, part) in enumerate(zip(self._left, parts, strict=True))]
-        self.parts = parts
-        channels = sum(part.shape[1] for part in parts)
-        y = self.output((x.shape[0], channels, *parts[0].shape[2:]), x.dtype)
-        self.kernels.concat(parts, y)
+        for i, (left, last, place) in enumerate(zip(self._left, self._last, places, strict=True)):
+            part = forward_through(left, parts[i], train, self._rectify and i in self._begun, last, place)
+            if last is None:
+                self.kernels.copy(part, place)
         return y
 
     def _split(self, dy: Array) -> list[Array]:
+        """Of each branch its gradient: some channels of `dy` where a ReLU is to read it, else an array of its own."""
         self.check_gradient(dy)
-        parts = [self.like(f"dy{i}", part) for i, part in enumerate(self.parts)]
-        self.kernels.split(dy, parts)
+        parts = self._channels(dy, [part.shape[1] for part in self._parts])
+        for i, (branch, part) in enumerate(zip(self._branches, parts, strict=True)):
+            if type(branch[-1]) is not ReLU:
+                parts[i] = self.like(f"dy{i}", part)
+                self.kernels.copy(part, parts[i])
         return parts
 
     def backward(self, dy: Array) -> Array:
@@ -172,10 +201,15 @@ class Concat(Container):
             self.together.backward_parameters(begun)
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        shapes = self._shapes(input_shape)
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    def _shapes(self, input_shape: Shape) -> list[Shape]:
+        """Of one image after each branch."""
         shapes = [layer.output_shape(input_shape) for layer in self.layers]
         if any(shape[1:] != shapes[0][1:] for shape in shapes):
             raise ValueError(f"branches make outputs of shapes (={shapes}) that must agree in all but the channels")
-        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        return shapes
 
     def cost(self, input_shape: Shape) -> Cost:
         return sum((layer.cost(input_shape) for layer in self.layers), Cost())

@@ -68,19 +68,22 @@ class Conv2D(Layer):
         self.bias = self.parameter("bias", (out_channels,), bias)
         self.x: Array
 
-    def forward(self, x: Array, train: bool = True, rectify: bool = False) -> Array:
-        """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`. With `rectify`, what a ReLU would make of it."""
-        y = self._take(x)
+    def forward(self, x: Array, train: bool = True, rectify: bool = False, y: Array | None = None) -> Array:
+        """(N, C, H, W) → (N, O, OH, OW). Keeps a reference to `x`. With `rectify`, what a ReLU would make of it.
+
+        `y` : where to write it, in place of an array of its own.
+        """
+        y = self._take(x, y)
         self.kernels.conv2d_forward(
             x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, rectify, y
         )
         return y
 
-    def _take(self, x: Array) -> Array:
-        """Remembers x, and makes room for y."""
+    def _take(self, x: Array, y: Array | None) -> Array:
+        """Remembers x, and makes room for y unless there is."""
         check_input(self, x, (self.in_channels, -1, -1), "Conv2D")
         self.x = x
-        return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
+        return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype, y)
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
@@ -138,8 +141,9 @@ class Conv1x1s:
         """Is it such a convolution, that leaves no pixel out?"""
         return type(layer) is Conv2D and (layer.kernel, layer.stride, layer.pad, layer.groups) == (1, 1, 0, 1)
 
-    def forward(self, x: Array, rectify: bool = False) -> list[Array]:
-        ys = [layer._take(x) for layer in self.layers]
+    def forward(self, x: Array, rectify: bool, places: Sequence[Array | None]) -> list[Array]:
+        """`places` : for each, where to write it, in place of an array of its own."""
+        ys = [layer._take(x, y) for layer, y in zip(self.layers, places, strict=True)]
         self.layers[0].kernels.conv1x1_forward(
             x, [w.value for w in self.weights], [b.value for b in self.biases], rectify, ys
         )

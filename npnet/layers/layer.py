@@ -126,17 +126,14 @@ class Layer:
         self._views[name] = view = self.kernels.view(storage, shape)
         return view
 
-    def output(self, shape: Shape, dtype: Any) -> Array:
-        """The array that `forward` returns, and that `check_gradient` remembers."""
-        self._returned = self.array("y", shape, dtype)
+    def output(self, shape: Shape, dtype: Any, y: Array | None = None) -> Array:
+        """The array that `forward` returns, and that `check_gradient` remembers: `y`, or one of the layer's own."""
+        self._returned = self.array("y", shape, dtype) if y is None else y
         return self._returned
 
     def output_over(self, x: Array) -> Array:
         """`output` of the shape of x: x itself, if the layer may write over it."""
-        if not self.over_input:
-            return self.output(x.shape, x.dtype)
-        self._returned = x
-        return x
+        return self.output(x.shape, x.dtype, x if self.over_input else None)
 
     def gradient_over(self, dy: Array) -> Array:
         """An array for dx of the shape of dy: dy itself, if the layer may write over it."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.activation import abs_tanh_forward, sigmoid_forward, tanh_forward
 
-from .compile import compiled, flat
+from .compile import compiled, flat, lying, parallel, serial, share
 
 __all__ = [
     "abs_tanh_backward", "abs_tanh_forward", "relu_backward", "relu_forward", "sigmoid_backward", "sigmoid_forward",
@@ -25,8 +25,18 @@ def _relu_forward(x: Floats, y: Floats) -> None:
         y[i] = 0 if x[i] <= 0 else x[i]  # in this order, NaN stays NaN
 
 
-def _relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
-    for i in prange(dy.size):
+def _relu_backward(dy: Floats, y: Floats, dx: Floats, apart: Any, size: int, thread: int, team: int) -> None:
+    """apart : how far the next image's numbers are away in dy and in y. It has `size`; there may be others between."""
+    first, last = share(dx.size, thread, team)
+    while first < last:
+        n, begin = first // size, first % size
+        some = min(size - begin, last - first)
+        pass_where_positive(dy[n * apart[0] + begin :], y[n * apart[1] + begin :], dx[first : first + some])
+        first += some
+
+
+def _pass_where_positive(dy: Floats, y: Floats, dx: Floats) -> None:
+    for i in range(dx.size):
         dx[i] = dy[i] if y[i] > 0 else 0
 
 
@@ -56,7 +66,8 @@ def _abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> None:
         dx[i] = dy[i] * np.sign(x[i]) * (1 - y[i] * y[i])
 
 
-_relu, _relu_back = compiled(_relu_forward), compiled(_relu_backward)
+pass_where_positive = serial(_pass_where_positive)
+_relu, _relu_back = compiled(_relu_forward), parallel(_relu_backward)
 _relu_here, _relu_back_here = compiled(_relu_in_place), compiled(_relu_back_in_place)
 _tanh_back, _sigmoid_back = compiled(_tanh_backward), compiled(_sigmoid_backward)
 _abs_tanh_back = compiled(_abs_tanh_backward)
@@ -73,7 +84,8 @@ def relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
     if dy is dx:
         _relu_back_here(flat(y), flat(dx))
     else:
-        _relu_back(flat(dy), flat(y), flat(dx))
+        (gradients, before), (outputs, after) = lying(dy), lying(y)
+        _relu_back(gradients, outputs, flat(dx), (before, after), dx.size // dx.shape[0])
 
 
 def tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:

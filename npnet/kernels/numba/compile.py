@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils, compiler
 from numba.extending import intrinsic
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 Floats = NDArray[Any]
@@ -253,6 +254,18 @@ def reshaped(x: Floats, shape: tuple[int, ...] | int) -> Floats:
     if not x.flags.c_contiguous:
         raise ValueError(f"array of shape (={x.shape}) and strides (={x.strides}) must be row-major")
     return x.reshape(shape)
+
+
+def lying(x: Floats) -> tuple[Floats, int]:
+    """All elements in one row, as they lie in memory, and how far the next image's are away. Between those of
+    `channels` of a larger array lie its others."""
+    if x.flags.c_contiguous:
+        return x.reshape(-1), x.size // x.shape[0]
+    if not x[0].flags.c_contiguous:
+        raise ValueError(f"array of shape (={x.shape}) and strides (={x.strides}) must be row-major, but for gaps "
+                         f"between images")
+    apart = x.strides[0] // x.itemsize
+    return as_strided(x, ((x.shape[0] - 1) * apart + x[0].size,), (x.itemsize,)), apart
 
 
 def maps(x: Floats) -> Floats:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import flat, lowest, maps, parallel, reshaped, scratch, serial, share, threads, total, zeros
+from .compile import lowest, lying, maps, parallel, reshaped, scratch, serial, share, threads, total, zeros
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
@@ -170,11 +170,12 @@ def _correlate_band(
 
 def _correlate(
     x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, offsets: Numbers, rows: Numbers, lanes: int,
-    copies: Floats, sums: Floats, out: Any, y: Floats, thread: int, team: int
+    copies: Floats, sums: Floats, out: Any, y: Floats, apart: int, thread: int, team: int
 ) -> None:
     """y[n, o, p] = b[o] + Σ_t w[o, t] · patch[t, p], for a band of the image and some channels at a time.
 
-    x (N, C, H, W), blocks as `_pack` makes them, y of one dimension, copies (team, numbers), sums (team, tiles).
+    x (N, C, H, W), blocks as `_pack` makes them, y of one dimension, the next image `apart`, copies (team, numbers),
+    sums (team, tiles).
     """
     above, left, stride, spread, bands = way
     groups, width, channels = blocks.shape[0], b.size // blocks.shape[0], x.shape[1] // blocks.shape[0]
@@ -189,7 +190,7 @@ def _correlate(
                 begin, end = g * channels + channel, g * channels + min(channel + shape[0], channels)
                 copy(x[n, begin:end], first, (above, left), stride, spread, moved)
                 floor = least if end == (g + 1) * channels else b.dtype.type(-np.inf)  # when all taps are summed
-                there = (n * b.size + g * width) * out[0] * out[1] + first * out[1]
+                there = n * apart + (g * width * out[0] + first) * out[1]
                 correlate_band(
                     copies[thread], blocks[g], b[g * width :], floor, (channel * taps, (end - g * channels) * taps),
                     offsets, rows, lanes, sums[thread], (there, out[0] * out[1], (last - first) * out[1], width), y)
@@ -336,7 +337,7 @@ def conv2d_forward(
     pack(_rows(w, groups), blocks)
     correlate(
         x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets, FIRST_ROWS,
-        lanes_of(x.itemsize), copies, sums, y.shape[2:], flat(y),
+        lanes_of(x.itemsize), copies, sums, y.shape[2:], *lying(y),
     )
 
 
@@ -377,7 +378,7 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
         dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
-        FIRST_ROWS, lanes_of(dy.itemsize), copies, sums, dx.shape[2:], flat(dx),
+        FIRST_ROWS, lanes_of(dy.itemsize), copies, sums, dx.shape[2:], *lying(dx),
     )
 
 

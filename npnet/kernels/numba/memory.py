@@ -7,13 +7,13 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from npnet.kernels.numpy.memory import fill, from_host, to_host, view
+from npnet.kernels.numpy.memory import channels, fill, from_host, to_host, view
 
-from .compile import aligned, compiled, flat, reshaped
+from .compile import aligned, compiled, flat, lying, parallel, share
 from .vectors import move
 from .windows import add, add_two
 
-__all__ = ["add_up", "concat", "empty", "fill", "from_host", "split", "to_host", "view"]
+__all__ = ["add_up", "channels", "copy", "empty", "fill", "from_host", "to_host", "view"]
 
 Floats = NDArray[Any]
 
@@ -33,14 +33,17 @@ def _add_up(parts: tuple[Floats, ...], y: Floats) -> None:
             add(parts[i][some], y[some])
 
 
-def _copy_images(source: Floats, first: int, target: Floats, begin: int) -> None:
-    """Of each image (N, numbers), as many as the shorter one has, from `first` on to `begin` on."""
-    size = min(source.shape[1], target.shape[1])
-    for n in prange(source.shape[0]):
-        move(source[n], first, target[n], begin, size)
+def _copy(x: Floats, y: Floats, apart: Any, size: int, count: int, thread: int, team: int) -> None:
+    """`count` numbers, `size` of each image; apart : how far the next image's are away in x and in y."""
+    first, last = share(count, thread, team)
+    while first < last:
+        n, begin = first // size, first % size
+        some = min(size - begin, last - first)
+        move(x, n * apart[0] + begin, y, n * apart[1] + begin, some)
+        first += some
 
 
-sum_parts, copy_images = compiled(_add_up), compiled(_copy_images)
+sum_parts, copy_images = compiled(_add_up), parallel(_copy)
 
 
 def add_up(parts: Sequence[Floats], y: Floats) -> None:
@@ -50,22 +53,6 @@ def add_up(parts: Sequence[Floats], y: Floats) -> None:
         sum_parts(tuple(flat(part) for part in parts), flat(y))
 
 
-def _images(x: Floats) -> Floats:
-    """(N, numbers), without a copy."""
-    return reshaped(x, (x.shape[0], -1))
-
-
-def concat(parts: Sequence[Floats], y: Floats) -> None:
-    begin, target = 0, _images(y)
-    for part in parts:
-        source = _images(part)
-        copy_images(source, 0, target, begin)
-        begin += source.shape[1]
-
-
-def split(y: Floats, parts: Sequence[Floats]) -> None:
-    first, source = 0, _images(y)
-    for part in parts:
-        target = _images(part)
-        copy_images(source, first, target, 0)
-        first += target.shape[1]
+def copy(x: Floats, y: Floats) -> None:
+    (source, before), (target, after) = lying(x), lying(y)
+    copy_images(source, target, (before, after), x.size // x.shape[0], x.size)

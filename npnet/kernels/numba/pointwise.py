@@ -20,7 +20,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import flat, lowest, parallel, reshaped, scratch, serial, share, steps, threads, total, zeros
+from .compile import (
+    flat,
+    lowest,
+    lying,
+    parallel,
+    reshaped,
+    scratch,
+    serial,
+    share,
+    steps,
+    threads,
+    total,
+    zeros,
+)
 from .tile import ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, will_write
@@ -192,7 +205,7 @@ class Maps(NamedTuple):
 
 def _of_group(x: Floats, group: int, groups: int) -> Maps:
     """The maps of x (N, C, H, W) that belong to a group of channels."""
-    return Maps(x.shape[1] // groups * group, x.shape[1], x.shape[1] // groups)
+    return Maps(x.shape[1] // groups * group, x.strides[0] // x.strides[1], x.shape[1] // groups)
 
 
 @cache
@@ -206,7 +219,7 @@ def _places(maps: tuple[Maps, ...], step: int) -> tuple[Numbers, Numbers]:
 
 def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
     """With the last one, which is not used again."""
-    rows = [flat(part) for part in parts]
+    rows = [lying(part)[0] for part in parts]
     return tuple(rows + rows[-1:] * (SEVERAL - len(rows)))
 
 

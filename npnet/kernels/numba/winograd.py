@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import flat, inlined, lowest, parallel, scratch, serial, share, threads
+from .compile import flat, inlined, lowest, lying, parallel, scratch, serial, share, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
@@ -170,11 +170,12 @@ def _transform(
 
 def _transform_outputs(
     m: Floats, tiles: int, shape: Any, way: Any, groups: int, width: int, lanes: int, some: Any, end: int, parts: Any,
-    b: Floats, least: Any, square: Floats, y: Floats
+    b: Floats, least: Any, square: Floats, y: Floats, apart: int
 ) -> bool:
     """y = Aᵀ m A + b. True if all of it is finite.
 
     m[place] : [g, panel, t, o % width], with room for `tiles` tiles.  end : the first row of tiles that is another's.
+    apart : how far the next image is in y.
     """
     strip, half = parts
     kernel, tall, columns = way
@@ -194,7 +195,7 @@ def _transform_outputs(
             t += 1
         by_a_t(kernel, half, line * channels, line * channels, strip, line * channels)
         finite &= add_bias(strip, OUT * line, b, least)
-        image = y[index // tall * channels * shape[1] * shape[2] :]
+        image = y[index // tall * apart :]
         last = min(shape[1], (end - index // tall * tall) * OUT)
         write(strip, line, image, shape, index % tall * OUT, last, square, lanes)
     return finite
@@ -216,9 +217,10 @@ def _multiply(v: Floats, channels: int, u: Floats, cut: Any, tiles: int, used: i
 def _correlate(
     x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, least: Any, way: Any, tiles: int, jobs: Any, pad: int,
     lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any,
-    finite: Any, y: Floats, thread: int, team: int
+    finite: Any, y: Floats, apart: int, thread: int, team: int
 ) -> None:
-    """x and y of one dimension; jobs: rows of tiles in all, and how many of them are done together."""
+    """x and y of one dimension, the next image `apart` in y; jobs: rows of tiles in all, and how many of them are done
+    together."""
     total, together = jobs
     outputs, groups, width = y_shape[0], cut[0], cut[3]
     parts, v, m = (strips[thread], halves[thread]), vs[thread], ms[thread]
@@ -230,7 +232,8 @@ def _correlate(
         transform(x, x_shape, way, False, pad, lanes, some, 0, parts, v)
         multiply(v, x_shape[0], u, cut, tiles, (some[1] - some[0]) * way[2], rows, offsets, outputs // groups, m)
         finite[thread] &= transform_outputs(
-            m, tiles, y_shape, way, groups, width, lanes, some, end, parts, b, least, v[0], y)
+            m, tiles, y_shape, way, groups, width, lanes, some, end, parts, b, least, v[0], y,
+            apart)
 
 
 def _transform_both(
@@ -405,11 +408,11 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     transform_weights(
         w, kernel, turned, way.cut, way.backwards if turned else way.taps, lanes_of(x.itemsize), small, u)
     [finite] = scratch(np.dtype(bool), (threads(),))
+    out, apart = lying(y)
     correlate(
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
         _tiles(way.together, way.columns), (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
-        way.offsets, strips, halves, vs, ms, y.shape[1:], finite,
-        flat(y),
+        way.offsets, strips, halves, vs, ms, y.shape[1:], finite, out, apart,
     )
     return bool(finite.all())
 

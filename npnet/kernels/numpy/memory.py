@@ -1,4 +1,4 @@
-"""Arrays: making, viewing, copying, joining."""
+"""Arrays: making, viewing, copying, adding."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,12 +37,9 @@ def add_up(parts: Sequence[Floats], y: Floats) -> None:
         np.add(y, part, out=y)
 
 
-def concat(parts: Sequence[Floats], y: Floats) -> None:
-    np.concatenate(parts, axis=1, out=y)
+def channels(x: Floats, first: int, count: int) -> Floats:
+    return x[:, first : first + count]
 
 
-def split(y: Floats, parts: Sequence[Floats]) -> None:
-    first = 0
-    for part in parts:
-        part[...] = y[:, first : first + part.shape[1]]
-        first += part.shape[1]
+def copy(x: Floats, y: Floats) -> None:
+    np.copyto(y, x)
