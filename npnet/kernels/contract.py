@@ -130,11 +130,11 @@ class Backend(Protocol[A]):
 
     # -- pooling: AlexNet §3.4 ----------------------------------------------------------------------------------------
 
-    def max_pool_forward(self, x: A, size: int, stride: int, pad: int, argmax: A, y: A) -> None:
+    def max_pool_forward(self, x: A, size: int, stride: int, pad: int, argmax: A | None, y: A) -> None:
         """The largest of each window; pixels outside the image are −∞. A NaN in the window gives NaN.
 
         argmax : int32 like `y`, written: where the largest was, as row · W + column in its image. Of equal ones, the
-        first in row-major order.
+        first in row-major order. None if nobody asks.
         """
         ...
 

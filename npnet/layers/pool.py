@@ -15,7 +15,7 @@ class _Pool(Layer):
         super().__init__()
         check_window(size, stride, pad, rounding)
         self.size, self.stride, self.pad, self.rounding = size, stride, pad, rounding
-        self.input_shape: Shape
+        self.x: Array
 
     def output_shape(self, input_shape: Shape) -> Shape:
         c, h, w = input_shape
@@ -27,7 +27,7 @@ class _Pool(Layer):
 
     def _output(self, x: Array) -> Array:
         check_input(self, x, (-1, -1, -1), type(self).__name__)
-        self.input_shape = x.shape
+        self.x = x
         return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
 
     def __repr__(self) -> str:
@@ -62,16 +62,21 @@ class MaxPool2D(_Pool):
     """
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, C, OH, OW). Keeps where each largest was."""
+        """(N, C, H, W) → (N, C, OH, OW). Keeps a reference to `x`, and in training where each largest was."""
         y = self._output(x)
-        self.argmax = self.array("argmax", y.shape, np.int32)
+        self.argmax = self.array("argmax", y.shape, np.int32) if train else None
         self.kernels.max_pool_forward(x, self.size, self.stride, self.pad, self.argmax, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """(N, C, OH, OW) → (N, C, H, W). Each dy goes to its largest pixel; where windows overlap, they add up."""
         self.check_gradient(dy)
-        dx = self.array("dx", self.input_shape, dy.dtype)
+        if self.argmax is None:  # not in training, where nobody was expected to ask
+            self.argmax = self.array("argmax", dy.shape, np.int32)
+            self.kernels.max_pool_forward(
+                self.x, self.size, self.stride, self.pad, self.argmax, self.like("y again", dy)
+            )
+        dx = self.like("dx", self.x)
         self.kernels.max_pool_backward(dy, self.argmax, self.size, self.stride, self.pad, dx)
         return dx
 
@@ -107,6 +112,6 @@ class AvgPool2D(_Pool):
     def backward(self, dy: Array) -> Array:
         """(N, C, OH, OW) → (N, C, H, W). Each pixel of a window receives dy / m; where windows overlap, they add up."""
         self.check_gradient(dy)
-        dx = self.array("dx", self.input_shape, dy.dtype)
+        dx = self.like("dx", self.x)
         self.kernels.average_pool_backward(dy, self.size, self.stride, self.pad, self.count_pad, dx)
         return dx

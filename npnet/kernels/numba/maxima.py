@@ -32,11 +32,11 @@ NOWHERE = -(2**31)  # the number of no pixel, not even of one in the margin: tho
 
 def largest_across(
     x: Floats, start: int, columns: Places, v: int, count: int, width: int, size: int, stride: int, first: int,
-    best: Floats, which: Places, place: int, lanes: int
+    best: Floats, which: Places | None, place: int, lanes: int
 ) -> None:
     """best[place + j] = the largest of x[start + j · stride + l], l < size, for j from v on, as many as `lanes` if
     there are so many of `count`; and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is
-    larger than all.
+    larger than all. With no `which`, only the numbers.
 
     columns[j · stride + q] + l − q, q = l % stride, is where in its row a pixel stands: outside of 0, …, width − 1 it
     does not count. If all are −∞, the first of those that count is meant. Whole vectors of `columns` are read, and of
@@ -49,22 +49,26 @@ def largest_across(
                 number = x[start + j * stride + l]
                 if not number <= largest and largest == largest:
                     largest, where = number, l
-        best[place + j], which[place + j] = largest, first + j * stride + where
+        best[place + j] = largest
+        if which is not None:
+            which[place + j] = first + j * stride + where
 
 
 def largest_down(
-    best: Floats, which: Places, place: int, apart: int, size: int, y: Floats, argmax: Places, out: int, count: int,
-    lanes: int
+    best: Floats, which: Places | None, place: int, apart: int, size: int, y: Floats, argmax: Places | None, out: int,
+    count: int, lanes: int
 ) -> None:
     """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, `lanes` of them at most; and
-    argmax[out + j] is what `which` says of it. Whole vectors of best and which are read."""
+    argmax[out + j] is what `which` says of it, if it is asked. Whole vectors of best and which are read."""
     for j in range(min(count, lanes)):
-        largest, where = best[place + j], which[place + j]
+        largest, where = best[place + j], place + j
         for k in range(1, size):
             number = best[place + k * apart + j]
             if not number <= largest and largest == largest:
-                largest, where = number, which[place + k * apart + j]
-        y[out + j], argmax[out + j] = largest, where
+                largest, where = number, place + k * apart + j
+        y[out + j] = largest
+        if which is not None and argmax is not None:
+            argmax[out + j] = which[where]
 
 
 def passed_back(
@@ -115,12 +119,12 @@ class _Vectors:
         """Of a wide vector every so manyth."""
         return self.numbers.shuffle(values, values, range(first, values.type.count, step))
 
-    def larger(self, new: tuple[Any, Any], old: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Of two numbers and their places; the old one if they are equal, or if it is NaN."""
-        build, (number, place), (largest, where) = self.builder, new, old
+    def larger(self, new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Of two numbers, with their places or without; the old one if they are equal, or if it is NaN."""
+        build, number, largest = self.builder, new[0], old[0]
         if_larger = build.and_(
             build.fcmp_unordered(">", number, largest), build.fcmp_ordered("ord", largest, largest))
-        return build.select(if_larger, number, largest), build.select(if_larger, place, where)
+        return tuple(build.select(if_larger, one, other) for one, other in zip(new, old, strict=True))
 
 
 def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
@@ -137,6 +141,12 @@ def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[
     return get, set_to
 
 
+def _data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i: int) -> Any:
+    """Where the numbers of an argument are that is an array; None, if it is None."""
+    kind = signature.args[i]
+    return None if kind == types.none else context.make_array(kind)(context, builder, arguments[i]).data
+
+
 @cache
 def _across(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
@@ -147,8 +157,7 @@ def _across(stride: int) -> Callable[..., None]:
         return types.void(x, start, columns, v, count, width, size, first, best, which, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        x, columns, best, which = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2, 8, 9))
+        x, columns, best, which = (_data(context, builder, signature, arguments, i) for i in (0, 2, 8, 9))
         start, v, count, width, size, first, place = (arguments[i] for i in (1, 3, 4, 5, 6, 7, 10))
         vectors = _Vectors(context, builder, signature.args[0].dtype, stride)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
@@ -168,7 +177,8 @@ def _across(stride: int) -> Callable[..., None]:
         before = builder.select(builder.icmp_signed(">", before, vectors.places.constant(0)), before,
                                 vectors.places.constant(0))
         nothing = vectors.wide.constant(-np.inf)
-        get, set_to = _changing(builder, (vectors.numbers.constant(-np.inf), builder.add(places, before)))
+        begin = vectors.numbers.constant(-np.inf), builder.add(places, before)
+        get, set_to = _changing(builder, begin if which else begin[:1])
         with cgutils.for_range_slice(builder, integer(0), size, integer(stride), intp=integer) as (tap, _):
             at = builder.add(column, vectors.wide_places.repeat(vectors.place(tap)))
             pixels = vectors.wide.load(x, builder.add(here, tap), vectors.within(at, width), -np.inf)
@@ -178,10 +188,11 @@ def _across(stride: int) -> Callable[..., None]:
                 seen = vectors.each(pixels, q, stride)
                 if q:
                     seen = builder.select(builder.icmp_signed("<", tap_q, size), seen, vectors.each(nothing, q, stride))
-                set_to(vectors.larger((seen, where), get()))
-        largest, where = get()
-        vectors.numbers.store(largest, best, builder.add(place, v))
-        vectors.places.store(where, which, builder.add(place, v))
+                set_to(vectors.larger((seen, where) if which else (seen,), get()))
+        largest = get()
+        vectors.numbers.store(largest[0], best, builder.add(place, v))
+        if which:
+            vectors.places.store(largest[1], which, builder.add(place, v))
         return context.get_dummy_value()
 
     largest.__name__ = f"largest_across_{stride}"
@@ -220,21 +231,24 @@ def _down(
     context: Any, best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any
 ) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        best, which, y, argmax = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 5, 6))
+        best, which, y, argmax = (_data(context, builder, signature, arguments, i) for i in (0, 1, 5, 6))
         place, apart, size, out, count = (arguments[i] for i in (2, 3, 4, 7, 8))
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
         for written, itemsize in ((y, signature.args[5].dtype.bitwidth // 8), (argmax, 4)):
-            ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
-        get, set_to = _changing(builder, (vectors.numbers.load(best, place), vectors.places.load(which, place)))
+            if written:
+                ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
+
+        def there(row: Any) -> tuple[Any, ...]:
+            number = vectors.numbers.load(best, row)
+            return (number, vectors.places.load(which, row)) if which else (number,)
+
+        get, set_to = _changing(builder, there(place))
         with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
-            row = builder.add(place, builder.mul(loop.index, apart))
-            new = vectors.numbers.load(best, row), vectors.places.load(which, row)
-            set_to(vectors.larger(new, get()))
-        largest, where = get()
-        mask = vectors.numbers.first(count)
-        vectors.numbers.store(largest, y, out, mask)
-        vectors.places.store(where, argmax, out, mask)
+            set_to(vectors.larger(there(builder.add(place, builder.mul(loop.index, apart))), get()))
+        largest, mask = get(), vectors.numbers.first(count)
+        vectors.numbers.store(largest[0], y, out, mask)
+        if which:
+            vectors.places.store(largest[1], argmax, out, mask)
         return context.get_dummy_value()
 
     return types.void(best, which, place, apart, size, y, argmax, out, count), generate
@@ -265,8 +279,7 @@ def _back(stride: int) -> Callable[..., None]:
         return types.void(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        dy, argmax, dx = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 12))
+        dy, argmax, dx = (_data(context, builder, signature, arguments, i) for i in (0, 1, 12))
         at, rows, reach, wide, count, size, v, first, pad, limit, place = (
             arguments[i] for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13))
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, stride), ir.IntType(64)

@@ -71,7 +71,9 @@ def _plan(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: in
                  columns, seen)
 
 
-def _sweep_across(x: Floats, plan: _Plan, plane: int, planes: int, i: int, best: Floats, which: Places) -> None:
+def _sweep_across(
+    x: Floats, plan: _Plan, plane: int, planes: int, i: int, best: Floats, which: Places | None, base: int
+) -> None:
     """best[row, j] : of window j, counted from `pad` pixels before the row, what is largest in that row; and which.
     Rows are those that windows i, … see; some may lie outside, where everything is −∞.
     """
@@ -82,41 +84,47 @@ def _sweep_across(x: Floats, plan: _Plan, plane: int, planes: int, i: int, best:
     runs, count = (1, (last - first) * wide) if plan.joined else (last - first, wide)
     for m in range(planes):
         for r in range(first, first + runs):
-            start, place = r * width - plan.pad, m * plan.room + (r - top) * wide
+            start, place = r * width - plan.pad, base + m * plan.room + (r - top) * wide
             for v in range(0, count, lanes):
                 largest_across(x, (plane + m) * height * width + start, columns, v, count, width, size, stride, start,
                                best, which, place, lanes)
-        begin, end = m * plan.room + (first - top) * wide, m * plan.room + (last - top) * wide
-        for row in range(m * plan.room, begin, wide):
+        room = base + m * plan.room
+        begin, end = room + (first - top) * wide, room + (last - top) * wide
+        for row in range(room, begin, wide):
             for j in range(wide):
-                best[row + j], which[row + j] = -np.inf, which[begin + j]  # the first that counts
-        for j in range(end, m * plan.room + rows * wide):
+                best[row + j] = -np.inf
+                if which is not None:
+                    which[row + j] = which[begin + j]  # the first that counts
+        for j in range(end, room + rows * wide):
             best[j] = -np.inf
 
 
 def _sweep_down(
-    best: Floats, which: Places, plan: _Plan, plane: int, planes: int, i: int, argmax: Places, y: Floats
+    best: Floats, which: Places | None, base: int, plan: _Plan, plane: int, planes: int, i: int,
+    argmax: Places | None, y: Floats
 ) -> None:
     """The largest of each window, from those of its rows."""
     size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, plan.lanes, min(plan.band, plan.tall - i)
     runs, count = (1, rows * wide) if plan.stride == 1 else (rows, wide)
     for m in range(planes):
         for r in range(runs):
-            row, out = m * plan.room + r * plan.stride * wide, ((plane + m) * tall + i + r) * wide
+            row, out = base + m * plan.room + r * plan.stride * wide, ((plane + m) * tall + i + r) * wide
             for v in range(0, count, lanes):
                 largest_down(best, which, row + v, wide, size, y, argmax, out + v, count - v, lanes)
 
 
 def _max_pool_forward(
-    x: Floats, plan: _Plan, planes: int, best: Floats, which: Places, argmax: Places, y: Floats, thread: int, team: int
+    x: Floats, plan: _Plan, planes: int, best: Floats, which: Places | None, argmax: Places | None, y: Floats,
+    thread: int, team: int
 ) -> None:
-    """x, argmax and y of one dimension."""
+    """All of one dimension; best and which : of every thread a part, from `base` on."""
+    base = thread * (plan.together * plan.room + plan.lanes)
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
         some = min(plan.together, last - plane)
         for i in range(0, plan.tall, plan.band):
-            sweep_across(x, plan, plane, some, i, best[thread], which[thread])
-            sweep_down(best[thread], which[thread], plan, plane, some, i, argmax, y)
+            sweep_across(x, plan, plane, some, i, best, which, base)
+            sweep_down(best, which, base, plan, plane, some, i, argmax, y)
 
 
 def _max_pool_backward(
@@ -207,11 +215,12 @@ def _shares(
     return shares.ravel()
 
 
-def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places, y: Floats) -> None:
+def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places | None, y: Floats) -> None:
     plan = _plan(x.shape[2:], y.shape[2:], int(size), int(stride), int(pad), x.itemsize)
-    room = threads(), plan.together * plan.room + plan.lanes
-    [best], [which] = scratch(x.dtype, room), scratch(argmax.dtype, room)
-    _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, flat(argmax), flat(y))
+    room = (threads() * (plan.together * plan.room + plan.lanes),)
+    [best] = scratch(x.dtype, room)
+    which, out = (None, None) if argmax is None else (scratch(argmax.dtype, room)[0], flat(argmax))
+    _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, out, flat(y))
 
 
 def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 
 
-def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArray[Any], y: Floats) -> None:
+def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArray[Any] | None, y: Floats) -> None:
     windows = _windows(x, size, stride, pad, y.shape[2:], outside=-np.inf)
     place = windows.argmax(axis=-1)  # the first of equal ones; a NaN, if there is one
     y[...] = np.take_along_axis(windows, place[..., None], axis=-1)[..., 0]
+    if argmax is None:
+        return
     rows = np.arange(y.shape[2])[:, None] * stride - pad + place // size
     columns = np.arange(y.shape[3]) * stride - pad + place % size
     # where all is −∞ the first place may lie in the padding: the first in the image is meant
