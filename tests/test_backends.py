@@ -43,7 +43,7 @@ def written(name, arguments):
     }.get(name, "").split()
     if name.endswith("_backward") and "y" in arguments:
         reads.append("y")  # a derivative written in terms of the output
-    return tuple(key for key in arguments if key in WRITTEN and key not in reads)
+    return tuple(key for key, value in arguments.items() if key in WRITTEN and key not in reads and value is not None)
 
 
 def run(backend, name, arguments):
@@ -142,7 +142,8 @@ def pool_calls(n, c, h, w, size, stride, pad, rounding, kind="any"):
     argmax = fresh(shape, np.int32)
     definition.max_pool_forward(x, size, stride, pad, argmax, fresh(shape))
     calls = [
-        ("max_pool_forward", {"x": x, **common, "argmax": fresh(shape, np.int32), "y": fresh(shape)}),
+        *(("max_pool_forward", {"x": x, **common, "argmax": where, "y": fresh(shape)})
+          for where in (fresh(shape, np.int32), None)),
         ("max_pool_backward", {"dy": dy, "argmax": argmax, **common, "dx": fresh(x.shape)}),
     ]
     for count_pad in (False, True):
@@ -159,7 +160,8 @@ def norm_calls(kernel, n, c, h, w, size, alpha=0.8, beta=0.75, k=1.5):
     d, b = fresh(a.shape), fresh(a.shape)
     getattr(definition, f"{kernel}_forward")(a, **constants, k=k, d=d, b=b)
     return [
-        (f"{kernel}_forward", {"a": a, **constants, "k": k, "d": fresh(a.shape), "b": fresh(a.shape)}),
+        *((f"{kernel}_forward", {"a": a, **constants, "k": k, "d": d, "b": fresh(a.shape)})
+          for d in (fresh(a.shape), None)[: 2 if kernel == "lrn" else 1]),
         (f"{kernel}_backward", {"db": db, "a": a, "b": b, "d": d, **constants, "da": fresh(a.shape)}),
     ]
 
@@ -273,6 +275,47 @@ def test_the_definition_writes_every_element_and_changes_no_input(name, argument
 def test_every_kernel_of_the_contract_is_called_here():
     apart = {"empty", "view", "channels", "to_host", "from_host", "fill"}
     assert {name for name, _ in CALLS} == set(CONTRACT) - apart
+
+
+HOLEY = {"conv2d_forward": ("y",), "conv1x1_forward": ("ys",), "copy": ("x", "y"), "relu_backward": ("dy", "y")}
+"""What may be some channels of a larger array."""
+
+
+@pytest.mark.parametrize("name", HOLEY)
+def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(fast, name):
+    """With the same bits, and what lies between stays as it is."""
+    larger = []
+
+    def holey(x, before=2, after=1):
+        n, c, *maps = x.shape
+        larger.append((np.full((n, before + c + after, *maps), 7, x.dtype), slice(before, before + c)))
+        part = definition.channels(larger[-1][0], before, c)
+        part[...] = x
+        return part
+
+    calls = [arguments for kind, arguments in CALLS
+             if kind == name and ("dy" not in arguments or arguments["dy"].ndim == 4)]
+    assert calls
+    for arguments in calls:
+        arguments = cast(arguments, np.float32)
+        for backend in (definition, fast):
+            whole = run(backend, name, arguments)
+            given = {key: np.array(v) if isinstance(v, np.ndarray) else v for key, v in arguments.items()}
+            for key in HOLEY[name]:
+                given[key] = [holey(part) for part in given[key]] if key == "ys" else holey(given[key])
+            getattr(backend, name)(**given)
+            got = {f"ys {i}": part for i, part in enumerate(given["ys"])} if "ys" in given else given
+            for key, expected in whole.items():
+                np.testing.assert_array_equal(got[key], expected)
+    for array, inside in larger:
+        assert (np.delete(array, np.r_[inside], axis=1) == 7).all()
+
+
+def test_an_array_with_other_holes_is_refused(fast):
+    x = np.zeros((2, 3, 4, 5), np.float32)
+    for wrong in (x[..., ::2], x[:, ::2], x.swapaxes(2, 3)):
+        with pytest.raises(ValueError, match=r"array of shape .* and strides .* must be row-major"):
+            fast.copy(wrong, np.zeros(wrong.shape, np.float32))
 
 
 # -- random shapes -----------------------------------------------------------------------------------------------------

@@ -294,6 +294,15 @@ def test_branches_begin_together_whatever_follows(backend, behind):
     np.testing.assert_allclose(y, np.concatenate([np.array(part) for part in expected], axis=1), rtol=1e-5, atol=1e-6)
 
 
+def test_what_a_branch_keeps_is_not_written_over(backend):
+    """Its ReLU reads the output, in which the branch's result is."""
+    for branch, kept in ((Sequential(Conv2D(2, 3, 3, pad=1, weight=WIDE), ReLU()), True), (Conv2D(2, 3, 1), False),
+                         (Sequential(MaxPool2D(3, 1, pad=1), ReLU()), False)):
+        net = Sequential(mixed=Concat(branch, MaxPool2D(3, 1, pad=1)), relu=ReLU())
+        assert net["mixed"].keeps_output is kept
+        assert net["relu"].over_input is not kept
+
+
 def test_a_head_reads_what_the_convolution_made_and_not_what_the_relu_makes_of_it(backend):
     net = WithHeads({"conv": Conv2D(2, 1, 1)}, conv=Conv2D(2, 2, 3, weight=WIDE), relu=ReLU(), last=Conv2D(2, 1, 1))
     x = images(1)

@@ -130,3 +130,20 @@ def test_arrays_may_begin_anywhere(backend, first, second):
         expected = 2 + 0.8 * (a[:, max(0, i - 2) : i + 3] ** 2).sum(axis=1)
         np.testing.assert_allclose(d[:, i], expected, rtol=1e-5)
         np.testing.assert_allclose(b[:, i], a[:, i] / expected**0.75, rtol=1e-5)
+    db, whole = a[:, ::-1].copy(), np.zeros_like(a)
+    da = np.zeros(a.size + 20, np.float32)
+    backend.lrn_backward(db, a, b, d, 5, 0.8, 0.75, whole)
+    backend.lrn_backward(db, a, b, d, 5, 0.8, 0.75, da[second : second + a.size].reshape(a.shape))
+    np.testing.assert_array_equal(da[second : second + a.size].reshape(a.shape), whole)
+    assert not np.delete(da, np.r_[second : second + a.size]).any()
+
+
+def test_out_of_training_there_is_a_gradient_too(backend):
+    """The denominators are not kept then: whoever asks waits for them."""
+    a, db = np.random.default_rng(0).standard_normal((2, 2, 6, 3, 2))
+    for beta in (0.75, 0.6):
+        layer, asked = LRN(3, 0.8, beta, groups=2), LRN(3, 0.8, beta, groups=2)
+        b, da = np.array(layer.forward(a)), np.array(layer.backward(db))
+        np.testing.assert_array_equal(asked.forward(a, train=False), b)
+        for _ in range(2):
+            np.testing.assert_array_equal(asked.backward(db), da)

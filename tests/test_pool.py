@@ -93,6 +93,20 @@ def test_gradients_add_where_windows_overlap():
     np.testing.assert_array_equal(dx[0, 0], expected)
 
 
+def test_out_of_training_there_is_a_gradient_too():
+    """Where the largest were is not kept then: whoever asks waits for it. What was returned stays as it is."""
+    x = np.round(np.random.default_rng(0).standard_normal((2, 3, 7, 6)), 1)
+    layer, asked = MaxPool2D(3, 2, pad=1), MaxPool2D(3, 2, pad=1)
+    y, dy = np.array(layer.forward(x)), np.random.default_rng(1).standard_normal(layer.forward(x).shape)
+    dx = np.array(layer.backward(dy))
+    got = asked.forward(x, train=False)
+    np.testing.assert_array_equal(got, y)
+    got[...] = 0  # by a ReLU, say, that writes over it
+    for _ in range(2):
+        np.testing.assert_array_equal(asked.backward(dy), dx)
+    assert not got.any()
+
+
 def test_nan_stays_nan():
     x = np.zeros((1, 1, 5, 5))
     x[0, 0, 1, 1] = np.nan

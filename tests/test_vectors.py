@@ -133,3 +133,50 @@ def test_a_vector_is_normalised_and_nothing_beyond_is_touched(dtype):
                 np.testing.assert_allclose(array[place + size :][:done], expected[:done], rtol=1e-6)
                 assert (array[: place + size] == 7).all()
                 assert (array[place + size + done :] == 7).all()
+            b_alone = np.full(6 * size, 7, dtype) if count is not None else aligned(6 * size, np.dtype(dtype))
+            function(a, taps, size, count, dtype(0.5), dtype(2), place, None, b_alone, size)
+            np.testing.assert_array_equal(b_alone[place + size :][:done], written[1][place + size :][:done])
+
+
+@numba.njit
+def share_out(db, b, d, start, count, shares, place, lanes):
+    reductions.share_out(db, b, d, start, count, shares, place, lanes)
+
+
+@numba.njit
+def take_shares(db, a, d, start, count, shares, taps, v, factor, da, lanes):
+    reductions.take_shares(db, a, d, start, count, shares, taps, v, factor, da, lanes)
+
+
+@BOTH
+def test_shares_are_passed_on_and_collected_and_nothing_beyond_is_touched(dtype):
+    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    db, a, shares, start = *rng.standard_normal((3, 5 * size)).astype(dtype), 2 * size
+    d, taps, v = (0.1 + rng.random(5 * size)).astype(dtype), np.array([0, size, 3 * size - 1]), 3
+    here = slice(start, start + size)
+    total = sum(shares[tap + v : tap + v + size].astype(np.float64) for tap in taps)
+    da = db[here] / d[here].astype(np.float64) ** 0.75 - 0.3 * a[here] * total
+    passed = db[here] * a[here] / d[here].astype(np.float64)
+    for share, take in ((share_out, take_shares), (reductions.share_out, reductions.take_shares)):
+        for count in (None, size + 3, size // 2 + 1, 1, 0):
+            done, written = size if count is None else min(count, size), aligned(5 * size, np.dtype(dtype))
+            written[:] = 7
+            take(db, a, d, start, count, shares, taps, v, dtype(0.3), written, size)
+            np.testing.assert_allclose(written[here][:done], da[:done], rtol=1e-6, atol=2e-6)
+            assert (np.delete(written, np.r_[start : start + done]) == 7).all()
+            if count is not None:
+                written[:] = 7
+                share(db, a, d, start, count, written, size + 1, size)
+                np.testing.assert_allclose(written[size + 1 :][:done], passed[:done], rtol=1e-6)
+                assert (np.delete(written, np.r_[size + 1 : size + 1 + done]) == 7).all()
+
+
+def test_the_inverse_root_is_as_good_as_a_quotient():
+    """Of numbers from the smallest to the largest: an estimate and a step of Newton's."""
+    size = lanes(4)
+    d = np.geomspace(1e-37, 3e38, 40 * size).astype(np.float32)
+    b = aligned(d.size, d.dtype)
+    for v in range(0, d.size, size):  # b = 1 / d^¾
+        normalise(np.ones_like(d), np.zeros(0, np.int64), v, None, np.float32(0), np.float32(d[v]), 0, None, b, size)
+    expected = d[::size].astype(np.float64) ** -0.75
+    np.testing.assert_allclose(b[::size], expected, rtol=4e-7)

@@ -158,10 +158,10 @@ class Backend(Protocol[A]):
 
     # -- normalisation: AlexNet §3.3 ----------------------------------------------------------------------------------
 
-    def lrn_forward(self, a: A, size: int, alpha: float, beta: float, k: float, d: A, b: A) -> None:
+    def lrn_forward(self, a: A, size: int, alpha: float, beta: float, k: float, d: A | None, b: A) -> None:
         """b_i = a_i / d_i^β with d_i = k + α Σ_j a_j², j over the `size` channels from i − ⌊size/2⌋ on.
 
-        Channels past an end count as 0. `d` (the denominator before the power) and `b` are written.
+        Channels past an end count as 0. `d` (the denominator before the power) and `b` are written; `d` may be None.
         """
         ...
 

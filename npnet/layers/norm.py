@@ -17,10 +17,10 @@ class _Normalisation(Layer):
         self.alpha = alpha / terms
         self.a: Array
 
-    def _forward_arrays(self, a: Array) -> tuple[Array, Array]:
+    def _output(self, a: Array) -> Array:
         check_input(self, a, (-1, -1, -1), type(self).__name__)
-        self.a, self.d, self.b = a, self.like("d", a), self.output(a.shape, a.dtype)
-        return self.d, self.b
+        self.a, self.b = a, self.output(a.shape, a.dtype)
+        return self.b
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -76,13 +76,17 @@ class LRN(_Normalisation):
         return x.reshape((n * self.groups, c // self.groups, h, w))
 
     def forward(self, a: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result and the denominators."""
-        d, b = self._forward_arrays(a)
+        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result, and in training the denominators."""
+        b = self._output(a)
         if a.shape[1] % self.groups:
             raise ValueError(f"LRN: channels (={a.shape[1]}) must be divisible by groups (={self.groups})")
-        grouped = self._grouped
-        self.kernels.lrn_forward(grouped(a), self.size, self.alpha, self.beta, self.k, grouped(d), grouped(b))
+        self.d = self.like("d", a) if train else None
+        self._normalise()
         return b
+
+    def _normalise(self) -> None:
+        a, b, d = self._grouped(self.a), self._grouped(self.b), None if self.d is None else self._grouped(self.d)
+        self.kernels.lrn_forward(a, self.size, self.alpha, self.beta, self.k, d, b)
 
     def backward(self, db: Array) -> Array:
         r"""∂L/∂b → ∂L/∂a.
@@ -93,6 +97,9 @@ class LRN(_Normalisation):
                   - 2\alpha\beta\, a^j \sum_{i \,:\, j \in W(i)} \frac{\partial L}{\partial b^i} \frac{b^i}{d_i}
         """
         self.check_gradient(db)
+        if self.d is None:  # not in training, where nobody was expected to ask
+            self.d = self.like("d", self.a)
+            self._normalise()
         da = self.like("da", self.a)
         db, a, b, d = (self._grouped(x) for x in (db, self.a, self.b, self.d))
         self.kernels.lrn_backward(db, a, b, d, self.size, self.alpha, self.beta, self._grouped(da))
@@ -127,8 +134,8 @@ class LRNWithin(_Normalisation):
 
     def forward(self, a: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result and the denominators."""
-        d, b = self._forward_arrays(a)
-        self.kernels.lrn_within_forward(a, self.size, self.alpha, self.beta, self.k, d, b)
+        b, self.d = self._output(a), self.like("d", a)
+        self.kernels.lrn_within_forward(a, self.size, self.alpha, self.beta, self.k, self.d, b)
         return b
 
     def backward(self, db: Array) -> Array:

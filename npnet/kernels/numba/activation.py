@@ -25,19 +25,19 @@ def _relu_forward(x: Floats, y: Floats) -> None:
         y[i] = 0 if x[i] <= 0 else x[i]  # in this order, NaN stays NaN
 
 
-def _relu_backward(dy: Floats, y: Floats, dx: Floats, apart: Any, size: int, thread: int, team: int) -> None:
+def _relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+    for i in range(dx.size):
+        dx[i] = dy[i] if y[i] > 0 else 0
+
+
+def _relu_images_back(dy: Floats, y: Floats, dx: Floats, apart: Any, size: int, thread: int, team: int) -> None:
     """apart : how far the next image's numbers are away in dy and in y. It has `size`; there may be others between."""
     first, last = share(dx.size, thread, team)
     while first < last:
         n, begin = first // size, first % size
         some = min(size - begin, last - first)
-        pass_where_positive(dy[n * apart[0] + begin :], y[n * apart[1] + begin :], dx[first : first + some])
+        relu_back(dy[n * apart[0] + begin :], y[n * apart[1] + begin :], dx[first : first + some])
         first += some
-
-
-def _pass_where_positive(dy: Floats, y: Floats, dx: Floats) -> None:
-    for i in range(dx.size):
-        dx[i] = dy[i] if y[i] > 0 else 0
 
 
 def _relu_in_place(y: Floats) -> None:
@@ -66,8 +66,7 @@ def _abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> None:
         dx[i] = dy[i] * np.sign(x[i]) * (1 - y[i] * y[i])
 
 
-pass_where_positive = serial(_pass_where_positive)
-_relu, _relu_back = compiled(_relu_forward), parallel(_relu_backward)
+_relu, relu_back, _relu_back = compiled(_relu_forward), serial(_relu_backward), parallel(_relu_images_back)
 _relu_here, _relu_back_here = compiled(_relu_in_place), compiled(_relu_back_in_place)
 _tanh_back, _sigmoid_back = compiled(_tanh_backward), compiled(_sigmoid_backward)
 _abs_tanh_back = compiled(_abs_tanh_backward)

@@ -19,7 +19,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from .compile import serial
-from .tile import Registers
+from .tile import Registers, data
 from .vectors import ask_for
 
 Floats = NDArray[Any]
@@ -141,12 +141,6 @@ def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[
     return get, set_to
 
 
-def _data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i: int) -> Any:
-    """Where the numbers of an argument are that is an array; None, if it is None."""
-    kind = signature.args[i]
-    return None if kind == types.none else context.make_array(kind)(context, builder, arguments[i]).data
-
-
 @cache
 def _across(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
@@ -157,7 +151,7 @@ def _across(stride: int) -> Callable[..., None]:
         return types.void(x, start, columns, v, count, width, size, first, best, which, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        x, columns, best, which = (_data(context, builder, signature, arguments, i) for i in (0, 2, 8, 9))
+        x, columns, best, which = (data(context, builder, signature, arguments, i) for i in (0, 2, 8, 9))
         start, v, count, width, size, first, place = (arguments[i] for i in (1, 3, 4, 5, 6, 7, 10))
         vectors = _Vectors(context, builder, signature.args[0].dtype, stride)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
@@ -231,7 +225,7 @@ def _down(
     context: Any, best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any
 ) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        best, which, y, argmax = (_data(context, builder, signature, arguments, i) for i in (0, 1, 5, 6))
+        best, which, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 5, 6))
         place, apart, size, out, count = (arguments[i] for i in (2, 3, 4, 7, 8))
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
         for written, itemsize in ((y, signature.args[5].dtype.bitwidth // 8), (argmax, 4)):
@@ -279,7 +273,7 @@ def _back(stride: int) -> Callable[..., None]:
         return types.void(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        dy, argmax, dx = (_data(context, builder, signature, arguments, i) for i in (0, 1, 12))
+        dy, argmax, dx = (data(context, builder, signature, arguments, i) for i in (0, 1, 12))
         at, rows, reach, wide, count, size, v, first, pad, limit, place = (
             arguments[i] for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13))
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, stride), ir.IntType(64)

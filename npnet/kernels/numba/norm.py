@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import LINE, flat, inlined, maps, parallel, scratch, serial, share, steps, threads
-from .reductions import normalise, sum_rows, sum_squares
+from .compile import LINE, flat, inlined, parallel, scratch, serial, share, steps, threads
+from .reductions import normalise, share_out, sum_rows, sum_squares, take_shares
 from .tile import lanes as lanes_of
 from .windows import Windows, portion, release, see, set_all, sum_windows, windows
 
@@ -45,68 +45,90 @@ def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats
         da[p] = db[p] * inverse_power(d[p], beta) - factor * a[p] * da[p]
 
 
+def _vectors(row: int, pixels: int, before: int, line: int, lanes: int) -> tuple[int, int]:
+    """From which pixel of a row to which are whole vectors, the first of which begins a line of the cache? None, if
+    `before` is −1, else so many numbers before a line begins in the array."""
+    head = min(pixels, (before - row) % line) if before >= 0 else pixels
+    return head, head + (pixels - head) // lanes * lanes
+
+
 def _lrn_image(
-    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, lanes: int, d: Floats, b: Floats
+    a: Floats, first: int, last: int, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, before: int, lanes: int,
+    d: Floats | None, b: Floats
 ) -> None:
-    """All (C, pixels).  rows : where the channels begin."""
-    channels, pixels = a.shape
-    flat_a, flat_d, flat_b = a.reshape(-1), d.reshape(-1), b.reshape(-1)
-    before = -d.ctypes.data % LINE // a.itemsize  # numbers, to where a line of the cache begins
-    together = (d.ctypes.data - b.ctypes.data) % LINE == 0
-    for i in range(channels):
-        window = rows[max(0, i - size // 2) : min(channels, i - size // 2 + size)]
+    """Channels from one to another, counted through all images; all arrays of one dimension.  rows : where they begin.
+    before : as `_before_line` says of d and b."""
+    for i in range(first, last):
+        window = rows[max(first, i - size // 2) : min(last, i - size // 2 + size)]
+        row, pixels = rows[i], rows[1]
         if beta == 0.75:
-            head = min(pixels, (before - rows[i]) % (LINE // a.itemsize)) if together else pixels
-            whole = head + (pixels - head) // lanes * lanes
+            head, whole = vectors(row, pixels, before, LINE // a.itemsize, lanes)
             for v in range(0, head, lanes):
-                normalise(flat_a, window, v, head - v, alpha, k, rows[i], flat_d, flat_b, lanes)
+                normalise(a, window, v, head - v, alpha, k, row, d, b, lanes)
             for v in range(head, whole, lanes):
-                normalise(flat_a, window, v, None, alpha, k, rows[i], flat_d, flat_b, lanes)
+                normalise(a, window, v, None, alpha, k, row, d, b, lanes)
             if whole < pixels:
-                normalise(flat_a, window, whole, pixels - whole, alpha, k, rows[i], flat_d, flat_b, lanes)
-        else:
-            sum_squares(flat_a, window, flat_d, rows[i], pixels)
-            divide(a[i], alpha, beta, k, d[i], b[i])
+                normalise(a, window, whole, pixels - whole, alpha, k, row, d, b, lanes)
+        elif d is not None:
+            sum_squares(a, window, d, row, pixels)
+            here = slice(row, row + pixels)
+            divide(a[here], alpha, beta, k, d[here], b[here])
 
 
 def _lrn_image_back(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, taps: Numbers, shares: Floats,
-    da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, first: int, last: int, size: int, alpha: Any, beta: Any, rows: Numbers,
+    taps: Numbers, before: int, lanes: int, shares: Floats, da: Floats
 ) -> None:
     """Every channel i passes a share on to those in its window, j: so j gets those of i from j − size + 1 + ⌊size/2⌋ to
     j + ⌊size/2⌋. The last `size` of them are kept, that of i in row i % size.
 
     taps : where the rows are, twice, so that those after the last are the first.
     """
-    channels, row = a.shape
-    for i in range(channels + size // 2):
-        if i < channels:
-            pass_on(db[i], b[i], d[i], shares[i % size])
+    pixels, factor = rows[1], a.dtype.type(2 * alpha * beta)
+    for i in range(first, last + size // 2):
+        if i < last:
+            row, place = rows[i], taps[i % size]
+            if beta == 0.75:
+                for v in range(0, pixels, lanes):
+                    share_out(db, b, d, row + v, pixels - v, shares, place + v, lanes)
+            else:
+                here = slice(row, row + pixels)
+                pass_on(db[here], b[here], d[here], shares[place : place + pixels])
         j = i - size // 2
-        if 0 <= j < channels:
-            first, last = max(0, j - size + 1 + size // 2), min(channels - 1, i)
-            window = taps[first % size : first % size + last - first + 1]
-            sum_rows(shares.reshape(-1), window, da.reshape(-1), j * row, row)
-            combine(db[j], a[j], d[j], alpha, beta, da[j])
+        if first <= j:
+            row, begin, end = rows[j], max(first, j - size + 1 + size // 2), min(last - 1, i)
+            window = taps[begin % size : begin % size + end - begin + 1]
+            if beta == 0.75:
+                head, whole = vectors(row, pixels, before, LINE // a.itemsize, lanes)
+                for v in range(0, head, lanes):
+                    take_shares(db, a, d, row + v, head - v, shares, window, v, factor, da, lanes)
+                for v in range(head, whole, lanes):
+                    take_shares(db, a, d, row + v, None, shares, window, v, factor, da, lanes)
+                if whole < pixels:
+                    take_shares(db, a, d, row + whole, pixels - whole, shares, window, whole, factor, da, lanes)
+            else:
+                here = slice(row, row + pixels)
+                sum_rows(shares, window, da, row, pixels)
+                combine(db[here], a[here], d[here], alpha, beta, da[here])
 
 
 def _lrn_forward(
-    a: Floats, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, lanes: int, d: Floats, b: Floats, thread: int,
-    team: int
+    a: Floats, channels: int, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, before: int, lanes: int,
+    d: Floats | None, b: Floats, thread: int, team: int
 ) -> None:
-    """All (N, C, pixels)."""
-    first, last = share(a.shape[0], thread, team)
+    first, last = share((rows.size - 1) // channels, thread, team)
     for n in range(first, last):
-        lrn_image(a[n], size, alpha, beta, k, rows, lanes, d[n], b[n])
+        lrn_image(a, n * channels, (n + 1) * channels, size, alpha, beta, k, rows, before, lanes, d, b)
 
 
 def _lrn_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: Any, beta: Any, taps: Numbers, shares: Floats,
-    da: Floats, thread: int, team: int
+    db: Floats, a: Floats, b: Floats, d: Floats, channels: int, size: int, alpha: Any, beta: Any, rows: Numbers,
+    taps: Numbers, before: int, lanes: int, shares: Floats, da: Floats, thread: int, team: int
 ) -> None:
-    first, last = share(a.shape[0], thread, team)
+    first, last = share((rows.size - 1) // channels, thread, team)
     for n in range(first, last):
-        lrn_image_back(db[n], a[n], b[n], d[n], size, alpha, beta, taps, shares[thread], da[n])
+        lrn_image_back(db, a, b, d, n * channels, (n + 1) * channels, size, alpha, beta, rows, taps, before,
+                       lanes, shares[thread], da)
 
 
 def _square(x: Floats) -> None:
@@ -152,7 +174,7 @@ def _lrn_within_backward(
         combine(db[here], a[here], d[here], alpha, beta, da[here])
 
 
-inverse_power, square = inlined(_inverse_power), serial(_square)
+inverse_power, square, vectors = inlined(_inverse_power), serial(_square), inlined(_vectors)
 divide, pass_on, combine = serial(_divide), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
 _forward, _backward = parallel(_lrn_forward), parallel(_lrn_backward)
@@ -164,20 +186,30 @@ def _twice(size: int, row: int) -> Numbers:
     return np.tile(steps(size, row), 2)
 
 
-def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
-    t = a.dtype.type
-    rows = steps(a.shape[1], a.shape[2] * a.shape[3])
-    _forward(maps(a), size, t(alpha), t(beta), t(k), rows, lanes_of(a.itemsize), maps(d), maps(b))
+def _before_line(*arrays: Floats) -> int:
+    """How many numbers before all of them begin a line of the cache; −1, if they do not begin it together."""
+    [before, *others] = {-x.ctypes.data % LINE // x.itemsize for x in arrays}
+    return -1 if others else before
+
+
+def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats | None, b: Floats) -> None:
+    t, rows = a.dtype.type, steps(a.shape[0] * a.shape[1] + 1, a.shape[2] * a.shape[3])
+    if d is None and beta != 0.75:
+        [d] = scratch(a.dtype, a.shape)
+    written = (b,) if d is None else (b, d)
+    _forward(
+        flat(a), a.shape[1], size, t(alpha), t(beta), t(k), rows, _before_line(*written), lanes_of(a.itemsize),
+        None if d is None else flat(d), flat(b))
 
 
 def lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
 ) -> None:
-    t = a.dtype.type
-    row = a.shape[2] * a.shape[3]
-    taps = _twice(size, row)
-    [shares] = scratch(a.dtype, (threads(), size, row))
-    _backward(maps(db), maps(a), maps(b), maps(d), size, t(alpha), t(beta), taps, shares, maps(da))
+    t, pixels = a.dtype.type, a.shape[2] * a.shape[3]
+    rows = steps(a.shape[0] * a.shape[1] + 1, pixels)
+    [shares] = scratch(a.dtype, (threads(), size * pixels))
+    _backward(flat(db), flat(a), flat(b), flat(d), a.shape[1], size, t(alpha), t(beta), rows, _twice(size, pixels),
+              _before_line(da), lanes_of(a.itemsize), shares, flat(da))
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:

@@ -108,6 +108,23 @@ class Registers:
         function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(kind, [kind]), name)
         return self.builder.call(function, [value])
 
+    def inverse_root(self, value: Any) -> Any:
+        """1 / √value of positive numbers.
+
+        Roots and quotients of a vector take the processor ten cycles each, an estimate to 14 bits two; a step of
+        Newton's, y ← y (3 − value y²) / 2, makes 28 bits of 14, more than float32 has.
+        """
+        build = self.builder
+        if self.itemsize != 4 or self.vector.count != 16:
+            return build.fdiv(self.constant(1), self.root(value))
+        kinds = [self.vector, self.vector, ir.IntType(16)]
+        estimate = cgutils.get_or_insert_function(
+            build.module, ir.FunctionType(self.vector, kinds), "llvm.x86.avx512.rsqrt14.ps.512")
+        y = build.call(estimate, [value, self.constant(0), ir.Constant(ir.IntType(16), -1)])
+        half = build.fmul(build.fmul(value, self.constant(-0.5)), y)
+        return build.fmul(y, build.fadd(self.constant(1.5), build.fmul(half, y, flags=("contract",)),
+                                        flags=("contract",)))
+
     def repeat(self, value: Any) -> Any:
         """The number in every lane."""
         vector, number = ir.VectorType(value.type, self.vector.count), ir.IntType(32)
@@ -135,6 +152,12 @@ class Registers:
     def shuffle(self, one: Any, other: Any, places: Sequence[int]) -> Any:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
         return self.builder.shuffle_vector(one, other, mask)
+
+
+def data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i: int) -> Any:
+    """Where the numbers of an argument are that is an array; None, if it is None."""
+    kind = signature.args[i]
+    return None if kind == types.none else context.make_array(kind)(context, builder, arguments[i]).data
 
 
 @cache

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 
 
-def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
+def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats | None, b: Floats) -> None:
+    d = np.empty_like(a) if d is None else d
     d[...] = k + alpha * _window_sum(a * a, size // 2, size - 1 - size // 2, axes=(1,))
     np.multiply(a, d**-beta, out=b)
 
