@@ -142,6 +142,12 @@ def serial(loop: Loop) -> Loop:
     return _kept(loop)
 
 
+def serial_sums(loop: Loop) -> Loop:
+    """`serial`, and sums are added up in whichever order is quickest (always the same one): in the order that is written
+    they could not become vector additions."""
+    return _kept(loop, fastmath={"reassoc"})
+
+
 def inlined(loop: Loop) -> Loop:
     """Part of the kernels that call it, written out in them: a call costs as much as a row of 32 pixels."""
     fast: Loop = numba.njit(inline="always")(loop)
@@ -157,14 +163,14 @@ share = inlined(_share)
 
 
 def _total(row: Floats) -> Any:
-    """Σ row. Added up in whichever order is quickest (always the same one), or it would not become vector additions."""
+    """Σ row."""
     s = row.dtype.type(0)
     for p in range(row.size):  # `for value in row` would be twelve times as slow
         s += row[p]
     return s
 
 
-total = _kept(_total, fastmath={"reassoc"})
+total = serial_sums(_total)
 
 
 def threads() -> int:

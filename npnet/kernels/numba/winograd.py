@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import flat, inlined, lowest, lying, parallel, scratch, serial, share, threads
+from .compile import flat, inlined, lowest, lying, parallel, scratch, serial, serial_sums, share, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
@@ -95,13 +95,13 @@ def _write(
 
 def _add_bias(strip: Floats, pixels: int, b: Floats, least: Any) -> bool:
     """Adds it to every pixel, and sets what is less than `least` to that. True if all are finite."""
-    wrong = 0
+    wrong = b.dtype.type(0)
     for p in range(pixels):
         line = strip[p * b.size : (p + 1) * b.size]
         for o in range(b.size):
             v = line[o] + b[o]
             line[o] = least if v <= least else v
-            wrong += v - v != 0
+            wrong += v - v
     return wrong == 0
 
 
@@ -316,7 +316,7 @@ def _collect_block(
     return wrong == 0
 
 
-read, write, add_bias = serial(_read), serial(_write), serial(_add_bias)
+read, write, add_bias = serial(_read), serial(_write), serial_sums(_add_bias)
 transform_block, collect_block = serial(_transform_block), serial(_collect_block)
 to_places, transform, transform_outputs = inlined(_to_places), serial(_transform), serial(_transform_outputs)
 multiply, transform_weights, correlate = serial(_multiply), parallel(_transform_weights), parallel(_correlate)
