@@ -191,6 +191,7 @@ def test_memory_is_taken_at_the_first_batch_only(counting):
     model, loss = net(), SoftmaxCrossEntropy()
     assert counting.made == 0, "a net can be looked at without being filled"
     step(model, loss, images(6))
+    model.forward(images(6), train=False)
     made = counting.made
     for n in (6, 2, 1, 6, 5):  # a smaller last batch, and back
         step(model, loss, images(n))
@@ -239,10 +240,14 @@ def test_mistakes_are_named_with_their_values(backend, call, message):
 
 
 def test_a_relu_writes_where_nobody_reads_any_more(backend):
-    """Over a convolution's or a pooling's output and the gradient from behind; not over what a tanh still needs."""
+    """Over the output of a convolution or pooling and the gradient from behind, dropout over a ReLU's output too; not
+    over what a tanh still needs, and not over what comes from outside."""
     def layers():
         rng = np.random.default_rng(5)
-        made = [Conv2D(2, 3, 3, pad=1), ReLU(), MaxPool2D(2, 1), ReLU(), Tanh(), ReLU(), Conv2D(3, 2, 1), ReLU()]
+        made = [Conv2D(2, 3, 3, pad=1), ReLU(), MaxPool2D(2, 1), ReLU(), Tanh(), ReLU(), Dropout(0.4), Conv2D(3, 2, 1),
+                Dropout(0.4, "inverted"), Tanh(), Dropout(0.4), ReLU()]
+        for i, layer in enumerate(made):
+            layer.seed(i)
         for layer in made:
             for p in layer.parameters():
                 p.assign(rng.standard_normal(p.shape))
@@ -262,8 +267,14 @@ def test_a_relu_writes_where_nobody_reads_any_more(backend):
     np.testing.assert_array_equal(dy, given)  # what comes from outside is left as it is
     for p, q in zip(net.parameters(), [p for layer in apart for p in layer.parameters()], strict=True):
         np.testing.assert_array_equal(p.grad, q.grad)
-    assert [layer.over_input for layer in net.layers] == [False, True, False, True, False, False, False, True]
-    assert [layer.over_gradient for layer in net.layers] == [False, True, False, True, False, True, False, False]
+    over = [i for i, layer in enumerate(net.layers) if layer.over_input]
+    assert over == [1, 3, 6, 8, 11]  # neither the ReLU nor the dropout behind a tanh, of which each needs what it made
+    assert [i for i, layer in enumerate(net.layers) if layer.over_gradient] == [1, 3, 5, 6, 8, 10]
+    for i in over:
+        x = np.random.default_rng(2).standard_normal(net[i].forward(net[i - 1]._returned).shape).astype(np.float32)
+        given = x.copy()
+        net[i].forward(x)
+        np.testing.assert_array_equal(x, given)
 
 
 def test_a_relu_does_not_write_over_what_a_head_reads(backend):
@@ -300,7 +311,7 @@ def test_what_a_branch_keeps_is_not_written_over(backend):
                          (Sequential(MaxPool2D(3, 1, pad=1), ReLU()), False)):
         net = Sequential(mixed=Concat(branch, MaxPool2D(3, 1, pad=1)), relu=ReLU())
         assert net["mixed"].keeps_output is kept
-        assert net["relu"].over_input is not kept
+        assert (net["relu"].over_input is None) is kept
 
 
 def test_a_head_reads_what_the_convolution_made_and_not_what_the_relu_makes_of_it(backend):

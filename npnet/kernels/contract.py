@@ -231,6 +231,8 @@ class Backend(Protocol[A]):
     def dropout(self, x: A, p: float, scale: float, key: int, y: A) -> None:
         """y = scale · x where element e (counted in row-major order) is kept, else 0. Forward and backward alike.
 
+        `x` and `y` may be the same array.
+
         Element e is dropped if ``counter.bits(key, e) >> 11 < ⌊p · 2^53⌋``: the mask is a function of `key` alone.
         """
         ...

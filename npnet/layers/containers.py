@@ -6,6 +6,7 @@ from npnet.kernels import Array, Shape
 
 from .activation import ReLU
 from .conv import Conv1x1s, Conv2D
+from .dropout import Dropout
 from .layer import Cost, Layer
 
 
@@ -48,12 +49,16 @@ class Container(Layer):
 
 
 def share_memory(layers: Sequence[Layer]) -> None:
-    """Of layers one after another: a ReLU may write over the output of a layer that does not need it for `backward`,
-    and over the gradient that the layer behind it has made. Half the memory, and a third less to move."""
+    """Of layers one after another: a ReLU or dropout may write over the output of a layer that does not need it for
+    `backward`, and over the gradient that the layer behind it has made. Half the memory, and a third less to move.
+
+    Dropout also over that of a ReLU, which asks no more than y > 0, and where dropout made y 0, it makes dy 0 too.
+    """
     for before, layer in pairwise(layers):
-        layer.over_input = isinstance(layer, ReLU) and not before.keeps_output
+        free = not before.keeps_output or (isinstance(layer, Dropout) and isinstance(before, ReLU))
+        layer.over_input = before if isinstance(layer, ReLU | Dropout) and free else None
     for layer in layers[:-1]:
-        layer.over_gradient = isinstance(layer, ReLU)
+        layer.over_gradient = isinstance(layer, ReLU | Dropout)
 
 
 def forward_through(
@@ -86,7 +91,8 @@ class Sequential(Container):
     """One layer after another. ``Sequential(conv1=Conv2D(...), relu1=ReLU(), ...)`` gives them names.
 
     A layer is at ``net["conv1"]`` or ``net[0]``; its weights are called ``conv1.weight``. A ReLU in it writes its
-    result over that of the convolution before it, and its gradient over the one it is given.
+    result over that of the convolution before it, and its gradient over the one it is given; so does dropout, in
+    training.
     """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:

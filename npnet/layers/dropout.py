@@ -52,21 +52,21 @@ class Dropout(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """Same shape out as in. Training draws the mask of the next step."""
-        y = self.output(x.shape, x.dtype)
         if train:
+            y = self.output_over(x)
             seed = counter.key(0, self.place) if self._seed is None else self._seed
             self._key = counter.key(seed, self.step)
             self.step += 1
             self.kernels.dropout(x, self.p, self.train_scale, self._key, y)
         else:
-            self._key = None
+            self._key, y = None, self.output(x.shape, x.dtype)
             self.kernels.scale(x, self.test_scale, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """∂L/∂x = m ∘ ∂L/∂y, with the mask of the last `forward`: drawn again, not stored."""
         self.check_gradient(dy)
-        dx = self.like("dx", dy)
+        dx = self.gradient_over(dy)
         if self._key is None:
             self.kernels.scale(dy, self.test_scale, dx)
         else:

@@ -36,7 +36,7 @@ class WithHeads(Container):
         share_memory(list(layers.values()))
         for name, behind in pairwise(layers):
             if name in self.heads:  # its head reads the same array
-                layers[behind].over_input = False
+                layers[behind].over_input = None
 
     def forward(self, x: Array, train: bool = True) -> Any:
         """x (N, C, H, W) → (N, K), or when training a tuple of 1 + the number of heads such arrays."""

@@ -41,8 +41,12 @@ class Layer:
     keeps_output = True
     """Does `backward` read what `forward` returned?"""
 
-    over_input = over_gradient = False
-    """May the layer write its result over x, or dx over dy? A container says so, where nobody reads them any more."""
+    over_input: "Layer | None" = None
+    """The layer whose output, as x, this one may write its result over. A container says so, where nobody reads it any
+    more."""
+
+    over_gradient = False
+    """May it write dx over dy? Likewise."""
 
     def __init__(self) -> None:
         self.kernels = kernels.active()
@@ -132,8 +136,9 @@ class Layer:
         return self._returned
 
     def output_over(self, x: Array) -> Array:
-        """`output` of the shape of x: x itself, if the layer may write over it."""
-        return self.output(x.shape, x.dtype, x if self.over_input else None)
+        """`output` of the shape of x: x itself, if the layer may write over it. Not what a user brings."""
+        free = self.over_input is not None and x is self.over_input._returned
+        return self.output(x.shape, x.dtype, x if free else None)
 
     def gradient_over(self, dy: Array) -> Array:
         """An array for dx of the shape of dy: dy itself, if the layer may write over it."""

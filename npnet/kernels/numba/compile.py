@@ -143,8 +143,8 @@ def serial(loop: Loop) -> Loop:
 
 
 def serial_sums(loop: Loop) -> Loop:
-    """`serial`, and sums are added up in whichever order is quickest (always the same one): in the order that is written
-    they could not become vector additions."""
+    """`serial`, and sums are added up in whichever order is quickest (always the same one): in the order they are
+    written in, they could not become vector additions."""
     return _kept(loop, fastmath={"reassoc"})
 
 

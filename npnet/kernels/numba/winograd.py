@@ -102,7 +102,7 @@ def _add_bias(strip: Floats, pixels: int, b: Floats, least: Any) -> bool:
             v = line[o] + b[o]
             line[o] = least if v <= least else v
             wrong += v - v
-    return wrong == 0
+    return bool(wrong == 0)
 
 
 def _transform_weights(
