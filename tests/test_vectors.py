@@ -88,6 +88,20 @@ def test_rows_are_summed_and_nothing_beyond_is_touched(dtype):
 
 
 @BOTH
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_every_so_manyth_number_is_picked_and_no_other_is_read(dtype, stride):
+    size = lanes(np.dtype(dtype).itemsize)
+    for count in (0, 1, 2, size - 1, size, size + 1, 3 * size):
+        source = np.arange(5 + max(0, count - 1) * stride + 1, dtype=dtype)  # it ends with the last
+        fast, plain = np.zeros((2, 4 * size), dtype)
+        run(vectors.pick, source, 5, stride, fast, 3, count)
+        vectors.pick(source, 5, stride, plain, 3, count)
+        np.testing.assert_array_equal(fast, plain)
+        np.testing.assert_array_equal(fast[3 : 3 + count], source[5::stride][:count])
+        assert np.count_nonzero(fast) == count
+
+
+@BOTH
 @pytest.mark.parametrize("few", [False, True])
 def test_maps_go_into_lanes_and_come_back(dtype, few):
     rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)

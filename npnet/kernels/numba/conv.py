@@ -22,7 +22,7 @@ from .compile import lowest, lying, maps, parallel, reshaped, scratch, serial, s
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
-from .vectors import move, move_plus, transpose, will_write
+from .vectors import move, move_plus, pick, transpose, will_write
 from .windows import add, set_all
 
 __all__ = [
@@ -37,23 +37,6 @@ COPIES = 900_000  # bytes of a thread's copies: they stay in the second-level ca
 PIXELS = 1600  # in a band
 
 
-def _pick(source: Floats, stride: int, target: Floats) -> None:
-    """target[j] = source[j · stride].
-
-    The papers' strides are said apart: one that the compiler knows becomes vector instructions, and 55 pixels at
-    stride 4 take 15 ns, not 250.
-    """
-    if stride == 2:
-        for j in range(target.size):
-            target[j] = source[j * 2]
-    elif stride == 4:
-        for j in range(target.size):
-            target[j] = source[j * 4]
-    else:
-        for j in range(target.size):
-            target[j] = source[j * stride]
-
-
 def _copy_row(x: Floats, first: int, stride: int, spread: int, row: Floats) -> None:
     """row[j] = the pixel `first` + j · stride of x, which has `spread` − 1 zeros between its pixels; zero outside."""
     set_all(row, 0)
@@ -66,7 +49,7 @@ def _copy_row(x: Floats, first: int, stride: int, spread: int, row: Floats) -> N
         if stride == 1:
             move(x, first + start, row, start, stop - start)
         else:
-            pick(x[first + start * stride :], stride, row[start:stop])
+            pick(x, first + start * stride, stride, row, start, stop - start)
 
 
 def _copy_plane(x: Floats, width: int, above: int, left: int, plane: Floats) -> None:
@@ -269,7 +252,7 @@ def _sum_maps(dy: Floats, db: Floats, thread: int, team: int) -> None:
             db[o] += total(dy[n, o])
 
 
-pick, copy_row, copy_plane, copy = serial(_pick), serial(_copy_row), serial(_copy_plane), serial(_copy)
+copy_row, copy_plane, copy = serial(_copy_row), serial(_copy_plane), serial(_copy)
 pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
 correlate_band = serial(_correlate_band)
 correlate, backward_weight, sum_maps = parallel(_correlate), parallel(_backward_weight), parallel(_sum_maps)

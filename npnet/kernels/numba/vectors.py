@@ -3,6 +3,7 @@
 Each is a plain loop with LLVM's instructions beside it, as `tile` is.
 """
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
 from .compile import LINE
-from .tile import Registers, lanes
+from .tile import Registers, data, lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -170,6 +171,63 @@ def _move_plus(source: Any, start: Any, value: Any, least: Any, target: Any, pla
             _move_vector(source, start + v, value, least, target, place + v, None)
         if whole < count:
             _move_vector(source, start + whole, value, least, target, place + whole, count - whole)
+
+    return run
+
+
+def pick(source: Floats, start: int, stride: int, target: Floats, place: int, count: int) -> None:
+    """target[place + j] = source[start + j · stride] for j < count. Nothing beyond is read or written."""
+    for j in range(count):
+        target[place + j] = source[start + j * stride]
+
+
+@cache
+def _pick_vector(stride: int) -> Callable[..., None]:
+    """Of a vector that is `stride` times as wide, every so manyth. (A compiler has each number gathered by itself.)"""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def picked(context: Any, source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
+            registers = Registers(context, builder, signature.args[0].dtype)
+            wide = Registers(context, builder, signature.args[0].dtype, stride * registers.vector.count)
+            mask = some = None
+            if count != types.none:
+                few, one = builder.trunc(arguments[4], ir.IntType(32)), ir.IntType(32)(1)
+                mask = registers.first(few)
+                some = wide.first(builder.add(builder.mul(builder.sub(few, one), one.type(stride)), one))
+            values = wide.load(source, arguments[1], some)
+            values = wide.shuffle(values, values, range(0, wide.vector.count, stride))
+            registers.store(values, target, arguments[3], mask)
+            return context.get_dummy_value()
+
+        return types.void(source, start, target, place, count), generate
+
+    picked.__name__ = f"pick_{stride}"
+    return picked  # type: ignore[no-any-return]
+
+
+pick_2, pick_4 = _pick_vector(2), _pick_vector(4)
+
+
+@overload(pick)  # type: ignore[untyped-decorator]
+def _pick(source: Any, start: Any, stride: Any, target: Any, place: Any, count: Any) -> Any:
+    """The papers' strides are said apart."""
+    width = lanes(source.dtype.bitwidth // 8)
+
+    def run(source: Any, start: Any, stride: Any, target: Any, place: Any, count: Any) -> None:
+        last = (count - 1) // width * width  # a whole one reads more than it picks
+        if stride == 2 and count > 0:
+            for v in range(0, last, width):
+                pick_2(source, start + 2 * v, target, place + v, None)
+            pick_2(source, start + 2 * last, target, place + last, count - last)
+        elif stride == 4 and count > 0:
+            for v in range(0, last, width):
+                pick_4(source, start + 4 * v, target, place + v, None)
+            pick_4(source, start + 4 * last, target, place + last, count - last)
+        else:
+            for j in range(count):
+                target[place + j] = source[start + j * stride]
 
     return run
 
