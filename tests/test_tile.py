@@ -42,6 +42,9 @@ def test_a_tile_is_what_the_plain_loop_says(machine, anew):
                 fast, plain = c.astype(dtype), c.astype(dtype)
                 call(*given, anew, fast, width)
                 machine.tile(*given, anew, plain, width)
+                asked = c.astype(dtype)
+                call(*given, anew, asked, width, 10**6)  # where nothing is
+                np.testing.assert_array_equal(asked, fast)
                 np.testing.assert_allclose(fast, plain, rtol=tolerance, atol=tolerance)
                 a, rows, step, b, offsets, c = *given, c
                 expected = (np.zeros_like(c) if anew else c.copy()).reshape(-1, width)

@@ -19,8 +19,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from .compile import serial
-from .tile import Registers, data
-from .vectors import ask_for
+from .tile import Registers, ask_for, data
 
 Floats = NDArray[Any]
 Places = NDArray[np.int32]

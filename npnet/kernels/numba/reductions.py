@@ -13,8 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from .tile import Registers, data, lanes
-from .vectors import ask_for
+from .tile import Registers, ask_for, data, lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

@@ -53,11 +53,15 @@ def whole(columns: int, lanes: int) -> int:
 FIRST_ROWS = np.arange(ROWS)
 
 
-def tile(a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, anew: bool, c: Floats, width: int) -> None:
+def tile(
+    a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, anew: bool, c: Floats, width: int,
+    ahead: int | None = None
+) -> None:
     """c[r · width + v] += Σ_t a[rows[r] + t · step] · b[offsets[t] + v] for v < width, one, two or three times `lanes`.
     `anew`: = in place of +=, whatever c was before.
 
-    a, b, c : of one dimension.  rows (ROWS,).
+    a, b, c : of one dimension.  rows (ROWS,).  ahead : what is read next, so far behind what is read now: a line of it
+    is asked for at each step.
     """
     if anew:
         c[: ROWS * width] = 0
@@ -160,13 +164,24 @@ def data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i:
     return None if kind == types.none else context.make_array(kind)(context, builder, arguments[i]).data
 
 
+def ask_for(builder: ir.IRBuilder, start: Any, index: Any, write: bool) -> None:
+    """The instruction for the line there."""
+    pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    fetch = builder.module.declare_intrinsic(
+        "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number]))
+    line = builder.bitcast(builder.gep(start, [index]), pointer)
+    builder.call(fetch, [line, *(ir.Constant(number, i) for i in (int(write), 2, 1))])  # into the second-level cache
+
+
 @cache
 def _registers(vectors: int) -> Callable[..., None]:
     """`tile` with c of so many vectors in a row, in instructions: LLVM's, from which those of the machine are made."""
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def multiply(context: Any, a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any) -> Any:
-        return types.void(a, rows, step, b, offsets, anew, c), generate
+    def multiply(
+        context: Any, a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, ahead: Any
+    ) -> Any:
+        return types.void(a, rows, step, b, offsets, anew, c, ahead), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         def data(i: int) -> Any:
@@ -194,6 +209,8 @@ def _registers(vectors: int) -> Callable[..., None]:
         with cgutils.for_range(builder, count, intp=integer) as loop:
             row = at(b, builder.load(at(offsets, loop.index)))
             columns = [registers.load(row, place(0, v)) for v in range(vectors)]
+            if signature.args[7] != types.none:
+                ask_for(builder, row, arguments[7], write=False)
             along = builder.mul(loop.index, step)
             for r in range(ROWS):
                 factor = registers.repeat(builder.load(at(starts[r], along)))
@@ -212,16 +229,20 @@ one, two, three = (_registers(vectors) for vectors in (1, 2, 3))
 
 
 @overload(tile)  # type: ignore[untyped-decorator]
-def _tile(a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any) -> Any:
+def _tile(
+    a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any, ahead: Any = None
+) -> Any:
     """Compiled code that calls `tile` gets those instructions."""
     single = lanes(a.dtype.bitwidth // 8)
 
-    def choose(a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any) -> None:
+    def choose(
+        a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any, ahead: Any = None
+    ) -> None:
         if width == 3 * single:
-            three(a, rows, step, b, offsets, anew, c)
+            three(a, rows, step, b, offsets, anew, c, ahead)
         elif width == 2 * single:
-            two(a, rows, step, b, offsets, anew, c)
+            two(a, rows, step, b, offsets, anew, c, None)
         else:
-            one(a, rows, step, b, offsets, anew, c)
+            one(a, rows, step, b, offsets, anew, c, None)
 
     return choose

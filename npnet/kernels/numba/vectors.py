@@ -13,7 +13,7 @@ from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
 from .compile import LINE
-from .tile import Registers, data, lanes
+from .tile import Registers, ask_for, data, lanes
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -351,15 +351,6 @@ def will_read(x: Floats, start: int, count: int) -> None:
 
 def will_write(x: Floats, start: int, count: int) -> None:
     """The same for what is going to be written."""
-
-
-def ask_for(builder: ir.IRBuilder, start: Any, index: Any, write: bool) -> None:
-    """The instruction for the line there."""
-    pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    fetch = builder.module.declare_intrinsic(
-        "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number]))
-    line = builder.bitcast(builder.gep(start, [index]), pointer)
-    builder.call(fetch, [line, *(ir.Constant(number, i) for i in (int(write), 2, 1))])  # into the second-level cache
 
 
 def _ahead(ask: Callable[..., None], write: bool) -> None:
