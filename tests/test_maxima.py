@@ -27,9 +27,17 @@ def down(best, which, place, apart, size, y, argmax, out, count, lanes):
 
 
 @numba.njit
-def back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pad, limit, dx, place, lanes):
+def down_maps(
+    best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, lanes
+):
+    maxima.largest_down_maps(
+        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, lanes)
+
+
+@numba.njit
+def back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place, lanes):
     maxima.passed_back(
-        dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pad, limit, dx, place, lanes)
+        dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place, lanes)
 
 
 def numbers(count, dtype, seed=0):
@@ -86,6 +94,36 @@ def test_down_columns(dtype, size):
 
 
 @BOTH
+@SIZES
+@pytest.mark.parametrize("asked", [True, False])
+def test_down_the_columns_of_maps_that_lie_one_after_another(dtype, size, asked):
+    """Of three maps, from some pixels before the end of one on. No row of another map counts, and no row outside."""
+    single, height, width, pad = lanes(np.dtype(dtype).itemsize), 5, 4, (size - 1) // 2
+    pixels, planes = height * width, 3
+    best, rows = numbers(planes * pixels, dtype), (np.arange(2 * pixels) % pixels // width).astype(np.int32)
+    which = np.arange(best.size, dtype=np.int32) if asked else None
+    for first in (0, pixels - 3, 2 * pixels - 1):
+        q, count = first % pixels, min(single + 1, best.size - first)
+        results = []
+        for function in (down_maps, maxima.largest_down_maps):
+            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
+            function(best, which, first, width, size, pad, rows[q:], height, first - q, pixels - q, pixels, y,
+                     argmax if asked else None, 5, count, single)
+            results.append((y, argmax))
+        done = min(count, single)
+        for y, argmax in results:
+            for j in range(done):
+                plane, pixel = divmod(first + j, pixels)
+                seen = [p for k in range(size) if 0 <= (p := pixel + (k - pad) * width) < pixels]
+                where = seen[best[plane * pixels :][seen].argmax()]
+                np.testing.assert_equal(y[5 + j], best[plane * pixels + where])
+                assert argmax[5 + j] == (where if asked else 7)
+            for array in (y, argmax):
+                assert (array[:5] == 7).all()
+                assert (array[5 + done :] == 7).all()
+
+
+@BOTH
 @STRIDES
 @SIZES
 @pytest.mark.parametrize("reach", [0, 1])
@@ -99,7 +137,8 @@ def test_back(dtype, stride, size, reach):
     for function in (back, maxima.passed_back):
         dx = np.full(limit + 20, 7, dtype)
         for v in range(0, -(-(limit + pad) // stride), single):
-            function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, -pad, pad, limit, dx, 9 - pad, single)
+            function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, -pad, 10**6, pad, limit, dx, 9 - pad,
+                     single)
         results.append(dx)
     expected = np.full(limit + 20, 7.0)
     for t in range(limit):
@@ -146,3 +185,23 @@ for at_end in (False, True):
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-500:]
+
+
+@BOTH
+def test_where_one_map_ends_the_next_begins(dtype):
+    """Maps small and large, more than are taken at a time, with and without a look at where the largest were."""
+    from npnet.kernels import numba as fast
+    from npnet.kernels import numpy as definition
+
+    for (n, c, h, w), size in (((1, 50, 4, 4), 3), ((3, 7, 5, 9), 3), ((2, 600, 4, 5), 3), ((1, 3, 9, 9), 5)):
+        x, pad = numbers(n * c * h * w, dtype).reshape(n, c, h, w), size // 2
+        dy = np.random.default_rng(1).standard_normal(x.shape).astype(dtype)
+        results = []
+        for backend in (definition, fast):
+            y, again, dx, argmax = *(np.zeros_like(x) for _ in range(3)), np.zeros(x.shape, np.int32)
+            backend.max_pool_forward(x, size, 1, pad, argmax, y)
+            backend.max_pool_forward(x, size, 1, pad, None, again)
+            backend.max_pool_backward(dy, argmax, size, 1, pad, dx)
+            results.append((argmax, y, again, dx))
+        for expected, got in zip(*results, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)

@@ -70,12 +70,34 @@ def largest_down(
             argmax[out + j] = which[where]
 
 
+def largest_down_maps(
+    best: Floats, which: Places | None, place: int, width: int, size: int, pad: int, rows: Places, height: int,
+    before: int, left: int, pixels: int, y: Floats, argmax: Places | None, out: int, count: int, lanes: int
+) -> None:
+    """The same where the rows of many maps lie one after another: y[out + j] = the largest of
+    best[place + (k − pad) · width + j], k < size, of those k that lie in the map: 0 ≤ rows[j] + k − pad < height.
+
+    which : of the pixels of all maps; argmax is to be of each, so `before` is taken off, and `pixels` more from the
+    pixel `left` on, with which the next map begins.
+    """
+    for j in range(min(count, lanes)):
+        largest, where = -np.inf, place
+        for k in range(size - 1, -1, -1):  # backwards: of equal ones, and of those that are −∞, the first is meant
+            at = place + (k - pad) * width + j
+            if 0 <= rows[j] + k - pad < height and (best[at] >= largest or best[at] != best[at]):
+                largest, where = best[at], at
+        y[out + j] = largest
+        if which is not None and argmax is not None:
+            argmax[out + j] = which[where] - before - (pixels if j >= left else 0)
+
+
 def passed_back(
     dy: Floats, argmax: Places, at: int, rows: int, reach: int, wide: int, count: int, size: int, stride: int, v: int,
-    first: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
+    first: int, pixels: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
 ) -> None:
     """dx[place + t] = Σ dy of the windows whose largest is pixel first + t, for t = j · stride + f, j from v on, as
-    many as `lanes`, f < stride; only where 0 ≤ t − pad < limit.
+    many as `lanes`, f < stride; only where 0 ≤ t − pad < limit. With a stride of 1, pixel `pixels` is the first of
+    the next map.
 
     Those windows are at + j − d − k · wide, for k < rows and d · stride + f < size, and only if
     0 ≤ j − d − k · reach < count.
@@ -83,11 +105,12 @@ def passed_back(
     for j in range(v, v + lanes):
         for f in range(stride):
             t, total = j * stride + f, dy.dtype.type(0)
+            here = first + t - (pixels if first + t >= pixels else 0)
             if 0 <= t - pad < limit:
                 for k in range(rows):
                     for d in range(-(-(size - f) // stride)):
                         window = at + j - d - k * wide
-                        if 0 <= j - d - k * reach < count and argmax[window] == first + t:
+                        if 0 <= j - d - k * reach < count and argmax[window] == here:
                             total += dy[window]
                 dx[place + t] = total
 
@@ -262,19 +285,77 @@ def _largest_down(
     return choose
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _down_maps(
+    context: Any, best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any,
+    before: Any, left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any
+) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        best, which, rows, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 11, 12))
+        place, width, size, pad, height, before, left, pixels, out, count = (
+            arguments[i] for i in (2, 3, 4, 5, 7, 8, 9, 10, 13, 14))
+        vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
+        for written, itemsize in ((y, signature.args[11].dtype.bitwidth // 8), (argmax, 4)):
+            if written:
+                ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
+        begin = vectors.numbers.constant(-np.inf), vectors.places.constant(0)
+        get, set_to = _changing(builder, begin if which else begin[:1])
+        row = vectors.places.load(rows, integer(0))
+        with cgutils.for_range(builder, size, intp=integer) as loop:
+            tap = builder.sub(builder.sub(size, integer(1)), builder.add(loop.index, pad))  # k − pad, backwards
+            inside = vectors.within(builder.add(row, vectors.places.repeat(vectors.place(tap))), height)
+            at, old = builder.add(place, builder.mul(tap, width)), get()
+            number = vectors.numbers.load(best, at, inside, -np.inf)
+            larger = builder.and_(inside, builder.or_(
+                builder.fcmp_ordered(">=", number, old[0]), builder.fcmp_unordered("uno", number, number)))
+            new = (number, vectors.places.load(which, at, inside)) if which else (number,)
+            set_to(builder.select(larger, one, other) for one, other in zip(new, old, strict=True))
+        largest, mask = get(), vectors.numbers.first(count)
+        vectors.numbers.store(largest[0], y, out, mask)
+        if which:
+            lane = vectors.places.constant(range(vectors.lanes))
+            next_map = builder.icmp_signed(">=", lane, vectors.places.repeat(vectors.place(left)))
+            first, second = (
+                vectors.places.repeat(vectors.place(value)) for value in (before, builder.add(before, pixels)))
+            number = builder.sub(largest[1], builder.select(next_map, second, first))
+            vectors.places.store(number, argmax, out, mask)
+        return context.get_dummy_value()
+
+    return types.void(
+        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count), generate
+
+
+@overload(largest_down_maps, inline="always")  # type: ignore[untyped-decorator]
+def _largest_down_maps(
+    best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any, left: Any,
+    pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+) -> Any:
+    def choose(
+        best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any,
+        left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+    ) -> None:
+        if size == 3:
+            _down_maps(best, which, place, width, 3, pad, rows, height, before, left, pixels, y, argmax, out, count)
+        else:
+            _down_maps(best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count)
+
+    return choose
+
+
 @cache
 def _back(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
     def back(
         context: Any, dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, v: Any,
-        first: Any, pad: Any, limit: Any, dx: Any, place: Any
+        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any
     ) -> Any:
-        return types.void(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place), generate
+        return types.void(
+            dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        dy, argmax, dx = (data(context, builder, signature, arguments, i) for i in (0, 1, 12))
-        at, rows, reach, wide, count, size, v, first, pad, limit, place = (
-            arguments[i] for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13))
+        dy, argmax, dx = (data(context, builder, signature, arguments, i) for i in (0, 1, 13))
+        at, rows, reach, wide, count, size, v, first, map_size, pad, limit, place = (
+            arguments[i] for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14))
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, stride), ir.IntType(64)
         number = signature.args[0].dtype.bitwidth // 8
         skipped = builder.mul(v, integer(stride))
@@ -286,6 +367,9 @@ def _back(stride: int) -> Callable[..., None]:
             ask_for(builder, read, builder.add(here, integer(2 * SOON // itemsize)), write=False)
         steps = vectors.places.constant(range(0, stride * vectors.lanes, stride))
         begin = builder.add(steps, vectors.places.repeat(vectors.place(builder.add(first, skipped))))
+        if stride == 1:  # else a row is in one map
+            map_size = vectors.places.repeat(vectors.place(map_size))
+            begin = builder.select(builder.icmp_signed(">=", begin, map_size), builder.sub(begin, map_size), begin)
         pixels = [builder.add(begin, vectors.places.constant(f)) for f in range(stride)]
         along = builder.add(vectors.places.constant(range(vectors.lanes)), vectors.places.repeat(vectors.place(v)))
         sums = [cgutils.alloca_once_value(builder, vectors.numbers.constant(0)) for _ in range(stride)]
@@ -324,22 +408,23 @@ back_1, back_2 = (_back(stride) for stride in STRIDES)
 @overload(passed_back, inline="always")  # type: ignore[untyped-decorator]
 def _passed_back(
     dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
-    first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+    first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
 ) -> Any:
     def choose(
         dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
-        first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
     ) -> None:
         if stride == 1 and size == 3:
-            back_1(dy, argmax, at, rows, reach, wide, count, 3, v, first, pad, limit, dx, place)
+            back_1(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place)
         elif stride == 1:
-            back_1(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place)
+            back_1(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place)
         elif stride == 2 and size == 3:
-            back_2(dy, argmax, at, rows, reach, wide, count, 3, v, first, pad, limit, dx, place)
+            back_2(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place)
         elif stride == 2:
-            back_2(dy, argmax, at, rows, reach, wide, count, size, v, first, pad, limit, dx, place)
+            back_2(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place)
         else:
-            plain_back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pad, limit, dx, place, lanes)
+            plain_back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place,
+                       lanes)
 
     return choose
 

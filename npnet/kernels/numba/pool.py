@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from npnet.kernels.numpy.pool import pixels_counted
 
 from .compile import flat, parallel, scratch, serial, share, threads
-from .maxima import largest_across, largest_down, passed_back
+from .maxima import largest_across, largest_down, largest_down_maps, passed_back
 from .tile import lanes as lanes_of
 from .windows import (
     Spread,
@@ -33,6 +33,7 @@ Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 Places = NDArray[Any]
 
+MAPS = 1024  # one after another, as one: their pixels are counted in 32 bits
 NUMBERS = 2048  # that are kept between the two sweeps: they stay in the first-level cache
 
 
@@ -52,6 +53,7 @@ class _Plan(NamedTuple):
     together: int  # maps at a time, if a band is all of a map
     room: int  # numbers that a band of a map needs
     columns: Places  # where in its row each pixel that is swept over stands
+    rows: Places  # and which row that is, of maps one after another
     seen: Numbers  # of each row of pixels, the last row of windows that sees it, and how many do
 
 
@@ -61,14 +63,15 @@ def _plan(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: in
     joined = width == stride * wide
     band = min(tall, max(1, (NUMBERS // wide - size) // stride + 1))
     rows = (band - 1) * stride + size
-    swept = np.arange(stride * -(-(rows if joined else 1) * wide // lanes) * lanes)
+    swept = np.arange(stride * -(-(rows if joined else 1) * wide // lanes) * lanes + lanes)
     columns = np.asarray((swept % width if joined else swept) - pad, np.int32)
     together = max(1, NUMBERS // (rows * wide)) if band == tall else 1
+    maps = np.arange(height * width + lanes) % (height * width) // width
     row = np.arange(height) + pad
     last = np.minimum(tall - 1, row // stride)
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return _Plan(size, stride, pad, height, width, tall, wide, lanes, joined, band, together, rows * wide,
-                 columns, seen)
+                 columns, np.asarray(maps, np.int32), seen)
 
 
 def _sweep_across(
@@ -113,6 +116,28 @@ def _sweep_down(
                 largest_down(best, which, row + v, wide, size, y, argmax, out + v, count - v, lanes)
 
 
+def _sweep_maps(
+    x: Floats, plan: _Plan, plane: int, planes: int, best: Floats, which: Places | None, base: int,
+    argmax: Places | None, y: Floats
+) -> None:
+    """Both sweeps over all rows of some maps as one row: for small maps, of which a vector sees two."""
+    size, pad, height, width, lanes, columns, rows = (
+        plan.size, plan.pad, plan.height, plan.width, plan.lanes, plan.columns, plan.rows)
+    pixels, q, before = height * width, 0, 0
+    first, count = plane * pixels, planes * pixels
+    for v in range(0, count, lanes):
+        largest_across(x, first + v - pad, columns[q:], 0, count - v, width, size, 1, v - pad, best, which, base + v,
+                       lanes)
+        q = q + lanes if q + lanes < pixels else q + lanes - pixels
+    q = 0
+    for v in range(0, count, lanes):
+        largest_down_maps(best, which, base + v, width, size, pad, rows[q:], height, before, pixels - q, pixels, y,
+                          argmax, first + v, count - v, lanes)
+        q += lanes
+        if q >= pixels:
+            q, before = q - pixels, before + pixels
+
+
 def _max_pool_forward(
     x: Floats, plan: _Plan, planes: int, best: Floats, which: Places | None, argmax: Places | None, y: Floats,
     thread: int, team: int
@@ -122,9 +147,12 @@ def _max_pool_forward(
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
         some = min(plan.together, last - plane)
-        for i in range(0, plan.tall, plan.band):
-            sweep_across(x, plan, plane, some, i, best, which, base)
-            sweep_down(best, which, base, plan, plane, some, i, argmax, y)
+        if plan.stride == 1 and plan.joined and plan.height == plan.band and plan.height * plan.width >= plan.lanes:
+            sweep_maps(x, plan, plane, some, best, which, base, argmax, y)
+        else:
+            for i in range(0, plan.tall, plan.band):
+                sweep_across(x, plan, plane, some, i, best, which, base)
+                sweep_down(best, which, base, plan, plane, some, i, argmax, y)
 
 
 def _max_pool_backward(
@@ -134,18 +162,21 @@ def _max_pool_backward(
     size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
     tall, wide, lanes, seen, swept = plan.tall, plan.wide, plan.lanes, plan.seen, -(-(width + pad) // stride)
     begin, end = share(planes, thread, team)
-    for plane in range(begin, end):
-        if stride == 1 and width == wide and size <= wide:  # rows as one: what does not see a pixel does not name it
-            before = pad * (wide + 1)
-            for v in range(0, height * width + before, lanes):
-                passed_back(dy, argmax, plane * tall * wide, size, wide, wide, tall * wide, size, stride, v,
-                            -before, before, height * width, dx, plane * height * width - before, lanes)
-        else:
+    pixels, before = height * width, pad * (wide + 1)
+    if stride == 1 and (height, width) == (tall, wide) and (size - 1) * (wide + 1) < pixels and pixels >= lanes:
+        for plane in range(begin, end, MAPS):  # all rows as one: what does not see a pixel does not name it
+            count, q = min(MAPS, end - plane) * pixels, -before
+            for v in range(0, count + before, lanes):
+                passed_back(dy, argmax, plane * pixels, size, wide, wide, count, size, stride, v, q - v, pixels,
+                            before, count, dx, plane * pixels - before, lanes)
+                q = q + lanes if q + lanes < pixels else q + lanes - pixels
+    else:
+        for plane in range(begin, end):
             for r in range(height):
                 at, rows = (plane * tall + seen[r, 0]) * wide, seen[r, 1]
                 for v in range(0, swept, lanes):
-                    passed_back(dy, argmax, at, rows, 0, wide, wide, size, stride, v, r * width - pad, pad, width, dx,
-                                (plane * height + r) * width - pad, lanes)
+                    passed_back(dy, argmax, at, rows, 0, wide, wide, size, stride, v, r * width - pad, pixels, pad,
+                                width, dx, (plane * height + r) * width - pad, lanes)
 
 
 def _times(x: Floats, factors: Floats) -> None:
@@ -199,6 +230,7 @@ def _average_pool_backward(
 
 
 sweep_across, sweep_down, times = serial(_sweep_across), serial(_sweep_down), serial(_times)
+sweep_maps = serial(_sweep_maps)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
 
