@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("numba")
 import numba
 
-from npnet.kernels.numba.compile import parallel, share
+from npnet.kernels.numba.compile import _Files, parallel, share
 
 PROGRAM = """
 import numpy as np
@@ -61,3 +61,47 @@ def test_a_new_process_finds_what_was_compiled(settings):
     squares = np.stack([(i[:, max(0, c - 2) : c + 3] ** 2).sum(axis=1) for c in range(7)], axis=1)
     assert len(results) == 1
     assert float(results.pop()) == pytest.approx((i / (2 + 0.8 * squares) ** 0.75).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("moment", ["_save_data", "_save_index"])
+@pytest.mark.parametrize("files", [_Files])  # of numba's own, IndexDataCacheFile, float32 finds "code 64"
+def test_two_processes_that_compile_at_once_do_not_find_each_others_code(tmp_path, files, moment):
+    """One has read the index, which is empty; before it goes on, another one begins; then they end in turn."""
+    class First(files):
+        def _load_index(self):
+            return {}
+
+    def go_on(self, *arguments):
+        First(tmp_path, "f", "stamp").save("float32", "code 32")
+        getattr(files, moment)(self, *arguments)
+
+    type("Second", (files,), {moment: go_on})(tmp_path, "f", "stamp").save("float64", "code 64")
+    found = files(tmp_path, "f", "stamp")
+    assert found.load("float32") in ("code 32", None)
+    assert found.load("float64") in ("code 64", None)
+
+
+def test_what_an_older_source_was_compiled_to_is_not_found(tmp_path):
+    """Also by a process that looks while another one saves."""
+    _Files(tmp_path, "f", "old").save("float32", "old code")
+    seen = []
+
+    class Looked(_Files):
+        def _save_index(self, overloads):
+            seen.append(_Files(tmp_path, "f", "new").load("float32"))
+            super()._save_index(overloads)
+            seen.append(_Files(tmp_path, "f", "new").load("float32"))
+
+        def _save_data(self, name, data):
+            seen.append(_Files(tmp_path, "f", "new").load("float32"))
+            super()._save_data(name, data)
+
+    Looked(tmp_path, "f", "new").save("float32", "new code")
+    assert seen == [None, None, "new code"]
+
+
+def test_kernels_are_kept_so():
+    from npnet.kernels.numba import conv, sgd
+
+    for kernel in (conv.correlate, conv.copy, sgd._update):
+        assert type(kernel._cache._cache_file) is _Files

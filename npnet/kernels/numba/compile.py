@@ -9,16 +9,18 @@ import os
 import threading
 from collections.abc import Callable
 from functools import cache, update_wrapper
+from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, compiler
+from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
@@ -33,13 +35,28 @@ LINE = 64  # bytes that come from memory together: a line of the cache
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
+class _Files(IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's cache of a function, for processes that compile at the same time.
+
+    Numba names what it has compiled 1, 2, … in an index, which it writes first. Two processes that begin with different
+    types both write 1, and a third finds in 1 what the index does not say: float64's code for float32, or what an older
+    source was compiled to. Here a name belongs to the types, and is there before the index says so.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        name = self._data_name(int.from_bytes(sha256(repr(key).encode()).digest()[:6], "big"))
+        self._save_data(name, data)
+        self._save_index(self._load_index() | {key: name})
+
+
 def _kept(loop: Loop, **options: Any) -> Loop:
     """Compiled, and kept on disk; where nothing can be written, compiled again by each process."""
     try:
-        fast: Loop = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(loop)
+        fast: Any = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(loop)
     except RuntimeError:  # no folder for the cache: neither beside the package nor in the user's home
-        fast = numba.njit(nogil=True, error_model="numpy", **options)(loop)
-    return fast
+        return cast(Loop, numba.njit(nogil=True, error_model="numpy", **options)(loop))
+    fast._cache._cache_file.__class__ = _Files
+    return cast(Loop, fast)
 
 
 def compiled(loop: Loop) -> Loop:
