@@ -311,9 +311,27 @@ def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(fast, nam
         assert (np.delete(array, np.r_[inside], axis=1) == 7).all()
 
 
+def test_one_channel_may_have_any_stride(fast):
+    """NumPy does not care how far the next one would be."""
+    rng = np.random.default_rng(0)
+    grey, w, b = rng.standard_normal((3, 4, 5)), rng.standard_normal((2, 1, 1, 1)), np.zeros(2)
+    for x in (grey[:, None], grey[..., None].transpose(0, 3, 1, 2)):
+        for name, arguments in (("conv2d_forward", {"x": x, "w": w, "b": b, "stride": 1, "pad": 0, "groups": 1,
+                                                    "rectify": False, "y": fresh((3, 2, 4, 5))}),
+                                ("conv1x1_backward_data", {"dys": [x], "ws": [w.swapaxes(0, 1).copy()],
+                                                           "dx": fresh((3, 2, 4, 5))})):
+            y = arguments.popitem()
+            results = []
+            for backend in (definition, fast):
+                out = y[1].copy()
+                getattr(backend, name)(**arguments, **{y[0]: out})
+                results.append(out)
+            np.testing.assert_allclose(results[1], results[0], rtol=1e-12)
+
+
 def test_an_array_with_other_holes_is_refused(fast):
     x = np.zeros((2, 3, 4, 5), np.float32)
-    for wrong in (x[..., ::2], x[:, ::2], x.swapaxes(2, 3)):
+    for wrong in (x[..., ::2], x[:, ::2], x.swapaxes(2, 3), x[::-1], np.broadcast_to(x[:1], x.shape)):
         with pytest.raises(ValueError, match=r"array of shape .* and strides .* must be row-major"):
             fast.copy(wrong, np.zeros(wrong.shape, np.float32))
 

@@ -151,8 +151,9 @@ def test_back(dtype, stride, size, reach):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it needs mprotect")
-@pytest.mark.parametrize(("size", "stride", "side"), [(3, 1, 28), (3, 2, 28), (5, 1, 9)])
-def test_nothing_is_read_that_is_not_there(size, stride, side):
+@pytest.mark.parametrize(("size", "stride", "side", "maps"), [
+    (3, 1, 28, 1), (3, 2, 28, 1), (5, 1, 9, 1), (3, 1, 7, 3), (3, 1, 4, 1), (3, 2, 7, 3)])
+def test_nothing_is_read_that_is_not_there(size, stride, side, maps):
     """Arrays that begin where memory begins, and end where it ends: to read beside them would kill the process."""
     code = f"""
 import ctypes, mmap
@@ -171,17 +172,24 @@ def fenced(shape, dtype, at_end):
     return array[start : start + size].view(dtype).reshape(shape)
 
 kept, pad = [], {size // 2}
-fine, coarse = (1, 1, {side}, {side}), (1, 1, *[({side} + 2 * pad - {size}) // {stride} + 1] * 2)
+fine, coarse = ((1, {maps}, *[length] * 2) for length in ({side}, ({side} + 2 * pad - {size}) // {stride} + 1))
 for at_end in (False, True):
     x, y, dx = fenced(fine, "f4", at_end), fenced(coarse, "f4", at_end), fenced(fine, "f4", at_end)
     argmax = fenced(coarse, "i4", at_end)
-    x[...] = np.arange(x.size).reshape(fine)
+    x[...] = 1 + np.arange(x.size).reshape(fine)
     fast.max_pool_forward(x, {size}, {stride}, pad, argmax, y)
-    assert (x.reshape(-1)[argmax] == y).all()
+    assert (np.take_along_axis(x.reshape({maps}, -1), argmax.reshape({maps}, -1), 1) == y.reshape({maps}, -1)).all()
+    y[...] = 0
+    fast.max_pool_forward(x, {size}, {stride}, pad, None, y)
+    assert y.min() > 0
     fast.max_pool_backward(y, argmax, {size}, {stride}, pad, dx)
     assert dx.sum() == y.sum()
     fast.average_pool_forward(x, {size}, {stride}, pad, False, y)
     fast.average_pool_backward(y, {size}, {stride}, pad, False, dx)
+    for step in (1, 2, 4):  # a convolution picks every so manyth pixel
+        w, out = np.ones((2, {maps}, 3, 3), "f4"), np.zeros((1, 2, *[({side} - 3) // step + 1] * 2), "f4")
+        fast.conv2d_forward(x, w, np.zeros(2, "f4"), step, 0, 1, False, out)
+        assert out.min() > 0
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-500:]
@@ -193,7 +201,9 @@ def test_where_one_map_ends_the_next_begins(dtype):
     from npnet.kernels import numba as fast
     from npnet.kernels import numpy as definition
 
-    for (n, c, h, w), size in (((1, 50, 4, 4), 3), ((3, 7, 5, 9), 3), ((2, 600, 4, 5), 3), ((1, 3, 9, 9), 5)):
+    shapes = (((1, 50, 4, 4), 3), ((3, 7, 5, 9), 3), ((2, 600, 4, 5), 3), ((1, 3, 9, 9), 5),
+              ((1, 2, 20, 3), 5), ((1, 3, 8, 2), 3), ((2, 2, 16, 1), 3))  # narrower than a window
+    for (n, c, h, w), size in shapes:
         x, pad = numbers(n * c * h * w, dtype).reshape(n, c, h, w), size // 2
         dy = np.random.default_rng(1).standard_normal(x.shape).astype(dtype)
         results = []

@@ -191,6 +191,6 @@ def test_the_inverse_root_is_as_good_as_a_quotient():
     d = np.geomspace(1e-37, 3e38, 40 * size).astype(np.float32)
     b = aligned(d.size, d.dtype)
     for v in range(0, d.size, size):  # b = 1 / d^¾
-        normalise(np.ones_like(d), np.zeros(0, np.int64), v, None, np.float32(0), np.float32(d[v]), 0, None, b, size)
+        normalise(np.ones_like(d), np.zeros(1, np.int64), v, None, np.float32(0), np.float32(d[v]), 0, None, b, size)
     expected = d[::size].astype(np.float64) ** -0.75
     np.testing.assert_allclose(b[::size], expected, rtol=4e-7)

@@ -63,6 +63,19 @@ def test_it_is_the_convolution_of_the_definition(kernel, shape, dtype, tolerance
     assert taken == {True: 3, False: 0}
 
 
+@pytest.mark.parametrize(("kernel", "shape"), [BOTH[0], BOTH[1], BOTH[6]], ids=str)
+def test_some_channels_of_an_array_are_written_as_a_whole_one(kernel, shape, taken):
+    """As at the end of an Inception module's branch: with the same bits, and what lies between stays as it is."""
+    x, w, b, dy = operands(shape, np.float32, kernel)
+    whole, larger = np.zeros_like(dy), np.full((dy.shape[0], dy.shape[1] + 3, *dy.shape[2:]), 7, np.float32)
+    for y in (whole, definition.channels(larger, 2, dy.shape[1])):
+        fast.conv2d_forward(x, w, b, 1, shape[-1], shape[3], True, y)
+    inside = slice(2, 2 + dy.shape[1])
+    np.testing.assert_array_equal(larger[:, inside], whole)
+    assert (np.delete(larger, np.r_[inside], axis=1) == 7).all()
+    assert taken == {True: 2, False: 0}
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("where", ["x", "weight", "dy"])
 def test_what_is_not_finite_goes_where_it_should_and_nowhere_else(value, where, taken):

@@ -173,7 +173,7 @@ class Concat(Container):
                 parts[i] = part
         for i, (left, last, place) in enumerate(zip(self._left, self._last, places, strict=True)):
             part = forward_through(left, parts[i], train, self._rectify and i in self._begun, last, place)
-            if last is None:
+            if part is not place:
                 self.kernels.copy(part, place)
         return y
 

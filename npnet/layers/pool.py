@@ -104,7 +104,7 @@ class AvgPool2D(_Pool):
         self.count_pad = count_pad
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, C, OH, OW)."""
+        """(N, C, H, W) → (N, C, OH, OW). Keeps a reference to `x`, for its shape."""
         y = self._output(x)
         self.kernels.average_pool_forward(x, self.size, self.stride, self.pad, self.count_pad, y)
         return y

@@ -84,7 +84,7 @@ def relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
         _relu_back_here(flat(y), flat(dx))
     else:
         (gradients, before), (outputs, after) = lying(dy), lying(y)
-        _relu_back(gradients, outputs, flat(dx), (before, after), dx.size // dx.shape[0])
+        _relu_back(gradients, outputs, flat(dx), (before, after), dx.size // max(1, dx.shape[0]))
 
 
 def tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:

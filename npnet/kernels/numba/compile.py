@@ -283,8 +283,8 @@ def lying(x: Floats) -> tuple[Floats, int]:
     """All elements in one row, as they lie in memory, and how far the next image's are away. Between those of
     `channels` of a larger array lie its others."""
     if x.flags.c_contiguous:
-        return x.reshape(-1), x.size // x.shape[0]
-    if not x[0].flags.c_contiguous:
+        return x.reshape(-1), x.size // max(1, x.shape[0])
+    if not x[0].flags.c_contiguous or x.strides[0] < x[0].nbytes:
         raise ValueError(f"array of shape (={x.shape}) and strides (={x.strides}) must be row-major, but for gaps "
                          f"between images")
     apart = x.strides[0] // x.itemsize

@@ -82,7 +82,7 @@ def _copy(x: Floats, first: int, pad: Any, stride: int, spread: int, copies: Flo
                             copy_row(x[c, i // spread], m - pad[1], stride, spread, copies[c, m, q, r])
                         else:
                             set_all(copies[c, m, q, r], 0)
-            else:  # the copy for l is that for l − stride, moved by a pixel; and moving takes vectors, picking does not
+            else:  # the copy for l is that for l − stride, moved by a pixel, in one long run
                 move(flat, (m - stride) * step + 1, flat, m * step, step - 1)
                 last = (width - 1) * stride + m - pad[1]
                 for q in range(phases):

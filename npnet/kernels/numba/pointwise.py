@@ -207,7 +207,8 @@ class Maps(NamedTuple):
 
 def _of_group(x: Floats, group: int, groups: int) -> Maps:
     """The maps of x (N, C, H, W) that belong to a group of channels."""
-    return Maps(x.shape[1] // groups * group, x.strides[0] // x.strides[1], x.shape[1] // groups)
+    apart = lying(x)[1] // (x.shape[2] * x.shape[3])
+    return Maps(x.shape[1] // groups * group, apart, x.shape[1] // groups)
 
 
 @cache

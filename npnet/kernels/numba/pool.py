@@ -163,8 +163,9 @@ def _max_pool_backward(
     tall, wide, lanes, seen, swept = plan.tall, plan.wide, plan.lanes, plan.seen, -(-(width + pad) // stride)
     begin, end = share(planes, thread, team)
     pixels, before = height * width, pad * (wide + 1)
-    if stride == 1 and (height, width) == (tall, wide) and (size - 1) * (wide + 1) < pixels and pixels >= lanes:
-        for plane in range(begin, end, MAPS):  # all rows as one: what does not see a pixel does not name it
+    alike = stride == 1 and (height, width) == (tall, wide) and size <= wide and pixels >= lanes
+    if alike and (size - 1) * (wide + 1) < pixels:  # all rows as one: what does not see a pixel does not name it
+        for plane in range(begin, end, MAPS):
             count, q = min(MAPS, end - plane) * pixels, -before
             for v in range(0, count + before, lanes):
                 passed_back(dy, argmax, plane * pixels, size, wide, wide, count, size, stride, v, q - v, pixels,

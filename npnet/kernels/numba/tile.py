@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -32,6 +33,8 @@ def _registers_of_this_machine() -> tuple[int, int]:
 
 
 ROWS, BYTES = _registers_of_this_machine()
+ESTIMATES = BYTES == 64 and numba.config.CPU_NAME is None and numba.config.CPU_FEATURES is None
+"""Has the processor that numba compiles for AVX-512's instruction for 1 / √x? (Its user may have named another.)"""
 
 
 def lanes(itemsize: int) -> int:
@@ -119,7 +122,7 @@ class Registers:
         Newton's, y ← y (3 − value y²) / 2, makes 28 bits of 14, more than float32 has.
         """
         build = self.builder
-        if self.itemsize != 4 or self.vector.count != 16:
+        if not ESTIMATES or self.itemsize != 4 or self.vector.count != 16:
             return build.fdiv(self.constant(1), self.root(value))
         kinds = [self.vector, self.vector, ir.IntType(16)]
         estimate = cgutils.get_or_insert_function(
