@@ -56,8 +56,10 @@ class Layer:
         self._views: dict[str, Array] = {}
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        """x : (N, *input_shape) → (N, *output_shape). Of results, `train` matters to dropout's alone. Keeps what `backward`
-        needs; out of training, perhaps only what that can be made of again."""
+        """x : (N, *input_shape) → (N, *output_shape). Of results, `train` changes dropout's alone.
+
+        Keeps what `backward` needs; out of training, perhaps only what that can be made of again.
+        """
         raise NotImplementedError
 
     def backward(self, dy: Array) -> Array:
