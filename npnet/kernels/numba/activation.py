@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.activation import abs_tanh_forward, sigmoid_forward, tanh_forward
 
-from .compile import compiled, flat, lying, parallel, serial, share
+from .compile import compiled, flat, images_apart, lying, parallel, piece, serial, share
 
 __all__ = [
     "abs_tanh_backward", "abs_tanh_forward", "relu_backward", "relu_forward", "sigmoid_backward", "sigmoid_forward",
@@ -34,8 +34,7 @@ def _relu_images_back(dy: Floats, y: Floats, dx: Floats, apart: Any, size: int, 
     """apart : how far the next image's numbers are away in dy and in y. It has `size`; there may be others between."""
     first, last = share(dx.size, thread, team)
     while first < last:
-        n, begin = first // size, first % size
-        some = min(size - begin, last - first)
+        n, begin, some = piece(first, last, size)
         relu_back(dy[n * apart[0] + begin :], y[n * apart[1] + begin :], dx[first : first + some])
         first += some
 
@@ -83,8 +82,7 @@ def relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
     if dy is dx:
         _relu_back_here(flat(y), flat(dx))
     else:
-        (gradients, before), (outputs, after) = lying(dy), lying(y)
-        _relu_back(gradients, outputs, flat(dx), (before, after), dx.size // max(1, dx.shape[0]))
+        _relu_back(lying(dy), lying(y), flat(dx), (images_apart(dy), images_apart(y)), dx.size // max(1, dx.shape[0]))
 
 
 def tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:

@@ -176,7 +176,14 @@ def _share(count: int, part: int, parts: int) -> tuple[int, int]:
     return count * part // parts, count * (part + 1) // parts
 
 
-share = inlined(_share)
+def _piece(first: int, last: int, size: int) -> tuple[int, int, int]:
+    """Of numbers from one to another, of images of `size`, those of the first image: which it is, from which of its
+    numbers on, how many."""
+    n, begin = first // size, first % size
+    return n, begin, min(size - begin, last - first)
+
+
+share, piece = inlined(_share), inlined(_piece)
 
 
 def _total(row: Floats) -> Any:
@@ -279,16 +286,20 @@ def reshaped(x: Floats, shape: tuple[int, ...] | int) -> Floats:
     return x.reshape(shape)
 
 
-def lying(x: Floats) -> tuple[Floats, int]:
-    """All elements in one row, as they lie in memory, and how far the next image's are away. Between those of
-    `channels` of a larger array lie its others."""
+def images_apart(x: Floats) -> int:
+    """How far, in numbers, the next image is away: of a whole array, of `channels` of a larger one farther."""
+    return int(x.size // max(1, x.shape[0]) if x.flags.c_contiguous else x.strides[0] // x.itemsize)
+
+
+def lying(x: Floats) -> Floats:
+    """All elements in one row, as they lie in memory. Between the images of `channels` of a larger array lie its
+    others."""
     if x.flags.c_contiguous:
-        return x.reshape(-1), x.size // max(1, x.shape[0])
+        return x.reshape(-1)
     if not x[0].flags.c_contiguous or x.strides[0] < x[0].nbytes:
         raise ValueError(f"array of shape (={x.shape}) and strides (={x.strides}) must be row-major, but for gaps "
                          f"between images")
-    apart = x.strides[0] // x.itemsize
-    return as_strided(x, ((x.shape[0] - 1) * apart + x[0].size,), (x.itemsize,)), apart
+    return as_strided(x, ((x.shape[0] - 1) * images_apart(x) + x[0].size,), (x.itemsize,))
 
 
 def maps(x: Floats) -> Floats:

@@ -18,7 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import lowest, lying, maps, parallel, reshaped, scratch, serial, share, threads, total, zeros
+from .compile import (
+    images_apart,
+    lowest,
+    lying,
+    maps,
+    parallel,
+    reshaped,
+    scratch,
+    serial,
+    share,
+    threads,
+    total,
+    zeros,
+)
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, ROWS, tile, whole, widest
 from .tile import lanes as lanes_of
@@ -320,7 +333,7 @@ def conv2d_forward(
     pack(_rows(w, groups), blocks)
     correlate(
         x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets, FIRST_ROWS,
-        lanes_of(x.itemsize), copies, sums, y.shape[2:], *lying(y),
+        lanes_of(x.itemsize), copies, sums, y.shape[2:], lying(y), images_apart(y),
     )
 
 
@@ -361,7 +374,7 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
         dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
-        FIRST_ROWS, lanes_of(dy.itemsize), copies, sums, dx.shape[2:], *lying(dx),
+        FIRST_ROWS, lanes_of(dy.itemsize), copies, sums, dx.shape[2:], lying(dx), images_apart(dx),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.memory import channels, fill, from_host, to_host, view
 
-from .compile import aligned, compiled, flat, lying, parallel, share
+from .compile import aligned, compiled, flat, images_apart, lying, parallel, piece, share
 from .vectors import move
 from .windows import add, add_two
 
@@ -37,8 +37,7 @@ def _copy(x: Floats, y: Floats, apart: Any, size: int, count: int, thread: int, 
     """`count` numbers, `size` of each image; apart : how far the next image's are away in x and in y."""
     first, last = share(count, thread, team)
     while first < last:
-        n, begin = first // size, first % size
-        some = min(size - begin, last - first)
+        n, begin, some = piece(first, last, size)
         move(x, n * apart[0] + begin, y, n * apart[1] + begin, some)
         first += some
 
@@ -54,5 +53,4 @@ def add_up(parts: Sequence[Floats], y: Floats) -> None:
 
 
 def copy(x: Floats, y: Floats) -> None:
-    (source, before), (target, after) = lying(x), lying(y)
-    copy_images(source, target, (before, after), x.size // x.shape[0], x.size)
+    copy_images(lying(x), lying(y), (images_apart(x), images_apart(y)), x.size // x.shape[0], x.size)

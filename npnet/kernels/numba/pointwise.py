@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .compile import (
     flat,
+    images_apart,
     lowest,
     lying,
     parallel,
@@ -207,8 +208,7 @@ class Maps(NamedTuple):
 
 def _of_group(x: Floats, group: int, groups: int) -> Maps:
     """The maps of x (N, C, H, W) that belong to a group of channels."""
-    apart = lying(x)[1] // (x.shape[2] * x.shape[3])
-    return Maps(x.shape[1] // groups * group, apart, x.shape[1] // groups)
+    return Maps(x.shape[1] // groups * group, images_apart(x) // (x.shape[2] * x.shape[3]), x.shape[1] // groups)
 
 
 @cache
@@ -222,7 +222,7 @@ def _places(maps: tuple[Maps, ...], step: int) -> tuple[Numbers, Numbers]:
 
 def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
     """With the last one, which is not used again."""
-    rows = [lying(part)[0] for part in parts]
+    rows = [lying(part) for part in parts]
     return tuple(rows + rows[-1:] * (SEVERAL - len(rows)))
 
 

@@ -45,8 +45,7 @@ def _sums(plain: Callable[..., None], squared: bool) -> None:
     def add(context: Any, source: Any, taps: Any, total: Any, place: Any, v: Any, count: Any) -> Any:
         """Some vectors, or one of which `count` numbers."""
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            source, taps, total = (
-                context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in range(3))
+            source, taps, total = (data(context, builder, signature, arguments, i) for i in range(3))
             registers, integer = Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
             mask, many = (None, TOGETHER) if count == types.none else (registers.first(arguments[5]), 1)
             places = [

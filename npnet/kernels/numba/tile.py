@@ -187,10 +187,8 @@ def _registers(vectors: int) -> Callable[..., None]:
         return types.void(a, rows, step, b, offsets, anew, c, ahead), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        def data(i: int) -> Any:
-            return context.make_array(signature.args[i])(context, builder, arguments[i]).data
-
-        a, rows, step, b, offsets, c = data(0), data(1), arguments[2], data(3), data(4), data(6)
+        a, rows, b, offsets, c = (data(context, builder, signature, arguments, i) for i in (0, 1, 3, 4, 6))
+        step = arguments[2]
         count = context.make_array(signature.args[4])(context, builder, arguments[4]).nitems
         registers, integer = Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
         vector = registers.vector

@@ -56,7 +56,7 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = Registers(context, builder, signature.args[0].dtype)
-        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3))
+        source, target = (data(context, builder, signature, arguments, i) for i in (0, 3))
         step, v, stride = arguments[1], arguments[2], arguments[4]
 
         def place(size: Any, i: int) -> Any:
@@ -147,7 +147,7 @@ def _move_vector(
     """`value` or `count` may be None: nothing is added, a whole vector is moved."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = Registers(context, builder, signature.args[0].dtype)
-        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 4))
+        source, target = (data(context, builder, signature, arguments, i) for i in (0, 4))
         mask = None if count == types.none else registers.first(arguments[6])
         values = registers.load(source, arguments[1], mask)
         if value != types.none:
@@ -258,7 +258,7 @@ def _turned(registers: Registers, rows: list[Any]) -> list[Any]:
 def _turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = Registers(context, builder, signature.args[0].dtype)
-        source, target = (context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2))
+        source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
         rows = [registers.load(source, i) for i in registers.apart(arguments[1])]
         for place, values in zip(registers.apart(arguments[3]), _turned(registers, rows), strict=True):
             registers.store(values, target, place)
@@ -296,8 +296,7 @@ def from_lanes(room: Floats, places: Numbers, p: int, x: Floats, start: int, ste
 def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, count: Any, room: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = Registers(context, builder, signature.args[0].dtype)
-        source, places, room = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 3, 6))
+        source, places, room = (data(context, builder, signature, arguments, i) for i in (0, 3, 6))
         x, mask = builder.gep(source, [arguments[1]]), None if count == types.none else registers.first(arguments[5])
         rows = _turned(registers, [registers.load(x, i, mask) for i in registers.apart(arguments[2])])
         for j, values in enumerate(rows):
@@ -314,8 +313,7 @@ def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, 
 def _from_lanes(context: Any, room: Any, places: Any, p: Any, x: Any, start: Any, step: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         registers = Registers(context, builder, signature.args[0].dtype)
-        room, places, target = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 3))
+        room, places, target = (data(context, builder, signature, arguments, i) for i in (0, 1, 3))
         x, first = builder.gep(target, [arguments[4]]), arguments[2]
         rows = [registers.load(room, registers.listed(places, first, j)) for j in range(registers.vector.count)]
         for place, values in zip(registers.apart(arguments[5]), _turned(registers, rows), strict=True):
@@ -359,8 +357,7 @@ def _ahead(ask: Callable[..., None], write: bool) -> None:
     @intrinsic  # type: ignore[untyped-decorator]
     def touch(context: Any, x: Any, place: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            ask_for(builder, context.make_array(signature.args[0])(context, builder, arguments[0]).data, arguments[1],
-                    write)
+            ask_for(builder, data(context, builder, signature, arguments, 0), arguments[1], write)
             return context.get_dummy_value()
 
         return types.void(x, place), generate

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import flat, inlined, lowest, lying, parallel, scratch, serial, serial_sums, share, threads
+from .compile import flat, images_apart, inlined, lowest, lying, parallel, scratch, serial, serial_sums, share, threads
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
@@ -408,11 +408,10 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     transform_weights(
         w, kernel, turned, way.cut, way.backwards if turned else way.taps, lanes_of(x.itemsize), small, u)
     [finite] = scratch(np.dtype(bool), (threads(),))
-    out, apart = lying(y)
     correlate(
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
         _tiles(way.together, way.columns), (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
-        way.offsets, strips, halves, vs, ms, y.shape[1:], finite, out, apart,
+        way.offsets, strips, halves, vs, ms, y.shape[1:], finite, lying(y), images_apart(y),
     )
     return bool(finite.all())
 
