@@ -17,8 +17,9 @@ SIZES = pytest.mark.parametrize("size", [1, 2, 3, 5])
 
 
 @numba.njit
-def across(x, start, columns, v, count, width, size, stride, first, best, which, place, lanes):
-    maxima.largest_across(x, start, columns, v, count, width, size, stride, first, best, which, place, lanes)
+def across(x, start, inside, at, apart, before, v, count, size, stride, first, best, which, place, lanes):
+    maxima.largest_across(
+        x, start, inside, at, apart, before, v, count, size, stride, first, best, which, place, lanes)
 
 
 @numba.njit
@@ -58,12 +59,15 @@ def test_along_a_row(dtype, stride, size):
     for width in (1, single + 3):
         x, pad, first = numbers(width, dtype), min(2, size - 1), 100
         count = -(-width // stride)
-        columns = (np.arange(stride * 4 * single) - pad).astype(np.int32)
+        columns = np.arange(stride * 4 * single) - pad
+        inside = np.array([(columns + l >= 0) & (columns + l < width) for l in range(0, size, stride)])
+        before = np.maximum(0, -columns[::stride]).astype(np.int32)
         results = []
         for function in (across, maxima.largest_across):
             best, which = np.zeros(7 + 4 * single, dtype), np.zeros(7 + 4 * single, np.int32)
             for v in range(0, count, single):
-                function(x, -pad, columns, v, count, width, size, stride, first - pad, best, which, 7, single)
+                function(x, -pad, inside.ravel(), v * stride, columns.size, before, v, count, size, stride,
+                         first - pad, best, which, 7, single)
             assert not best[:7].any()
             results.append((best[7 : 7 + count], which[7 : 7 + count]))
         for best, which in results:

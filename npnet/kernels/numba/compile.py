@@ -28,6 +28,10 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 Loop = Callable[..., Any]
 
+UNCOUNTED = {"_nrt": False}
+"""Numba counts who uses an array, by a call at each use it cannot prove needless: in an inner loop of max pooling that
+took as long as the rest of it. What makes no arrays can do without: whoever called keeps them."""
+
 LINE = 64  # bytes that come from memory together: a line of the cache
 
 # A thread that waits for the others sleeps after a moment instead of spinning: on a machine that does anything else at
@@ -64,12 +68,14 @@ def compiled(loop: Loop) -> Loop:
     return _kept(loop, parallel=True)
 
 
-def parallel(loop: Loop) -> Loop:
+def parallel(loop: Loop, makes_arrays: bool = False) -> Loop:
     """On all cores: `loop(…, thread, team)` on each of a `team` of threads, for what is more than a loop over elements.
 
     It is called from Python, without those two. It returns nothing, and must not fail. A `prange` over threads does the
     same, but numba then compiles `loop`, and all that is called in it, three times over: GoogLeNet's first step took
     59 s, and takes 33.
+
+    makes_arrays : does it (NumPy's functions do)? Else numba need not count who uses an array (`UNCOUNTED`).
     """
     @intrinsic  # type: ignore[untyped-decorator]
     def start(typing: Any, arguments: Any) -> Any:
@@ -79,7 +85,7 @@ def parallel(loop: Loop) -> Loop:
             numba.get_num_threads()  # the linker knows numba's functions for threads then; also where this is loaded:
             context.active_code_library._reload_init.add(numba.get_num_threads)
             flags = compiler.Flags()
-            flags.error_model, flags.nrt = "numpy", True
+            flags.error_model, flags.nrt = "numpy", makes_arrays
             flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True  # it is part of this function
             job = compiler.compile_internal(
                 context.typing_context, context, context.active_code_library, loop, signature.args, types.void, flags,
@@ -89,7 +95,7 @@ def parallel(loop: Loop) -> Loop:
                 given = [*cgutils.unpack_tuple(inside, given), thread, team]
                 context.call_internal_no_propagate(inside, job.fndesc, signature, given)
 
-            _on_each(builder, f"part_of_{loop.__name__}", _lent(context, builder, arguments, values[0]), call)
+            _on_each(builder, f"part_of_{loop.__name__}", values[0], call)
             return context.get_dummy_value()
 
         return types.void(arguments), generate
@@ -105,19 +111,6 @@ def parallel(loop: Loop) -> Loop:
 
 def _run(*arguments: Any) -> None:
     start(arguments)  # type: ignore[name-defined] # noqa: F821 (`parallel` gives it one)
-
-
-def _lent(context: Any, builder: ir.IRBuilder, kind: Any, value: Any) -> Any:
-    """The arrays in `value` without the object that counts who uses them: threads that count the same arrays wait for
-    each other, and convolutions took up to 15 % longer. Whoever called keeps them."""
-    if isinstance(kind, types.Array):
-        array = context.make_array(kind)(context, builder, value)
-        array.meminfo = array.parent = ir.Constant(array.meminfo.type, None)
-        return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
-        parts = zip(kind.types, cgutils.unpack_tuple(builder, value), strict=True)
-        return context.make_tuple(builder, kind, [_lent(context, builder, part, held) for part, held in parts])
-    return value
 
 
 def _on_each(builder: ir.IRBuilder, name: str, given: Any, call: Callable[..., None]) -> None:
@@ -156,13 +149,13 @@ def _on_each(builder: ir.IRBuilder, name: str, given: Any, call: Callable[..., N
 
 def serial(loop: Loop) -> Loop:
     """On the thread that calls it: too little work to divide, or part of a kernel that is divided."""
-    return _kept(loop)
+    return _kept(loop, **UNCOUNTED)
 
 
 def serial_sums(loop: Loop) -> Loop:
     """`serial`, and sums are added up in whichever order is quickest (always the same one): in the order they are
     written in, they could not become vector additions."""
-    return _kept(loop, fastmath={"reassoc"})
+    return _kept(loop, fastmath={"reassoc"}, **UNCOUNTED)
 
 
 def inlined(loop: Loop) -> Loop:

@@ -84,7 +84,8 @@ def _local2d_backward_data(
 
 gather, add_back = inlined(_gather), inlined(_add_back)
 _forward, _backward_weight, _backward_data = (
-    parallel(_local2d_forward), parallel(_local2d_backward_weight), parallel(_local2d_backward_data))
+    parallel(loop, makes_arrays=True)
+    for loop in (_local2d_forward, _local2d_backward_weight, _local2d_backward_data))
 
 
 def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, y: Floats) -> None:

@@ -26,6 +26,7 @@ from .tile import Registers, ask_for, data
 
 Floats = NDArray[Any]
 Places = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written
@@ -33,21 +34,21 @@ NOWHERE = -(2**31)  # the number of no pixel, not even of one in the margin: tho
 
 
 def largest_across(
-    x: Floats, start: int, columns: Places, v: int, count: int, width: int, size: int, stride: int, first: int,
-    best: Floats, which: Places | None, place: int, lanes: int
+    x: Floats, start: int, inside: Mask, at: int, apart: int, before: Places, v: int, count: int, size: int,
+    stride: int, first: int, best: Floats, which: Places | None, place: int, lanes: int
 ) -> None:
     """best[place + j] = the largest of x[start + j · stride + l], l < size, for j from v on, as many as `lanes` if
     there are so many of `count`; and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is
     larger than all. With no `which`, only the numbers.
 
-    columns[j · stride + q] + l − q, q = l % stride, is where in its row a pixel stands: outside of 0, …, width − 1 it
-    does not count. If all are −∞, the first of those that count is meant. Whole vectors of `columns` are read, and of
-    best and which written: what lies behind is lost.
+    inside[at + (l // stride) · apart + (j − v) · stride + l % stride] says if that pixel counts, before[at // stride +
+    j − v] how many of the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of
+    both, and of best and which written: what lies behind is lost.
     """
     for j in range(v, min(v + lanes, count)):
-        largest, where = -np.inf, max(0, -columns[j * stride])
+        largest, where = -np.inf, before[at // stride + j - v]
         for l in range(size):  # noqa: E741 (as in the equation)
-            if 0 <= columns[j * stride + l % stride] + l - l % stride < width:
+            if inside[at + l // stride * apart + (j - v) * stride + l % stride]:
                 number = x[start + j * stride + l]
                 if not number <= largest and largest == largest:
                     largest, where = number, l
@@ -170,44 +171,51 @@ def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[
 def _across(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
     def largest(
-        context: Any, x: Any, start: Any, columns: Any, v: Any, count: Any, width: Any, size: Any, first: Any,
-        best: Any, which: Any, place: Any
+        context: Any, x: Any, start: Any, inside: Any, at: Any, apart: Any, before: Any, v: Any, count: Any, size: Any,
+        first: Any, best: Any, which: Any, place: Any
     ) -> Any:
-        return types.void(x, start, columns, v, count, width, size, first, best, which, place), generate
+        return types.void(
+            x, start, inside, at, apart, before, v, count, size, first, best, which, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        x, columns, best, which = (data(context, builder, signature, arguments, i) for i in (0, 2, 8, 9))
-        start, v, count, width, size, first, place = (arguments[i] for i in (1, 3, 4, 5, 6, 7, 10))
+        x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 2, 5, 10, 11))
+        start, at, apart, v, count, size, first, place = (arguments[i] for i in (1, 3, 4, 6, 7, 8, 9, 12))
         vectors = _Vectors(context, builder, signature.args[0].dtype, stride)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
-        skipped = builder.mul(v, integer(stride))
-        here = builder.add(start, skipped)
+        here = builder.add(start, builder.mul(v, integer(stride)))
         for i in range(stride):  # lines that are as many pixels as these
             ask_for(builder, x, builder.add(here, integer((AHEAD + i * 64) // number)), write=False)
-        pixels_left = builder.mul(builder.sub(count, v), integer(stride))
-        column = vectors.wide_places.load(columns, skipped)
-        column = builder.select(
-            vectors.within(vectors.wide_places.constant(range(stride * vectors.lanes)), pixels_left), column,
-            vectors.wide_places.repeat(vectors.place(width)))
+        some = vectors.wide.some(builder.mul(builder.sub(count, v), integer(stride)))
         places = builder.add(
             vectors.places.constant(range(0, stride * vectors.lanes, stride)),
-            vectors.places.repeat(vectors.place(builder.add(first, skipped))))
-        before = builder.sub(vectors.places.constant(0), vectors.each(column, 0, stride))
-        before = builder.select(builder.icmp_signed(">", before, vectors.places.constant(0)), before,
-                                vectors.places.constant(0))
-        nothing = vectors.wide.constant(-np.inf)
-        begin = vectors.numbers.constant(-np.inf), builder.add(places, before)
+            vectors.places.repeat(vectors.place(builder.add(first, builder.mul(v, integer(stride))))))
+
+        def group(tap: Any) -> Any:
+            """As many pixels of each window as the stride is."""
+            there = builder.add(at, builder.mul(builder.sdiv(tap, integer(stride)), apart))
+            mask = builder.and_(vectors.wide.read_mask(inside, there), some)
+            return vectors.wide.load(x, builder.add(here, tap), mask, -np.inf)
+
+        def seen(pixels: Any, tap: Any, q: int) -> tuple[Any, ...]:
+            tap = builder.add(tap, integer(q))
+            where = builder.add(places, vectors.places.repeat(vectors.place(tap)))
+            values = vectors.each(pixels, q, stride)
+            if q:  # the window may have ended
+                values = builder.select(builder.icmp_signed("<", tap, size), values, vectors.numbers.constant(-np.inf))
+            return (values, where) if which else (values,)
+
+        pixels = group(integer(0))
+        begin = vectors.each(pixels, 0, stride), None
+        if which:
+            skipped = vectors.places.load(before, builder.sdiv(at, integer(stride)))
+            begin = begin[0], builder.add(places, skipped)
         get, set_to = _changing(builder, begin if which else begin[:1])
-        with cgutils.for_range_slice(builder, integer(0), size, integer(stride), intp=integer) as (tap, _):
-            at = builder.add(column, vectors.wide_places.repeat(vectors.place(tap)))
-            pixels = vectors.wide.load(x, builder.add(here, tap), vectors.within(at, width), -np.inf)
+        for q in range(1, stride):
+            set_to(vectors.larger(seen(pixels, integer(0), q), get()))
+        with cgutils.for_range_slice(builder, integer(stride), size, integer(stride), intp=integer) as (tap, _):
+            pixels = group(tap)
             for q in range(stride):
-                tap_q = builder.add(tap, integer(q))
-                where = builder.add(places, vectors.places.repeat(vectors.place(tap_q)))
-                seen = vectors.each(pixels, q, stride)
-                if q:
-                    seen = builder.select(builder.icmp_signed("<", tap_q, size), seen, vectors.each(nothing, q, stride))
-                set_to(vectors.larger((seen, where) if which else (seen,), get()))
+                set_to(vectors.larger(seen(pixels, tap, q), get()))
         largest = get()
         vectors.numbers.store(largest[0], best, builder.add(place, v))
         if which:
@@ -223,24 +231,24 @@ across_1, across_2 = (_across(stride) for stride in STRIDES)
 
 @overload(largest_across, inline="always")  # type: ignore[untyped-decorator]
 def _largest_across(
-    x: Any, start: Any, columns: Any, v: Any, count: Any, width: Any, size: Any, stride: Any, first: Any, best: Any,
-    which: Any, place: Any, lanes: Any
+    x: Any, start: Any, inside: Any, at: Any, apart: Any, before: Any, v: Any, count: Any, size: Any, stride: Any,
+    first: Any, best: Any, which: Any, place: Any, lanes: Any
 ) -> Any:
     """With three pixels to a window said apart: the loop over them is written out then, which takes a quarter less."""
     def choose(
-        x: Any, start: Any, columns: Any, v: Any, count: Any, width: Any, size: Any, stride: Any, first: Any, best: Any,
-        which: Any, place: Any, lanes: Any
+        x: Any, start: Any, inside: Any, at: Any, apart: Any, before: Any, v: Any, count: Any, size: Any, stride: Any,
+        first: Any, best: Any, which: Any, place: Any, lanes: Any
     ) -> None:
         if stride == 1 and size == 3:
-            across_1(x, start, columns, v, count, width, 3, first, best, which, place)
+            across_1(x, start, inside, at, apart, before, v, count, 3, first, best, which, place)
         elif stride == 1:
-            across_1(x, start, columns, v, count, width, size, first, best, which, place)
+            across_1(x, start, inside, at, apart, before, v, count, size, first, best, which, place)
         elif stride == 2 and size == 3:
-            across_2(x, start, columns, v, count, width, 3, first, best, which, place)
+            across_2(x, start, inside, at, apart, before, v, count, 3, first, best, which, place)
         elif stride == 2:
-            across_2(x, start, columns, v, count, width, size, first, best, which, place)
+            across_2(x, start, inside, at, apart, before, v, count, size, first, best, which, place)
         else:
-            plain_across(x, start, columns, v, count, width, size, stride, first, best, which, place, lanes)
+            plain_across(x, start, inside, at, apart, before, v, count, size, stride, first, best, which, place, lanes)
 
     return choose
 

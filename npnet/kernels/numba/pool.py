@@ -32,6 +32,7 @@ from .windows import (
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 Places = NDArray[Any]
+Mask = NDArray[np.bool_]
 
 MAPS = 1024  # one after another, as one: their pixels are counted in 32 bits
 NUMBERS = 2048  # that are kept between the two sweeps: they stay in the first-level cache
@@ -52,7 +53,9 @@ class _Plan(NamedTuple):
     band: int  # rows of windows at a time
     together: int  # maps at a time, if a band is all of a map
     room: int  # numbers that a band of a map needs
-    columns: Places  # where in its row each pixel that is swept over stands
+    inside: Mask  # for each of a window's groups of `stride` pixels, which of those swept over are in their row
+    apart: int  # groups in that
+    before: Places  # how many of each window's first pixels are not
     rows: Places  # and which row that is, of maps one after another
     seen: Numbers  # of each row of pixels, the last row of windows that sees it, and how many do
 
@@ -64,14 +67,16 @@ def _plan(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: in
     band = min(tall, max(1, (NUMBERS // wide - size) // stride + 1))
     rows = (band - 1) * stride + size
     swept = np.arange(stride * -(-(rows if joined else 1) * wide // lanes) * lanes + lanes)
-    columns = np.asarray((swept % width if joined else swept) - pad, np.int32)
+    columns = (swept % width if joined else swept) - pad
+    inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, stride)])
+    before = np.asarray(np.maximum(0, -columns[::stride]), np.int32)
     together = max(1, NUMBERS // (rows * wide)) if band == tall else 1
     maps = np.arange(height * width + lanes) % (height * width) // width
     row = np.arange(height) + pad
     last = np.minimum(tall - 1, row // stride)
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return _Plan(size, stride, pad, height, width, tall, wide, lanes, joined, band, together, rows * wide,
-                 columns, np.asarray(maps, np.int32), seen)
+                 inside.ravel(), swept.size, before, np.asarray(maps, np.int32), seen)
 
 
 def _sweep_across(
@@ -80,8 +85,8 @@ def _sweep_across(
     """best[row, j] : of window j, counted from `pad` pixels before the row, what is largest in that row; and which.
     Rows are those that windows i, … see; some may lie outside, where everything is −∞.
     """
-    size, stride, height, width, wide, lanes, columns = (
-        plan.size, plan.stride, plan.height, plan.width, plan.wide, plan.lanes, plan.columns)
+    size, stride, height, width, wide, lanes, inside, apart, skipped = (
+        plan.size, plan.stride, plan.height, plan.width, plan.wide, plan.lanes, plan.inside, plan.apart, plan.before)
     top, rows = i * stride - plan.pad, (min(plan.band, plan.tall - i) - 1) * stride + plan.size
     first, last = max(0, top), min(height, top + rows)
     runs, count = (1, (last - first) * wide) if plan.joined else (last - first, wide)
@@ -89,8 +94,8 @@ def _sweep_across(
         for r in range(first, first + runs):
             start, place = r * width - plan.pad, base + m * plan.room + (r - top) * wide
             for v in range(0, count, lanes):
-                largest_across(x, (plane + m) * height * width + start, columns, v, count, width, size, stride, start,
-                               best, which, place, lanes)
+                largest_across(x, (plane + m) * height * width + start, inside, v * stride, apart, skipped, v, count,
+                               size, stride, start, best, which, place, lanes)
         room = base + m * plan.room
         begin, end = room + (first - top) * wide, room + (last - top) * wide
         for row in range(room, begin, wide):
@@ -121,13 +126,12 @@ def _sweep_maps(
     argmax: Places | None, y: Floats
 ) -> None:
     """Both sweeps over all rows of some maps as one row: for small maps, of which a vector sees two."""
-    size, pad, height, width, lanes, columns, rows = (
-        plan.size, plan.pad, plan.height, plan.width, plan.lanes, plan.columns, plan.rows)
+    size, pad, height, width, lanes, inside, apart, skipped, rows = (
+        plan.size, plan.pad, plan.height, plan.width, plan.lanes, plan.inside, plan.apart, plan.before, plan.rows)
     pixels, q, before = height * width, 0, 0
     first, count = plane * pixels, planes * pixels
     for v in range(0, count, lanes):
-        largest_across(x, first + v - pad, columns[q:], 0, count - v, width, size, 1, v - pad, best, which, base + v,
-                       lanes)
+        largest_across(x, first - pad, inside, q, apart, skipped, v, count, size, 1, -pad, best, which, base, lanes)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
     q = 0
     for v in range(0, count, lanes):

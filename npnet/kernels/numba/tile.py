@@ -144,6 +144,20 @@ class Registers:
         lanes = ir.Constant(ir.VectorType(count.type, self.vector.count), list(range(self.vector.count)))
         return self.builder.icmp_signed("<", lanes, self.repeat(count))
 
+    def some(self, count: Any) -> Any:
+        """The same, made by the processor's other half: bits of one number, which is not a vector."""
+        bits, lanes = ir.IntType(self.vector.count), ir.Constant(count.type, self.vector.count)
+        count = self.builder.select(self.builder.icmp_signed("<", count, lanes), count, lanes)
+        ones = self.builder.sub(self.builder.shl(ir.Constant(count.type, 1), count), ir.Constant(count.type, 1))
+        return self.builder.bitcast(self.builder.trunc(ones, bits), ir.VectorType(ir.IntType(1), self.vector.count))
+
+    def read_mask(self, start: Any, index: Any) -> Any:
+        """A mask that lies in memory, a byte to a lane."""
+        bytes_ = ir.VectorType(ir.IntType(8), self.vector.count)
+        values = self.builder.load(
+            self.builder.bitcast(self.builder.gep(start, [index]), bytes_.as_pointer()), align=1)
+        return self.builder.icmp_signed("!=", values, ir.Constant(bytes_, [0] * self.vector.count))
+
     def constant(self, value: float | Sequence[float]) -> Any:
         """One number in every lane, or a number for each."""
         return ir.Constant(self.vector, list(value) if isinstance(value, Sequence) else [value] * self.vector.count)

@@ -298,6 +298,9 @@ def _to_lanes(context: Any, x: Any, start: Any, step: Any, places: Any, p: Any, 
         registers = Registers(context, builder, signature.args[0].dtype)
         source, places, room = (data(context, builder, signature, arguments, i) for i in (0, 3, 6))
         x, mask = builder.gep(source, [arguments[1]]), None if count == types.none else registers.first(arguments[5])
+        ahead = builder.mul(arguments[2], ir.Constant(ir.IntType(64), registers.vector.count))
+        for i in registers.apart(arguments[2]):
+            ask_for(builder, x, builder.add(ahead, i), write=False)
         rows = _turned(registers, [registers.load(x, i, mask) for i in registers.apart(arguments[2])])
         for j, values in enumerate(rows):
             needed = ir.Constant(ir.IntType(1), True) if mask is None else builder.icmp_signed(
@@ -316,6 +319,9 @@ def _from_lanes(context: Any, room: Any, places: Any, p: Any, x: Any, start: Any
         room, places, target = (data(context, builder, signature, arguments, i) for i in (0, 1, 3))
         x, first = builder.gep(target, [arguments[4]]), arguments[2]
         rows = [registers.load(room, registers.listed(places, first, j)) for j in range(registers.vector.count)]
+        ahead = builder.mul(arguments[5], ir.Constant(ir.IntType(64), registers.vector.count))
+        for i in registers.apart(arguments[5]):
+            ask_for(builder, x, builder.add(ahead, i), write=True)
         for place, values in zip(registers.apart(arguments[5]), _turned(registers, rows), strict=True):
             registers.store(values, x, place)
         return context.get_dummy_value()
