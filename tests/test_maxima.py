@@ -17,9 +17,9 @@ SIZES = pytest.mark.parametrize("size", [1, 2, 3, 5])
 
 
 @numba.njit
-def across(x, start, inside, at, apart, before, v, count, size, stride, first, best, which, place, lanes):
+def across(x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes):
     maxima.largest_across(
-        x, start, inside, at, apart, before, v, count, size, stride, first, best, which, place, lanes)
+        x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes)
 
 
 @numba.njit
@@ -41,6 +41,19 @@ def back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixel
         dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place, lanes)
 
 
+@numba.njit
+def down_pair(best, which, place, apart, below, size, y, argmax, out, wide, rows, lanes):
+    maxima.largest_down_pair(best, which, place, apart, below, size, y, argmax, out, wide, rows, lanes)
+
+
+@numba.njit
+def back_pair(
+    dy, argmax, at, rows, other_at, other_rows, wide, size, stride, first, pad, limit, dx, place, lanes
+):
+    maxima.passed_back_pair(
+        dy, argmax, at, rows, other_at, other_rows, wide, size, stride, first, pad, limit, dx, place, lanes)
+
+
 def numbers(count, dtype, seed=0):
     """Many are equal, some are not finite."""
     rng = np.random.default_rng(seed)
@@ -60,14 +73,14 @@ def test_along_a_row(dtype, stride, size):
         x, pad, first = numbers(width, dtype), min(2, size - 1), 100
         count = -(-width // stride)
         columns = np.arange(stride * 4 * single) - pad
-        inside = np.array([(columns + l >= 0) & (columns + l < width) for l in range(0, size, stride)])
+        inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, stride)])
         before = np.maximum(0, -columns[::stride]).astype(np.int32)
         results = []
         for function in (across, maxima.largest_across):
             best, which = np.zeros(7 + 4 * single, dtype), np.zeros(7 + 4 * single, np.int32)
             for v in range(0, count, single):
-                function(x, -pad, inside.ravel(), v * stride, columns.size, before, v, count, size, stride,
-                         first - pad, best, which, 7, single)
+                function(x, v * stride - pad, None, inside.ravel(), columns.size, before, v, count - v, size, stride,
+                         v * stride + first - pad, best, which, 7 + v, single)
             assert not best[:7].any()
             results.append((best[7 : 7 + count], which[7 : 7 + count]))
         for best, which in results:
@@ -76,6 +89,29 @@ def test_along_a_row(dtype, stride, size):
                 if seen:
                     assert which[j] == first + seen[x[seen].argmax()]  # the first of equal ones, the first NaN
                     np.testing.assert_equal(best[j], x[which[j] - first])
+
+
+@BOTH
+@SIZES
+@pytest.mark.parametrize("rows", [1, 2])
+def test_along_two_rows_of_which_half_a_vector_holds_one(dtype, size, rows):
+    single = lanes(np.dtype(dtype).itemsize)
+    half, pad, width = single // 2, min(2, size - 1), single - 1
+    x = numbers(rows * width, dtype, seed=size)
+    columns = np.arange(2 * single) % single - pad
+    inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, 2)])
+    before = np.maximum(0, -columns[::2]).astype(np.int32)
+    for function in (across, maxima.largest_across):
+        best, which = np.zeros(7 + 2 * single, dtype), np.zeros(7 + 2 * single, np.int32)
+        function(x, -pad, width, inside.ravel(), columns.size, before, 0, rows * half, size, 2, 100 - pad, best, which,
+                 7, single)
+        for r in range(rows):
+            for j in range(half):
+                seen = range(max(0, 2 * j - pad), min(width, 2 * j - pad + size))
+                if seen:
+                    where = r * width + seen[x[r * width :][seen].argmax()]
+                    assert which[7 + r * half + j] == 100 + where
+                    np.testing.assert_equal(best[7 + r * half + j], x[where])
 
 
 @BOTH
@@ -95,6 +131,29 @@ def test_down_columns(dtype, size):
             for array in (y, argmax):
                 assert (array[:5] == 7).all()
                 assert (array[5 + done :] == 7).all()
+
+
+@BOTH
+@SIZES
+@pytest.mark.parametrize("rows", [1, 2])
+def test_down_the_columns_of_two_rows_of_windows(dtype, size, rows):
+    single = lanes(np.dtype(dtype).itemsize)
+    half, below = single // 2, 2 * single + 1
+    best = numbers(3 + below + (size + 1) * half + single, dtype)
+    which = np.arange(best.size, dtype=np.int32)
+    for wide in (1, half - 1, half):
+        for function in (down_pair, maxima.largest_down_pair):
+            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
+            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, single)
+            for r in range(rows):
+                seen = 3 + r * below + np.arange(size)[:, None] * half + np.arange(wide)
+                largest = best[seen].argmax(axis=0)
+                here = slice(5 + r * wide, 5 + (r + 1) * wide)
+                np.testing.assert_array_equal(argmax[here], seen[largest, np.arange(wide)])
+                np.testing.assert_array_equal(y[here], best[argmax[here]])
+            for array in (y, argmax):
+                assert (array[:5] == 7).all()
+                assert (array[5 + rows * wide :] == 7).all()
 
 
 @BOTH
@@ -154,9 +213,32 @@ def test_back(dtype, stride, size, reach):
         np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
 
 
+@BOTH
+@SIZES
+@pytest.mark.parametrize("rows", [(2, 1), (1, 2), (0, 1)])
+def test_back_to_two_rows(dtype, size, rows):
+    """Row 0 is seen by windows 1 and 0, row 1 by windows 2 and 1: or by fewer of them."""
+    rng, single = np.random.default_rng(size), lanes(np.dtype(dtype).itemsize)
+    wide, pad = single // 2 - 1, min(1, size - 1)
+    limit = 2 * wide - pad
+    dy = rng.standard_normal(3 * wide).astype(dtype)
+    argmax = rng.integers(-2, 2 * limit, 3 * wide).astype(np.int32)
+    expected = np.full(2 * limit + 20, 7.0)
+    for r in range(2):
+        for t in range(limit):
+            j, f = divmod(t + pad, 2)
+            windows = [(r + 1 - k) * wide + j - d for k in range(rows[r]) for d in range(size)
+                       if d * 2 + f < size and 0 <= j - d < wide]
+            expected[9 + r * limit + t] = sum(dy[w] for w in windows if argmax[w] == r * limit + t)
+    for function in (back_pair, maxima.passed_back_pair):
+        dx = np.full(2 * limit + 20, 7, dtype)
+        function(dy, argmax, wide, rows[0], 2 * wide, rows[1], wide, size, 2, -pad, pad, limit, dx, 9 - pad, single)
+        np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="it needs mprotect")
 @pytest.mark.parametrize(("size", "stride", "side", "maps"), [
-    (3, 1, 28, 1), (3, 2, 28, 1), (5, 1, 9, 1), (3, 1, 7, 3), (3, 1, 4, 1), (3, 2, 7, 3)])
+    (3, 1, 28, 1), (3, 2, 28, 1), (5, 1, 9, 1), (3, 1, 7, 3), (3, 1, 4, 1), (3, 2, 7, 3), (3, 2, 13, 2)])
 def test_nothing_is_read_that_is_not_there(size, stride, side, maps):
     """Arrays that begin where memory begins, and end where it ends: to read beside them would kill the process."""
     code = f"""

@@ -34,27 +34,28 @@ NOWHERE = -(2**31)  # the number of no pixel, not even of one in the margin: tho
 
 
 def largest_across(
-    x: Floats, start: int, inside: Mask, at: int, apart: int, before: Places, v: int, count: int, size: int,
+    x: Floats, start: int, line: int | None, inside: Mask, apart: int, before: Places, at: int, count: int, size: int,
     stride: int, first: int, best: Floats, which: Places | None, place: int, lanes: int
 ) -> None:
-    """best[place + j] = the largest of x[start + j · stride + l], l < size, for j from v on, as many as `lanes` if
-    there are so many of `count`; and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is
-    larger than all. With no `which`, only the numbers.
+    """best[place + j] = the largest of x[start + j · stride + l], l < size, for j < count, `lanes` of them at most;
+    and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is larger than all. With no
+    `which`, only the numbers. With a `line`, half of the windows are in the next row, which is so far away.
 
-    inside[at + (l // stride) · apart + (j − v) · stride + l % stride] says if that pixel counts, before[at // stride +
-    j − v] how many of the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of
-    both, and of best and which written: what lies behind is lost.
+    inside[l // stride · apart + (at + j) · stride + l % stride] says if that pixel counts, before[at + j] how many of
+    the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of the three, and of
+    best and which written: what lies behind is lost.
     """
-    for j in range(v, min(v + lanes, count)):
-        largest, where = -np.inf, before[at // stride + j - v]
+    for j in range(min(count, lanes)):
+        pixel = j * stride if line is None or j < lanes // 2 else line + (j - lanes // 2) * stride
+        largest, where = -np.inf, before[at + j]
         for l in range(size):  # noqa: E741 (as in the equation)
-            if inside[at + l // stride * apart + (j - v) * stride + l % stride]:
-                number = x[start + j * stride + l]
+            if inside[l // stride * apart + (at + j) * stride + l % stride]:
+                number = x[start + pixel + l]
                 if not number <= largest and largest == largest:
                     largest, where = number, l
         best[place + j] = largest
         if which is not None:
-            which[place + j] = first + j * stride + where
+            which[place + j] = first + pixel + where
 
 
 def largest_down(
@@ -72,6 +73,16 @@ def largest_down(
         y[out + j] = largest
         if which is not None and argmax is not None:
             argmax[out + j] = which[where]
+
+
+def largest_down_pair(
+    best: Floats, which: Places | None, place: int, apart: int, below: int, size: int, y: Floats,
+    argmax: Places | None, out: int, wide: int, rows: int, lanes: int
+) -> None:
+    """The same for two rows of windows, or one, if half a vector holds a row:
+    y[out + r · wide + j] = the largest of best[place + r · below + k · apart + j], for r < rows, j < wide."""
+    for r in range(rows):
+        largest_down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, lanes)
 
 
 def largest_down_maps(
@@ -119,6 +130,16 @@ def passed_back(
                 dx[place + t] = total
 
 
+def passed_back_pair(
+    dy: Floats, argmax: Places, at: int, rows: int, other_at: int, other_rows: int, wide: int, size: int, stride: int,
+    first: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
+) -> None:
+    """The same for two rows of `limit` pixels, if half a vector holds the windows of one."""
+    for r, (last, many) in enumerate(((at, rows), (other_at, other_rows))):
+        passed_back(dy, argmax, last, many, 0, wide, wide, size, stride, 0, first + r * limit, first + 2 * limit + pad,
+                    pad, limit, dx, place + r * limit, lanes)
+
+
 STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
 
 
@@ -131,15 +152,13 @@ class _Vectors:
         self.lanes = self.numbers.vector.count
         self.wide = Registers(context, builder, number, stride * self.lanes)
         self.places = Registers(context, builder, types.int32, self.lanes)
-        self.wide_places = Registers(context, builder, types.int32, stride * self.lanes)
 
     def place(self, value: Any) -> Any:
         return self.builder.trunc(value, ir.IntType(32))
 
     def within(self, places: Any, count: Any) -> Any:
         """A mask: 0 ≤ place < count."""
-        registers = self.places if places.type.count == self.lanes else self.wide_places
-        return self.builder.icmp_unsigned("<", places, registers.repeat(self.place(count)))
+        return self.builder.icmp_unsigned("<", places, self.places.repeat(self.place(count)))
 
     def each(self, values: Any, first: int, step: int) -> Any:
         """Of a wide vector every so manyth."""
@@ -171,45 +190,56 @@ def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[
 def _across(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
     def largest(
-        context: Any, x: Any, start: Any, inside: Any, at: Any, apart: Any, before: Any, v: Any, count: Any, size: Any,
-        first: Any, best: Any, which: Any, place: Any
+        context: Any, x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any,
+        size: Any, first: Any, best: Any, which: Any, place: Any
     ) -> Any:
         return types.void(
-            x, start, inside, at, apart, before, v, count, size, first, best, which, place), generate
+            x, start, line, inside, apart, before, at, count, size, first, best, which, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 2, 5, 10, 11))
-        start, at, apart, v, count, size, first, place = (arguments[i] for i in (1, 3, 4, 6, 7, 8, 9, 12))
+        x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 10, 11))
+        start, line, apart, at, count, size, first, place = (arguments[i] for i in (1, 2, 4, 6, 7, 8, 9, 12))
         vectors = _Vectors(context, builder, signature.args[0].dtype, stride)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
-        here = builder.add(start, builder.mul(v, integer(stride)))
         for i in range(stride):  # lines that are as many pixels as these
-            ask_for(builder, x, builder.add(here, integer((AHEAD + i * 64) // number)), write=False)
-        some = vectors.wide.some(builder.mul(builder.sub(count, v), integer(stride)))
-        places = builder.add(
-            vectors.places.constant(range(0, stride * vectors.lanes, stride)),
-            vectors.places.repeat(vectors.place(builder.add(first, builder.mul(v, integer(stride))))))
+            ask_for(builder, x, builder.add(start, integer((AHEAD + i * 64) // number)), write=False)
+        some = vectors.wide.first(builder.mul(count, integer(stride)))
+        one_row = signature.args[2] == types.none
+        steps = vectors.places.constant(range(0, stride * vectors.lanes, stride))
+        if not one_row:
+            half = vectors.lanes // 2
+            more = builder.sub(line, integer(half * stride))
+            second = vectors.places.constant([0] * half + [-1] * half)
+            steps = builder.add(steps, builder.and_(second, vectors.places.repeat(vectors.place(more))))
+        places = builder.add(steps, vectors.places.repeat(vectors.place(first)))
 
         def group(tap: Any) -> Any:
             """As many pixels of each window as the stride is."""
-            there = builder.add(at, builder.mul(builder.sdiv(tap, integer(stride)), apart))
-            mask = builder.and_(vectors.wide.read_mask(inside, there), some)
-            return vectors.wide.load(x, builder.add(here, tap), mask, -np.inf)
+            before_these = builder.mul(builder.sdiv(tap, integer(stride)), apart)
+            there = builder.add(before_these, builder.mul(at, integer(stride)))
+            mask, here = builder.and_(vectors.wide.read_mask(inside, there), some), builder.add(start, tap)
+            if one_row:
+                return vectors.wide.load(x, here, mask, -np.inf)
+            count = stride * vectors.lanes
+            halves = [range(count // 2), range(count // 2, count)]
+            rows = Registers(context, builder, signature.args[0].dtype, count // 2)
+            one, other = (
+                rows.load(x, there, rows.shuffle(mask, mask, places), -np.inf)
+                for there, places in zip((here, builder.add(here, line)), halves, strict=True))
+            return rows.shuffle(one, other, range(count))
 
         def seen(pixels: Any, tap: Any, q: int) -> tuple[Any, ...]:
-            tap = builder.add(tap, integer(q))
-            where = builder.add(places, vectors.places.repeat(vectors.place(tap)))
             values = vectors.each(pixels, q, stride)
+            tap = builder.add(tap, integer(q))
             if q:  # the window may have ended
                 values = builder.select(builder.icmp_signed("<", tap, size), values, vectors.numbers.constant(-np.inf))
-            return (values, where) if which else (values,)
+            return (values, builder.add(places, vectors.places.repeat(vectors.place(tap)))) if which else (values,)
 
         pixels = group(integer(0))
-        begin = vectors.each(pixels, 0, stride), None
+        least: tuple[Any, ...] = (vectors.each(pixels, 0, stride),)
         if which:
-            skipped = vectors.places.load(before, builder.sdiv(at, integer(stride)))
-            begin = begin[0], builder.add(places, skipped)
-        get, set_to = _changing(builder, begin if which else begin[:1])
+            least = (*least, builder.add(places, vectors.places.load(before, at)))
+        get, set_to = _changing(builder, least)
         for q in range(1, stride):
             set_to(vectors.larger(seen(pixels, integer(0), q), get()))
         with cgutils.for_range_slice(builder, integer(stride), size, integer(stride), intp=integer) as (tap, _):
@@ -217,9 +247,9 @@ def _across(stride: int) -> Callable[..., None]:
             for q in range(stride):
                 set_to(vectors.larger(seen(pixels, tap, q), get()))
         largest = get()
-        vectors.numbers.store(largest[0], best, builder.add(place, v))
+        vectors.numbers.store(largest[0], best, place)
         if which:
-            vectors.places.store(largest[1], which, builder.add(place, v))
+            vectors.places.store(largest[1], which, place)
         return context.get_dummy_value()
 
     largest.__name__ = f"largest_across_{stride}"
@@ -231,54 +261,69 @@ across_1, across_2 = (_across(stride) for stride in STRIDES)
 
 @overload(largest_across, inline="always")  # type: ignore[untyped-decorator]
 def _largest_across(
-    x: Any, start: Any, inside: Any, at: Any, apart: Any, before: Any, v: Any, count: Any, size: Any, stride: Any,
+    x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
     first: Any, best: Any, which: Any, place: Any, lanes: Any
 ) -> Any:
     """With three pixels to a window said apart: the loop over them is written out then, which takes a quarter less."""
     def choose(
-        x: Any, start: Any, inside: Any, at: Any, apart: Any, before: Any, v: Any, count: Any, size: Any, stride: Any,
-        first: Any, best: Any, which: Any, place: Any, lanes: Any
+        x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
+        stride: Any, first: Any, best: Any, which: Any, place: Any, lanes: Any
     ) -> None:
         if stride == 1 and size == 3:
-            across_1(x, start, inside, at, apart, before, v, count, 3, first, best, which, place)
+            across_1(x, start, line, inside, apart, before, at, count, 3, first, best, which, place)
         elif stride == 1:
-            across_1(x, start, inside, at, apart, before, v, count, size, first, best, which, place)
+            across_1(x, start, line, inside, apart, before, at, count, size, first, best, which, place)
         elif stride == 2 and size == 3:
-            across_2(x, start, inside, at, apart, before, v, count, 3, first, best, which, place)
+            across_2(x, start, line, inside, apart, before, at, count, 3, first, best, which, place)
         elif stride == 2:
-            across_2(x, start, inside, at, apart, before, v, count, size, first, best, which, place)
+            across_2(x, start, line, inside, apart, before, at, count, size, first, best, which, place)
         else:
-            plain_across(x, start, inside, at, apart, before, v, count, size, stride, first, best, which, place, lanes)
+            plain_across(
+                x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes)
 
     return choose
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _down(
-    context: Any, best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any
+    context: Any, best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
+    wide: Any, rows: Any
 ) -> Any:
+    """`below`: None for one row of windows, of which it takes a vector."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        best, which, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 5, 6))
-        place, apart, size, out, count = (arguments[i] for i in (2, 3, 4, 7, 8))
+        best, which, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 7))
+        place, apart, step, size, out, wide, rows = (arguments[i] for i in (2, 3, 4, 5, 8, 9, 10))
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
-        for written, itemsize in ((y, signature.args[5].dtype.bitwidth // 8), (argmax, 4)):
-            if written:
-                ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
+        half, pair = vectors.lanes // 2, below != types.none
+        written = [(y, vectors.numbers), (argmax, vectors.places)] if argmax else [(y, vectors.numbers)]
+        for start, registers in written:
+            ask_for(builder, start, builder.add(out, integer(SOON // registers.itemsize)), write=True)
+
+        def both(registers: Registers, start: Any, row: Any) -> Any:
+            """A row; of a pair, half of each."""
+            values = registers.load(start, row)
+            if not pair:
+                return values
+            halves = [*range(half), *range(2 * half, 3 * half)]
+            return registers.shuffle(values, registers.load(start, builder.add(row, step)), halves)
 
         def there(row: Any) -> tuple[Any, ...]:
-            number = vectors.numbers.load(best, row)
-            return (number, vectors.places.load(which, row)) if which else (number,)
+            number = both(vectors.numbers, best, row)
+            return (number, both(vectors.places, which, row)) if which else (number,)
 
         get, set_to = _changing(builder, there(place))
         with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
             set_to(vectors.larger(there(builder.add(place, builder.mul(loop.index, apart))), get()))
-        largest, mask = get(), vectors.numbers.first(count)
-        vectors.numbers.store(largest[0], y, out, mask)
-        if which:
-            vectors.places.store(largest[1], argmax, out, mask)
+        mask = vectors.numbers.first(wide)
+        second = builder.and_(mask, vectors.numbers.repeat(builder.icmp_signed(">", rows, integer(1))))
+        for (start, registers), values in zip(written, get(), strict=True):
+            registers.store(values, start, out, mask)
+            if pair:
+                values = registers.shuffle(values, values, [*range(half, 2 * half), *range(half)])
+                registers.store(values, start, builder.add(out, wide), second)
         return context.get_dummy_value()
 
-    return types.void(best, which, place, apart, size, y, argmax, out, count), generate
+    return types.void(best, which, place, apart, below, size, y, argmax, out, wide, rows), generate
 
 
 @overload(largest_down, inline="always")  # type: ignore[untyped-decorator]
@@ -289,9 +334,26 @@ def _largest_down(
         best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
     ) -> None:
         if size == 3:
-            _down(best, which, place, apart, 3, y, argmax, out, count)
+            _down(best, which, place, apart, None, 3, y, argmax, out, count, 1)
         else:
-            _down(best, which, place, apart, size, y, argmax, out, count)
+            _down(best, which, place, apart, None, size, y, argmax, out, count, 1)
+
+    return choose
+
+
+@overload(largest_down_pair, inline="always")  # type: ignore[untyped-decorator]
+def _largest_down_pair(
+    best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
+    rows: Any, lanes: Any
+) -> Any:
+    def choose(
+        best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
+        rows: Any, lanes: Any
+    ) -> None:
+        if size == 3:
+            _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows)
+        else:
+            _down(best, which, place, apart, below, size, y, argmax, out, wide, rows)
 
     return choose
 
@@ -360,53 +422,79 @@ def _back(stride: int) -> Callable[..., None]:
         context: Any, dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, v: Any,
         first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any
     ) -> Any:
+        """at, rows, first and place : one number each, or those of two rows of pixels."""
         return types.void(
             dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         dy, argmax, dx = (data(context, builder, signature, arguments, i) for i in (0, 1, 13))
-        at, rows, reach, wide, count, size, v, first, map_size, pad, limit, place = (
-            arguments[i] for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14))
+        reach, wide, count, size, v, map_size, pad, limit = (arguments[i] for i in (4, 5, 6, 7, 8, 10, 11, 12))
+        pair = isinstance(signature.args[2], types.BaseTuple)
+        at, rows, first, place = (
+            cgutils.unpack_tuple(builder, arguments[i]) if pair else [arguments[i]] for i in (2, 3, 9, 14))
         vectors, integer = _Vectors(context, builder, signature.args[0].dtype, stride), ir.IntType(64)
-        number = signature.args[0].dtype.bitwidth // 8
+        number, parts = signature.args[0].dtype.bitwidth // 8, len(at)
+        lanes = vectors.lanes // parts  # of each part
+        few, few_places, few_pixels = (
+            Registers(context, builder, kind, many) for kind, many in (
+                (signature.args[0].dtype, lanes), (types.int32, lanes), (signature.args[0].dtype, stride * lanes)))
+
+        def of_each(values: list[Any]) -> Any:
+            """A vector whose parts are alike in this: one number each."""
+            one, other = vectors.places.repeat(values[0]), vectors.places.repeat(values[-1])
+            return one if parts == 1 else vectors.places.shuffle(one, other, range(lanes, 3 * lanes))
+
+        def load(registers: Registers, start: Any, windows: list[Any], mask: Any, other: float) -> Any:
+            values = [
+                registers.load(start, window, registers.shuffle(mask, mask, range(i * lanes, (i + 1) * lanes)), other)
+                for i, window in enumerate(windows)]
+            return values[0] if parts == 1 else registers.shuffle(values[0], values[1], range(2 * lanes))
+
         skipped = builder.mul(v, integer(stride))
+        places, heres = [builder.add(x, skipped) for x in place], [builder.add(x, v) for x in at]
         for i in range(stride):
-            ask_for(builder, dx, builder.add(builder.add(place, skipped), integer((SOON + i * 64) // number)),
-                    write=True)
-        here = builder.add(at, v)
+            ask_for(builder, dx, builder.add(places[0], integer((SOON + i * 64) // number)), write=True)
         for read, itemsize in ((dy, number), (argmax, 4)):
-            ask_for(builder, read, builder.add(here, integer(2 * SOON // itemsize)), write=False)
-        steps = vectors.places.constant(range(0, stride * vectors.lanes, stride))
-        begin = builder.add(steps, vectors.places.repeat(vectors.place(builder.add(first, skipped))))
+            ask_for(builder, read, builder.add(heres[0], integer(2 * SOON // itemsize)), write=False)
+        steps = vectors.places.constant([stride * (i % lanes) for i in range(vectors.lanes)])
+        begin = builder.add(steps, of_each([vectors.place(builder.add(x, skipped)) for x in first]))
         if stride == 1:  # else a row is in one map
             map_size = vectors.places.repeat(vectors.place(map_size))
             begin = builder.select(builder.icmp_signed(">=", begin, map_size), builder.sub(begin, map_size), begin)
         pixels = [builder.add(begin, vectors.places.constant(f)) for f in range(stride)]
-        along = builder.add(vectors.places.constant(range(vectors.lanes)), vectors.places.repeat(vectors.place(v)))
+        along = vectors.places.constant([i % lanes for i in range(vectors.lanes)])
+        along = builder.add(along, vectors.places.repeat(vectors.place(v)))
         sums = [cgutils.alloca_once_value(builder, vectors.numbers.constant(0)) for _ in range(stride)]
         taps = builder.sdiv(builder.add(size, integer(stride - 1)), integer(stride))
-        with cgutils.for_range(builder, rows, intp=integer) as row:
+        most = builder.select(builder.icmp_signed(">", rows[0], rows[-1]), rows[0], rows[-1])
+        with cgutils.for_range(builder, most, intp=integer) as row:
             back = builder.mul(row.index, reach)
-            start = builder.sub(here, builder.mul(row.index, wide))
+            starts = [builder.sub(here, builder.mul(row.index, wide)) for here in heres]
             with cgutils.for_range(builder, taps, intp=integer) as tap:
-                window = builder.sub(start, tap.index)
+                windows = [builder.sub(start, tap.index) for start in starts]
                 there = builder.sub(along, vectors.places.repeat(vectors.place(builder.add(back, tap.index))))
-                largest = vectors.places.load(argmax, window, vectors.within(there, count), NOWHERE)
+                mask = vectors.within(there, count)
+                if pair:
+                    left = [vectors.place(builder.sub(many, row.index)) for many in rows]
+                    mask = builder.and_(
+                        mask, builder.icmp_signed(">", of_each(left), vectors.places.constant(0)))
+                largest, terms = load(few_places, argmax, windows, mask, NOWHERE), load(few, dy, windows, mask, 0)
                 for f, (sum_, pixel) in enumerate(zip(sums, pixels, strict=True)):
                     mask = builder.icmp_signed("==", largest, pixel)
                     if f:  # the window may have ended
                         enough = builder.icmp_signed(
                             "<", builder.add(builder.mul(tap.index, integer(stride)), integer(f)), size)
                         mask = builder.and_(mask, vectors.numbers.repeat(enough))
-                    term = vectors.numbers.load(dy, window, mask)
-                    builder.store(builder.fadd(builder.load(sum_), term), sum_)
-        values = builder.load(sums[0])
-        if stride == 2:  # side by side again
-            order = [i // 2 + i % 2 * vectors.lanes for i in range(2 * vectors.lanes)]
-            values = vectors.wide.shuffle(values, builder.load(sums[1]), order)
-        t = builder.add(vectors.wide_places.constant(range(stride * vectors.lanes)),
-                        vectors.wide_places.repeat(vectors.place(builder.sub(skipped, pad))))
-        vectors.wide.store(values, dx, builder.add(place, skipped), vectors.within(t, limit))
+                    sum_before = builder.load(sum_)
+                    builder.store(builder.select(mask, builder.fadd(sum_before, terms), sum_before), sum_)
+        for i, there in enumerate(places):
+            values = builder.load(sums[0])
+            if stride == 2:  # side by side again
+                order = [i * lanes + j // 2 + j % 2 * vectors.lanes for j in range(2 * lanes)]
+                values = few_pixels.shuffle(values, builder.load(sums[1]), order)
+            t = builder.sub(skipped, pad)
+            begun, ended = (few_pixels.first(builder.sub(edge, t)) for edge in (integer(0), limit))
+            few_pixels.store(values, dx, there, builder.and_(ended, builder.not_(begun)))
         return context.get_dummy_value()
 
     back.__name__ = f"passed_back_{stride}"
@@ -436,6 +524,25 @@ def _passed_back(
         else:
             plain_back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place,
                        lanes)
+
+    return choose
+
+
+@overload(passed_back_pair, inline="always")  # type: ignore[untyped-decorator]
+def _passed_back_pair(
+    dy: Any, argmax: Any, at: Any, rows: Any, other_at: Any, other_rows: Any, wide: Any, size: Any, stride: Any,
+    first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+) -> Any:
+    def choose(
+        dy: Any, argmax: Any, at: Any, rows: Any, other_at: Any, other_rows: Any, wide: Any, size: Any, stride: Any,
+        first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+    ) -> None:
+        if size == 3:
+            back_2(dy, argmax, (at, other_at), (rows, other_rows), 0, wide, wide, 3, 0, (first, first + limit), limit,
+                   pad, limit, dx, (place, place + limit))
+        else:
+            back_2(dy, argmax, (at, other_at), (rows, other_rows), 0, wide, wide, size, 0, (first, first + limit),
+                   limit, pad, limit, dx, (place, place + limit))
 
     return choose
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from npnet.kernels.numpy.pool import pixels_counted
 
 from .compile import flat, parallel, scratch, serial, share, threads
-from .maxima import largest_across, largest_down, largest_down_maps, passed_back
+from .maxima import largest_across, largest_down, largest_down_maps, largest_down_pair, passed_back, passed_back_pair
 from .tile import lanes as lanes_of
 from .windows import (
     Spread,
@@ -50,10 +50,12 @@ class _Plan(NamedTuple):
     wide: int
     lanes: int
     joined: bool  # is row after row one long row, for windows as for pixels?
+    pairs: bool  # or else, is half a vector enough for a row of windows?
+    pitch: int  # from one row's largest to those of the next
     band: int  # rows of windows at a time
     together: int  # maps at a time, if a band is all of a map
     room: int  # numbers that a band of a map needs
-    inside: Mask  # for each of a window's groups of `stride` pixels, which of those swept over are in their row
+    inside: Mask  # for each of a window's groups of `stride` pixels: which of all windows' are in their row?
     apart: int  # groups in that
     before: Places  # how many of each window's first pixels are not
     rows: Places  # and which row that is, of maps one after another
@@ -63,20 +65,25 @@ class _Plan(NamedTuple):
 @cache
 def _plan(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: int) -> _Plan:
     (height, width), (tall, wide), lanes = fine, coarse, lanes_of(itemsize)
-    joined = width == stride * wide
-    band = min(tall, max(1, (NUMBERS // wide - size) // stride + 1))
+    joined, half = width == stride * wide, lanes // 2
+    pairs = stride == 2 and wide <= half and not joined
+    pitch = half if pairs else wide
+    band = min(tall, max(1, (NUMBERS // pitch - size) // stride + 1))
     rows = (band - 1) * stride + size
-    swept = np.arange(stride * -(-(rows if joined else 1) * wide // lanes) * lanes + lanes)
-    columns = (swept % width if joined else swept) - pad
-    inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, stride)])
-    before = np.asarray(np.maximum(0, -columns[::stride]), np.int32)
-    together = max(1, NUMBERS // (rows * wide)) if band == tall else 1
+    swept = np.arange(-(-(rows if joined else 1) * pitch // lanes) * lanes + lanes)
+    column = swept % pitch if joined or pairs else swept
+    left = column * stride - pad  # in the row
+    pixels = left[:, None] + np.arange(stride)
+    inside = np.array([(pixels + tap >= 0) & (pixels + tap < width) for tap in range(0, size, stride)])
+    together = max(1, NUMBERS // (rows * pitch)) if band == tall else 1
     maps = np.arange(height * width + lanes) % (height * width) // width
     row = np.arange(height) + pad
     last = np.minimum(tall - 1, row // stride)
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
-    return _Plan(size, stride, pad, height, width, tall, wide, lanes, joined, band, together, rows * wide,
-                 inside.ravel(), swept.size, before, np.asarray(maps, np.int32), seen)
+    return _Plan(
+        size, stride, pad, height, width, tall, wide, lanes, joined, pairs, pitch, band, together, rows * pitch,
+        inside.ravel(), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32), np.asarray(maps, np.int32),
+        seen)
 
 
 def _sweep_across(
@@ -85,26 +92,42 @@ def _sweep_across(
     """best[row, j] : of window j, counted from `pad` pixels before the row, what is largest in that row; and which.
     Rows are those that windows i, … see; some may lie outside, where everything is −∞.
     """
-    size, stride, height, width, wide, lanes, inside, apart, skipped = (
-        plan.size, plan.stride, plan.height, plan.width, plan.wide, plan.lanes, plan.inside, plan.apart, plan.before)
-    top, rows = i * stride - plan.pad, (min(plan.band, plan.tall - i) - 1) * stride + plan.size
+    size, stride, height, width, lanes, pitch, inside, apart, before = (
+        plan.size, plan.stride, plan.height, plan.width, plan.lanes, plan.pitch, plan.inside, plan.apart, plan.before)
+    top, rows = i * stride - plan.pad, (min(plan.band, plan.tall - i) - 1) * stride + size
     first, last = max(0, top), min(height, top + rows)
-    runs, count = (1, (last - first) * wide) if plan.joined else (last - first, wide)
+    together = last - first if plan.joined else 1
     for m in range(planes):
-        for r in range(first, first + runs):
-            start, place = r * width - plan.pad, base + m * plan.room + (r - top) * wide
+        if plan.pairs:
+            sweep_pairs(x, plan, plane + m, first, last, top, best, which, base + m * plan.room)
+        for r in range(first, first if plan.pairs else last, together):
+            row, place = r * width - plan.pad, base + m * plan.room + (r - top) * pitch
+            start, count = (plane + m) * height * width + row, together * pitch
             for v in range(0, count, lanes):
-                largest_across(x, (plane + m) * height * width + start, inside, v * stride, apart, skipped, v, count,
-                               size, stride, start, best, which, place, lanes)
+                skip = v * stride
+                largest_across(x, start + skip, None, inside, apart, before, v, count - v, size, stride, row + skip,
+                               best, which, place + v, lanes)
         room = base + m * plan.room
-        begin, end = room + (first - top) * wide, room + (last - top) * wide
-        for row in range(room, begin, wide):
-            for j in range(wide):
+        above, below = room + (first - top) * pitch, room + (last - top) * pitch
+        for row in range(room, above, pitch):
+            for j in range(pitch):
                 best[row + j] = -np.inf
                 if which is not None:
-                    which[row + j] = which[begin + j]  # the first that counts
-        for j in range(end, room + rows * wide):
+                    which[row + j] = which[above + j]  # the first that counts
+        for j in range(below, room + rows * pitch):
             best[j] = -np.inf
+
+
+def _sweep_pairs(
+    x: Floats, plan: _Plan, plane: int, first: int, last: int, top: int, best: Floats, which: Places | None, room: int
+) -> None:
+    """Two rows at a time of those from one to another, for half a vector holds one."""
+    size, stride, height, width, lanes, pitch, inside, apart, before = (
+        plan.size, plan.stride, plan.height, plan.width, plan.lanes, plan.pitch, plan.inside, plan.apart, plan.before)
+    for r in range(first, last, 2):
+        row = r * width - plan.pad
+        largest_across(x, plane * height * width + row, width, inside, apart, before, 0, (last - r) * pitch, size,
+                       stride, row, best, which, room + (r - top) * pitch, lanes)
 
 
 def _sweep_down(
@@ -113,12 +136,26 @@ def _sweep_down(
 ) -> None:
     """The largest of each window, from those of its rows."""
     size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, plan.lanes, min(plan.band, plan.tall - i)
+    pitch, below = plan.pitch, plan.stride * plan.pitch
     runs, count = (1, rows * wide) if plan.stride == 1 else (rows, wide)
     for m in range(planes):
         for r in range(runs):
-            row, out = base + m * plan.room + r * plan.stride * wide, ((plane + m) * tall + i + r) * wide
+            row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
             for v in range(0, count, lanes):
-                largest_down(best, which, row + v, wide, size, y, argmax, out + v, count - v, lanes)
+                largest_down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, lanes)
+
+
+def _sweep_down_pairs(
+    best: Floats, which: Places | None, base: int, plan: _Plan, plane: int, planes: int, i: int,
+    argmax: Places | None, y: Floats
+) -> None:
+    """The same, two rows at a time."""
+    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, plan.lanes, min(plan.band, plan.tall - i)
+    pitch, below = plan.pitch, plan.stride * plan.pitch
+    for m in range(planes):
+        for r in range(0, rows, 2):
+            row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
+            largest_down_pair(best, which, row, pitch, below, size, y, argmax, out, wide, min(2, rows - r), lanes)
 
 
 def _sweep_maps(
@@ -131,7 +168,8 @@ def _sweep_maps(
     pixels, q, before = height * width, 0, 0
     first, count = plane * pixels, planes * pixels
     for v in range(0, count, lanes):
-        largest_across(x, first - pad, inside, q, apart, skipped, v, count, size, 1, -pad, best, which, base, lanes)
+        largest_across(x, first + v - pad, None, inside, apart, skipped, q, count - v, size, 1, v - pad, best, which,
+                       base + v, lanes)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
     q = 0
     for v in range(0, count, lanes):
@@ -147,7 +185,7 @@ def _max_pool_forward(
     thread: int, team: int
 ) -> None:
     """All of one dimension; best and which : of every thread a part, from `base` on."""
-    base = thread * (plan.together * plan.room + plan.lanes)
+    base = thread * (plan.together * plan.room + 3 * plan.lanes)
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
         some = min(plan.together, last - plane)
@@ -156,7 +194,10 @@ def _max_pool_forward(
         else:
             for i in range(0, plan.tall, plan.band):
                 sweep_across(x, plan, plane, some, i, best, which, base)
-                sweep_down(best, which, base, plan, plane, some, i, argmax, y)
+                if plan.pairs:
+                    sweep_down_pairs(best, which, base, plan, plane, some, i, argmax, y)
+                else:
+                    sweep_down(best, which, base, plan, plane, some, i, argmax, y)
 
 
 def _max_pool_backward(
@@ -175,6 +216,8 @@ def _max_pool_backward(
                 passed_back(dy, argmax, plane * pixels, size, wide, wide, count, size, stride, v, q - v, pixels,
                             before, count, dx, plane * pixels - before, lanes)
                 q = q + lanes if q + lanes < pixels else q + lanes - pixels
+    elif stride == 2 and swept <= lanes // 2:  # half a vector is enough for a row
+        passed_back_pairs(dy, argmax, plan, begin, end, dx)
     else:
         for plane in range(begin, end):
             for r in range(height):
@@ -182,6 +225,20 @@ def _max_pool_backward(
                 for v in range(0, swept, lanes):
                     passed_back(dy, argmax, at, rows, 0, wide, wide, size, stride, v, r * width - pad, pixels, pad,
                                 width, dx, (plane * height + r) * width - pad, lanes)
+
+
+def _passed_back_pairs(dy: Floats, argmax: Places, plan: _Plan, begin: int, end: int, dx: Floats) -> None:
+    size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
+    tall, wide, lanes, seen = plan.tall, plan.wide, plan.lanes, plan.seen
+    for plane in range(begin, end):
+        for r in range(0, height - 1, 2):
+            passed_back_pair(dy, argmax, (plane * tall + seen[r, 0]) * wide, seen[r, 1],
+                             (plane * tall + seen[r + 1, 0]) * wide, seen[r + 1, 1], wide, size, stride,
+                             r * width - pad, pad, width, dx, (plane * height + r) * width - pad, lanes)
+        if height % 2:
+            r = height - 1
+            passed_back(dy, argmax, (plane * tall + seen[r, 0]) * wide, seen[r, 1], 0, wide, wide, size, stride, 0,
+                        r * width - pad, height * width, pad, width, dx, (plane * height + r) * width - pad, lanes)
 
 
 def _times(x: Floats, factors: Floats) -> None:
@@ -235,7 +292,8 @@ def _average_pool_backward(
 
 
 sweep_across, sweep_down, times = serial(_sweep_across), serial(_sweep_down), serial(_times)
-sweep_maps = serial(_sweep_maps)
+sweep_maps, sweep_pairs, sweep_down_pairs, passed_back_pairs = (
+    serial(loop) for loop in (_sweep_maps, _sweep_pairs, _sweep_down_pairs, _passed_back_pairs))
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
 
@@ -254,7 +312,7 @@ def _shares(
 
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places | None, y: Floats) -> None:
     plan = _plan(x.shape[2:], y.shape[2:], int(size), int(stride), int(pad), x.itemsize)
-    room = (threads() * (plan.together * plan.room + plan.lanes),)
+    room = (threads() * (plan.together * plan.room + 3 * plan.lanes),)
     [best] = scratch(x.dtype, room)
     which, out = (None, None) if argmax is None else (scratch(argmax.dtype, room)[0], flat(argmax))
     _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, out, flat(y))

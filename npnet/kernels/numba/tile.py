@@ -140,16 +140,17 @@ class Registers:
         return self.builder.shuffle_vector(one, one, everywhere)
 
     def first(self, count: Any) -> Any:
-        """A mask: the first `count` lanes."""
-        lanes = ir.Constant(ir.VectorType(count.type, self.vector.count), list(range(self.vector.count)))
-        return self.builder.icmp_signed("<", lanes, self.repeat(count))
-
-    def some(self, count: Any) -> Any:
-        """The same, made by the processor's other half: bits of one number, which is not a vector."""
-        bits, lanes = ir.IntType(self.vector.count), ir.Constant(count.type, self.vector.count)
-        count = self.builder.select(self.builder.icmp_signed("<", count, lanes), count, lanes)
-        ones = self.builder.sub(self.builder.shl(ir.Constant(count.type, 1), count), ir.Constant(count.type, 1))
-        return self.builder.bitcast(self.builder.trunc(ones, bits), ir.VectorType(ir.IntType(1), self.vector.count))
+        """A mask: the first `count` lanes. As bits of one number: to compare every lane takes longer."""
+        lanes, integer = self.vector.count, ir.IntType(64)
+        count = self.builder.sext(count, integer) if count.type.width < integer.width else count
+        for way, limit in ((">", integer(0)), ("<", integer(lanes))):
+            count = self.builder.select(self.builder.icmp_signed(way, count, limit), count, limit)
+        if lanes < integer.width:
+            ones = self.builder.sub(self.builder.shl(integer(1), count), integer(1))
+            return self.builder.bitcast(
+                self.builder.trunc(ones, ir.IntType(lanes)), ir.VectorType(ir.IntType(1), lanes))
+        return self.builder.icmp_signed(
+            "<", ir.Constant(ir.VectorType(integer, lanes), list(range(lanes))), self.repeat(count))
 
     def read_mask(self, start: Any, index: Any) -> Any:
         """A mask that lies in memory, a byte to a lane."""
