@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("numba")
 import numba
 
-from npnet.kernels.numba.compile import _Files, parallel, share
+from npnet.kernels.numba import compile as compiling
+from npnet.kernels.numba.compile import _Files, parallel, share, threads
 
 PROGRAM = """
 import numpy as np
@@ -101,7 +102,32 @@ def test_what_an_older_source_was_compiled_to_is_not_found(tmp_path):
 
 
 def test_kernels_are_kept_so():
-    from npnet.kernels.numba import conv, sgd
+    from npnet.kernels.numba import conv
 
-    for kernel in (conv.correlate, conv.copy, sgd._update):
+    for kernel in (conv.correlate, conv.copy):
         assert type(kernel._cache._cache_file) is _Files
+
+
+def test_few_numbers_are_for_the_thread_that_calls(monkeypatch):
+    """And whatever happens, all threads are back for the next."""
+    team, seen = threads(), []
+
+    def kept(loop, **_):
+        def fast(y):
+            seen.append(threads())
+            loop(y)
+
+        return fast
+
+    def loop(y):
+        if y[0] < 0:
+            raise ArithmeticError
+
+    monkeypatch.setattr(compiling, "_kept", kept)
+    run = compiling.compiled(loop)
+    run(np.ones(compiling.FEW))
+    run(np.ones(compiling.FEW + 1))
+    assert seen == [1, team]
+    with pytest.raises(ArithmeticError):
+        run(-np.ones(3))
+    assert threads() == team

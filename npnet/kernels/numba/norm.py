@@ -2,7 +2,6 @@
 
 Innermost loops walk along pixels, which are neighbours in memory, so that they become vector instructions.
 """
-import math
 from functools import cache
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import LINE, flat, inlined, parallel, scratch, serial, share, steps, threads
-from .reductions import normalise, share_out, sum_rows, sum_squares, take_shares
+from .reductions import divide, normalise, share_out, sum_rows, sum_squares, take_shares
+from .tile import in_vector
 from .tile import lanes as lanes_of
 from .windows import Windows, portion, release, see, set_all, sum_windows, windows
 
@@ -18,19 +18,13 @@ Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
 
-def _inverse_power(d: Any, beta: Any) -> Any:
-    """d^−β. β = 3/4 as ⁴√d / d, which becomes vector instructions: a power does not, and is 12 times slower."""
-    if beta == 0.75:
-        return math.sqrt(math.sqrt(d)) / d
-    return d**-beta
-
-
-def _divide(a: Floats, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
-    """b = a / d^β, d = k + α d. Had `d` a second name in this loop, it could not become vector instructions."""
+def _divide_by_power(a: Floats, alpha: Any, beta: Any, k: Any, d: Floats, b: Floats) -> None:
+    """b = a / d^β, d = k + α d. β = 3/4 has vector instructions of its own (`reductions`): a power does not, and is 12
+    times slower."""
     for p in range(a.size):
         value = k + alpha * d[p]
         d[p] = value
-        b[p] = a[p] * inverse_power(value, beta)
+        b[p] = a[p] * value**-beta
 
 
 def _pass_on(db: Floats, b: Floats, d: Floats, passed: Floats) -> None:
@@ -42,7 +36,7 @@ def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats
     """da holds the sum of the shares before, the gradient afterwards."""
     factor = db.dtype.type(2 * alpha * beta)
     for p in range(db.size):
-        da[p] = db[p] * inverse_power(d[p], beta) - factor * a[p] * da[p]
+        da[p] = db[p] * d[p] ** -beta - factor * a[p] * da[p]
 
 
 def _vectors(row: int, pixels: int, before: int, line: int, lanes: int) -> tuple[int, int]:
@@ -72,7 +66,7 @@ def _lrn_image(
         elif d is not None:
             sum_squares(a, window, d, row, pixels)
             here = slice(row, row + pixels)
-            divide(a[here], alpha, beta, k, d[here], b[here])
+            divide_by_power(a[here], alpha, beta, k, d[here], b[here])
 
 
 def _lrn_image_back(
@@ -141,41 +135,55 @@ def _lrn_within_forward(
     total: Floats, d: Floats, b: Floats, thread: int, team: int
 ) -> None:
     """a, d and b of one dimension."""
-    height, width, lanes = windows.height, windows.width, windows.lanes
+    height, width, lanes = windows.height, windows.width, in_vector(a)
     start, stop = portion(planes, lanes, thread, team)
     set_all(room[thread], 0)
     for plane in range(start, stop, lanes):
-        some = min(lanes, stop - plane)
+        some, pixels = min(lanes, stop - plane), height * width
         for i in range(0, height, windows.band):
             rows = see(a, plane, some, windows, i, room[thread])
             square(room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
-            release(total[thread], windows.out, 0, rows * width, lanes, d, plane, some, height * width, i * width)
-        here = slice(plane * height * width, (plane + some) * height * width)
-        divide(a[here], alpha, beta, k, d[here], b[here])
+            release(total[thread], windows.out, 0, rows * width, lanes, d, plane, some, pixels, i * width)
+        first, last = plane * pixels, (plane + some) * pixels
+        if beta == 0.75:
+            for place in range(first, last, lanes):
+                divide(a, d, place, last - place, alpha, k, b, lanes)
+        else:
+            here = slice(first, last)
+            divide_by_power(a[here], alpha, beta, k, d[here], b[here])
 
 
 def _lrn_within_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, room: Floats,
-    across: Floats, total: Floats, shares: Floats, da: Floats, thread: int, team: int
+    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, itself: Numbers,
+    room: Floats, across: Floats, total: Floats, shares: Floats, da: Floats, thread: int, team: int
 ) -> None:
-    height, width, lanes = windows.height, windows.width, windows.lanes
+    """itself : the one place (0) of each sum, for `da` holds them at first, complete."""
+    height, width, lanes, factor = windows.height, windows.width, in_vector(a), a.dtype.type(2 * alpha * beta)
     start, stop = portion(planes, lanes, thread, team)
     set_all(room[thread], 0)
     for plane in range(start, stop, lanes):
-        some = min(lanes, stop - plane)
-        here = slice(plane * height * width, (plane + some) * height * width)
-        pass_on(db[here], b[here], d[here], shares[thread])
+        some, pixels = min(lanes, stop - plane), height * width
+        first, last = plane * pixels, (plane + some) * pixels
+        here, passed = slice(first, last), shares[thread]
+        if beta == 0.75:
+            for place in range(first, last, lanes):
+                share_out(db, b, d, place, last - place, passed, place - first, lanes)
+        else:
+            pass_on(db[here], b[here], d[here], passed)
         for i in range(0, height, windows.band):
-            rows = see(shares[thread], 0, some, windows, i, room[thread])
+            rows = see(passed, 0, some, windows, i, room[thread])
             sum_windows(room[thread], windows, rows, across[thread], total[thread])
-            release(total[thread], windows.out, 0, rows * width, lanes, da, plane, some, height * width,
-                    i * width)
-        combine(db[here], a[here], d[here], alpha, beta, da[here])
+            release(total[thread], windows.out, 0, rows * width, lanes, da, plane, some, pixels, i * width)
+        if beta == 0.75:
+            for place in range(first, last, lanes):
+                take_shares(db, a, d, place, last - place, da, itself, place, factor, da, lanes)
+        else:
+            combine(db[here], a[here], d[here], alpha, beta, da[here])
 
 
-inverse_power, square, vectors = inlined(_inverse_power), serial(_square), inlined(_vectors)
-divide, pass_on, combine = serial(_divide), serial(_pass_on), serial(_combine)
+square, vectors = serial(_square), inlined(_vectors)
+divide_by_power, pass_on, combine = serial(_divide_by_power), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
 _forward, _backward = parallel(_lrn_forward), parallel(_lrn_backward)
 _within_forward, _within_backward = parallel(_lrn_within_forward), parallel(_lrn_within_backward)
@@ -229,4 +237,5 @@ def lrn_within_backward(
     planes = a.shape[0] * a.shape[1]
     team, grid, maps_together = threads(), plan.grid, plan.lanes * plan.height * plan.width
     rooms = scratch(a.dtype, (team, plan.room), (team, grid), (team, grid), (team, maps_together))
-    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), planes, *rooms, flat(da))
+    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), planes, steps(1, 0), *rooms,
+                     flat(da))

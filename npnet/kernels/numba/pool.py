@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import flat, parallel, scratch, serial, share, threads
+from .compile import flat, parallel, scratch, serial, share, threads, total
 from .maxima import largest_across, largest_down, largest_down_maps, largest_down_pair, passed_back, passed_back_pair
+from .tile import in_vector
 from .tile import lanes as lanes_of
 from .windows import (
     Spread,
@@ -93,7 +94,8 @@ def _sweep_across(
     Rows are those that windows i, … see; some may lie outside, where everything is −∞.
     """
     size, stride, height, width, lanes, pitch, inside, apart, before = (
-        plan.size, plan.stride, plan.height, plan.width, plan.lanes, plan.pitch, plan.inside, plan.apart, plan.before)
+        plan.size, plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
+        plan.before)
     top, rows = i * stride - plan.pad, (min(plan.band, plan.tall - i) - 1) * stride + size
     first, last = max(0, top), min(height, top + rows)
     together = last - first if plan.joined else 1
@@ -123,7 +125,8 @@ def _sweep_pairs(
 ) -> None:
     """Two rows at a time of those from one to another, for half a vector holds one."""
     size, stride, height, width, lanes, pitch, inside, apart, before = (
-        plan.size, plan.stride, plan.height, plan.width, plan.lanes, plan.pitch, plan.inside, plan.apart, plan.before)
+        plan.size, plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
+        plan.before)
     for r in range(first, last, 2):
         row = r * width - plan.pad
         largest_across(x, plane * height * width + row, width, inside, apart, before, 0, (last - r) * pitch, size,
@@ -135,7 +138,7 @@ def _sweep_down(
     argmax: Places | None, y: Floats
 ) -> None:
     """The largest of each window, from those of its rows."""
-    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, plan.lanes, min(plan.band, plan.tall - i)
+    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
     pitch, below = plan.pitch, plan.stride * plan.pitch
     runs, count = (1, rows * wide) if plan.stride == 1 else (rows, wide)
     for m in range(planes):
@@ -150,7 +153,7 @@ def _sweep_down_pairs(
     argmax: Places | None, y: Floats
 ) -> None:
     """The same, two rows at a time."""
-    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, plan.lanes, min(plan.band, plan.tall - i)
+    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
     pitch, below = plan.pitch, plan.stride * plan.pitch
     for m in range(planes):
         for r in range(0, rows, 2):
@@ -164,7 +167,7 @@ def _sweep_maps(
 ) -> None:
     """Both sweeps over all rows of some maps as one row: for small maps, of which a vector sees two."""
     size, pad, height, width, lanes, inside, apart, skipped, rows = (
-        plan.size, plan.pad, plan.height, plan.width, plan.lanes, plan.inside, plan.apart, plan.before, plan.rows)
+        plan.size, plan.pad, plan.height, plan.width, in_vector(best), plan.inside, plan.apart, plan.before, plan.rows)
     pixels, q, before = height * width, 0, 0
     first, count = plane * pixels, planes * pixels
     for v in range(0, count, lanes):
@@ -185,11 +188,12 @@ def _max_pool_forward(
     thread: int, team: int
 ) -> None:
     """All of one dimension; best and which : of every thread a part, from `base` on."""
-    base = thread * (plan.together * plan.room + 3 * plan.lanes)
+    base = thread * (plan.together * plan.room + 3 * in_vector(best))
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
         some = min(plan.together, last - plane)
-        if plan.stride == 1 and plan.joined and plan.height == plan.band and plan.height * plan.width >= plan.lanes:
+        pixels = plan.height * plan.width
+        if plan.stride == 1 and plan.joined and plan.height == plan.band and pixels >= in_vector(best):
             sweep_maps(x, plan, plane, some, best, which, base, argmax, y)
         else:
             for i in range(0, plan.tall, plan.band):
@@ -205,7 +209,7 @@ def _max_pool_backward(
 ) -> None:
     """Every pixel looks which of the windows that see it name it: windows that overlap are no reason to wait."""
     size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
-    tall, wide, lanes, seen, swept = plan.tall, plan.wide, plan.lanes, plan.seen, -(-(width + pad) // stride)
+    tall, wide, lanes, seen, swept = plan.tall, plan.wide, in_vector(dx), plan.seen, -(-(width + pad) // stride)
     begin, end = share(planes, thread, team)
     pixels, before = height * width, pad * (wide + 1)
     alike = stride == 1 and (height, width) == (tall, wide) and size <= wide and pixels >= lanes
@@ -229,7 +233,7 @@ def _max_pool_backward(
 
 def _passed_back_pairs(dy: Floats, argmax: Places, plan: _Plan, begin: int, end: int, dx: Floats) -> None:
     size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
-    tall, wide, lanes, seen = plan.tall, plan.wide, plan.lanes, plan.seen
+    tall, wide, lanes, seen = plan.tall, plan.wide, in_vector(dx), plan.seen
     for plane in range(begin, end):
         for r in range(0, height - 1, 2):
             passed_back_pair(dy, argmax, (plane * tall + seen[r, 0]) * wide, seen[r, 1],
@@ -251,7 +255,7 @@ def _average_pool_forward(
     thread: int, team: int
 ) -> None:
     """shares : one over the pixels that a window counts, for every window and lane."""
-    tall, wide, lanes = windows.tall, windows.wide, windows.lanes
+    tall, wide, lanes = windows.tall, windows.wide, in_vector(x)
     start, stop = portion(planes, lanes, thread, team)
     set_all(room[thread], 0)
     for plane in range(start, stop, lanes):
@@ -268,7 +272,7 @@ def _average_pool_backward(
     thread: int, team: int
 ) -> None:
     height, width, lanes, stride, tall, wide = (
-        spread.height, spread.width, spread.lanes, spread.stride, spread.tall, spread.wide)
+        spread.height, spread.width, in_vector(dx), spread.stride, spread.tall, spread.wide)
     windows, grids = room[thread], -(-(spread.pad + height) // stride)
     start, stop = portion(planes, lanes, thread, team)
     set_all(windows, 0)
@@ -291,11 +295,25 @@ def _average_pool_backward(
                     some, height * width, first * width)
 
 
+def _average_maps(x: Floats, share_of_one: Any, pixels: int, y: Floats, thread: int, team: int) -> None:
+    """Of maps that are one window each."""
+    first, last = share(y.size, thread, team)
+    for plane in range(first, last):
+        y[plane] = share_of_one * total(x[plane * pixels : (plane + 1) * pixels])
+
+
+def _average_maps_back(dy: Floats, share_of_one: Any, pixels: int, dx: Floats, thread: int, team: int) -> None:
+    first, last = share(dy.size, thread, team)
+    for plane in range(first, last):
+        set_all(dx[plane * pixels : (plane + 1) * pixels], share_of_one * dy[plane])
+
+
 sweep_across, sweep_down, times = serial(_sweep_across), serial(_sweep_down), serial(_times)
 sweep_maps, sweep_pairs, sweep_down_pairs, passed_back_pairs = (
     serial(loop) for loop in (_sweep_maps, _sweep_pairs, _sweep_down_pairs, _passed_back_pairs))
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
+_whole_forward, _whole_backward = parallel(_average_maps), parallel(_average_maps_back)
 
 
 @cache
@@ -323,7 +341,17 @@ def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: i
     _max_backward(flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))
 
 
+def _whole(fine: Any, coarse: Any, size: int, pad: int) -> bool:
+    """Does one window see all of a map?"""
+    return bool(tuple(coarse) == (1, 1) and max(fine) <= size - pad)
+
+
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
+    if _whole(x.shape[2:], y.shape[2:], size, pad):
+        pixels = x.shape[2] * x.shape[3]
+        counted = int(pixels_counted(x.shape[2:], size, stride, pad, count_pad, (1, 1))[0, 0])
+        _whole_forward(flat(x), x.dtype.type(1 / counted), pixels, flat(y))
+        return
     plan = windows(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     shares = _shares(x.shape[2:], y.shape[2:], size, stride, pad, count_pad, x.dtype, plan.line, 0)
     team = threads()
@@ -332,6 +360,11 @@ def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad:
 
 
 def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
+    if _whole(dx.shape[2:], dy.shape[2:], size, pad):
+        pixels = dx.shape[2] * dx.shape[3]
+        counted = int(pixels_counted(dx.shape[2:], size, stride, pad, count_pad, (1, 1))[0, 0])
+        _whole_backward(flat(dy), dx.dtype.type(1 / counted), pixels, flat(dx))
+        return
     plan = spread(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
     shares = _shares(dx.shape[2:], dy.shape[2:], size, stride, pad, count_pad, dx.dtype, plan.line, plan.more)
     team, room = threads(), (plan.band + plan.more) * plan.line

@@ -156,6 +156,39 @@ def _normalise_vector(
     return run
 
 
+def divide(a: Floats, d: Floats, place: int, count: int, alpha: float, k: float, b: Floats, lanes: int) -> None:
+    """d[place + j] = k + α d[place + j] and b = a / d^¾ there, for j < count, `lanes` of them at most: `normalise` of
+    sums that have been made."""
+    for j in range(place, place + min(count, lanes)):
+        d[j] = k + alpha * d[j]
+        b[j] = a[j] / d[j] ** 0.75
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _divide(context: Any, a: Any, d: Any, place: Any, count: Any, alpha: Any, k: Any, b: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        a, d, b = (data(context, builder, signature, arguments, i) for i in (0, 1, 6))
+        place, count, alpha, k = (arguments[i] for i in (2, 3, 4, 5))
+        registers = Registers(context, builder, signature.args[0].dtype)
+        mask = registers.first(count)
+        scaled = builder.fmul(registers.repeat(alpha), registers.load(d, place, mask), flags=("contract",))
+        denominator = builder.fadd(registers.repeat(k), scaled, flags=("contract",))
+        registers.store(denominator, d, place, mask)
+        power = _three_quarters(registers, denominator)
+        registers.store(builder.fmul(registers.load(a, place, mask), power), b, place, mask)
+        return context.get_dummy_value()
+
+    return types.void(a, d, place, count, alpha, k, b), generate
+
+
+@overload(divide, inline="always")  # type: ignore[untyped-decorator]
+def _divide_vector(a: Any, d: Any, place: Any, count: Any, alpha: Any, k: Any, b: Any, lanes: Any) -> Any:
+    def run(a: Any, d: Any, place: Any, count: Any, alpha: Any, k: Any, b: Any, lanes: Any) -> None:
+        _divide(a, d, place, count, alpha, k, b)
+
+    return run
+
+
 def share_out(
     db: Floats, b: Floats, d: Floats, start: int, count: int, shares: Floats, place: int, lanes: int
 ) -> None:

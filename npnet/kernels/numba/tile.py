@@ -42,6 +42,22 @@ def lanes(itemsize: int) -> int:
     return BYTES // itemsize
 
 
+def in_vector(x: Floats) -> int:
+    """The same, of those that x holds. Compiled code knows the number: a loop in steps of one that it does not know
+    begins with a division, which takes as long as a row of a small map."""
+    return lanes(x.itemsize)
+
+
+@overload(in_vector, inline="always")  # type: ignore[untyped-decorator]
+def _in_vector(x: Any) -> Any:
+    count = lanes(x.dtype.bitwidth // 8)
+
+    def known(x: Any) -> int:
+        return count
+
+    return known
+
+
 def widest(itemsize: int) -> int:
     """Columns of a tile of three vectors."""
     return 3 * lanes(itemsize)
