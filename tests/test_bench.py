@@ -44,7 +44,16 @@ def test_json_holds_all_numbers(capsys):
     assert macs == 2 * (3 * models.build("cifar_18pct").cost((3, 32, 32)).macs - conv1)  # conv1 has no gradient below
     assert result["gflop"] == pytest.approx(2e-9 * macs)
     assert "ratio" not in result
-    assert "update" in text(result)
+    kinds = {row["kind"]: row for row in result["kinds"]}
+    assert list(kinds) == ["Conv2D", "MaxPool2D", "ReLU", "LRNWithin", "AvgPool2D", "Dense", "update"]
+    convolutions = [row for row in result["layers"] if row["layer"].startswith("conv")]
+    assert kinds["Conv2D"]["macs"] == [sum(row["macs"][i] for row in convolutions) for i in (0, 1)]
+    assert kinds["Conv2D"]["backward"] == pytest.approx(sum(row["backward"] for row in convolutions))
+    page = text(result)
+    both = kinds["Conv2D"]["forward"] + kinds["Conv2D"]["backward"]
+    [line] = [line for line in page.splitlines() if line.startswith("Conv2D ")]
+    assert f"{both * 1e3:.2f} ms" in line
+    assert "update" in page
 
 
 def test_what_cannot_be_is_said_in_one_line(capsys, monkeypatch):

@@ -43,6 +43,11 @@ def leaves(net: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:
         yield name, net
 
 
+def kinds(net: Layer) -> dict[str, str]:
+    """What each of those is. What a Concat computes itself are the 1×1 convolutions that its branches begin with."""
+    return {name: "Conv2D" if isinstance(layer, Concat) else type(layer).__name__ for name, layer in leaves(net)}
+
+
 class Stopwatch:
     """Measures every layer of `net` from now on, by standing before its methods."""
 

@@ -16,6 +16,7 @@ from npnet.errors import UserError
 
 PEERS = {"torch": {"nchw": "PyTorch, NCHW", "channels_last": "PyTorch, channels last"}}
 TURN, PAUSE = 0.25, 0.05  # seconds
+TABLES = 3  # steps in which every layer is timed
 FORCED = ("OPENBLAS_CORETYPE",)  # may name a core type that is not this machine's
 
 
@@ -103,9 +104,10 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
     Returns
     -------
     dict
-        "machine", "limits" (GFLOP/s of a matrix product, GB/s of a copy), "sides" (by name: seconds of every step and
-        inference, memory), "layers" (the median of three steps), "gflop" of a step; "ratio" and "inference_ratio", the
-        better peer's median over npnet's, if there is one.
+        "machine", "limits" (GFLOP/s of a matrix product, GB/s of a copy, measured in turns with the layers), "sides"
+        (by name: seconds of every step and inference, memory), "layers" (the median of three steps), "kinds" (the sums
+        of layers of a kind), "gflop" of a step; "ratio" and "inference_ratio", the better peer's median over npnet's,
+        if there is one.
     """
     if model not in models.MODELS:
         raise UserError(f"model {model!r} is not one of {', '.join(models.MODELS)}")
@@ -115,7 +117,7 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
 
     threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or os.cpu_count() or 1
     sides = ["npnet", *(PEERS[against] if against else ())]
-    total = len(sides) * (2 * steps + 3) + 3 + 1
+    total = len(sides) * (2 * steps + 3) + TABLES
     result: dict[str, Any] = {"model": model, "batch": batch, "threads": threads, "steps": steps}
     with _workers(sides, model, batch, threads) as workers, tqdm(
         total=total, unit=" steps", leave=False, dynamic_ncols=True, desc=f"{model}, the first step") as bar:
@@ -133,16 +135,17 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
                     bar.update()
         for worker in workers:
             measured[worker.side] |= {"memory": worker.ask("memory"), **worker.ask("facts")}
-        tables = []
-        for _ in range(3):
+        tables, limits = [], []
+        for _ in range(TABLES):  # in turns: the machine may be slower for a while
             tables.append(workers[0].ask("layers")["rows"])
+            limits.append(workers[0].ask("limits"))
             bar.update()
-        result["limits"] = workers[0].ask("limits")
-        result["machine"] = result["limits"].pop("machine")
-        bar.update()
+        result["machine"] = limits[0]["machine"]
+        result["limits"] = {name: statistics.median(found[name] for found in limits) for name in ("gflops", "gbs")}
     for side in measured.values():
         side["step_median"], side["infer_median"] = (statistics.median(side[c]) for c in ("step", "infer"))
     result |= {"sides": measured, "layers": _median_rows(tables)}
+    result["kinds"] = _of_a_kind(result["layers"])
     result["gflop"] = 2e-9 * sum(sum(row.get("macs", (0, 0))) for row in result["layers"])
     if against:
         own, peers = measured["npnet"], [measured[side] for side in PEERS[against]]
@@ -157,3 +160,18 @@ def _median_rows(tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
         medians = {way: statistics.median(row[way] for row in same) for way in ("forward", "backward")}
         rows.append({**same[0], **medians})
     return rows
+
+
+def _of_a_kind(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sums of those that have something to do: a ReLU that a convolution does has not, neither in time nor in bytes."""
+    sums: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        unit = next((unit for unit in ("macs", "bytes") if unit in row), None)
+        if unit is None:
+            continue
+        total = sums.setdefault(row["kind"], {"kind": row["kind"], "forward": 0.0, "backward": 0.0, unit: [0, 0]})
+        for i, way in enumerate(("forward", "backward")):
+            if row[unit][i]:
+                total[way] += row[way]
+                total[unit][i] += row[unit][i]
+    return list(sums.values())

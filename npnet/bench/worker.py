@@ -58,17 +58,19 @@ class Npnet:
 
     def layers(self) -> dict[str, Any]:
         """A step with a stopwatch at every layer: seconds, and what was to be done in them."""
-        from .layers import Stopwatch, work
+        from .layers import Stopwatch, kinds, work
 
         if self.watch is None:
             self.watch = Stopwatch(self.net)
         self.step()
-        table = work(self.net, self.watch)
+        table, kind = work(self.net, self.watch), kinds(self.net)
         seconds = self.watch.take()
-        rows = [{"layer": name, **{way: seconds.get((name, way), 0.0) for way in ("forward", "backward")},
-                 **table.get(name, {})} for name in self.watch.shapes]
+        rows = [
+            {"layer": name, "kind": kind[name], "forward": seconds.get((name, "forward"), 0.0),
+             "backward": seconds.get((name, "backward"), 0.0), **table.get(name, {})} for name in self.watch.shapes]
         size = sum(p.size for p in self.net.parameters()) * 4
-        return {"rows": [*rows, {"layer": "update", "forward": 0.0, "backward": self.update, "bytes": (0, 5 * size)}]}
+        update = {"layer": "update", "kind": "update", "forward": 0.0, "backward": self.update, "bytes": (0, 5 * size)}
+        return {"rows": [*rows, update]}
 
     def limits(self) -> dict[str, Any]:
         """This machine's, as this process finds them."""
