@@ -10,7 +10,7 @@ def use_plain_loops(modules, monkeypatch):
     replaced = 0
     for module in modules:
         for name, value in list(vars(module).items()):
-            if isinstance(value, Dispatcher):
+            if isinstance(value, Dispatcher) or (inspect.isfunction(value) and hasattr(value, "__wrapped__")):
                 loop = value.__wrapped__
                 home = importlib.import_module(loop.__module__)
                 assert getattr(home, loop.__name__) is loop, "the plain loop stays callable by name"

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import LINE, flat, inlined, parallel, scratch, serial, share, steps, threads
+from .pool import Plan, planned, sweep, sweep_room
 from .reductions import divide, normalise, share_out, sum_rows, sum_squares, take_shares
+from .sweeps import Sum
 from .tile import in_vector
 from .tile import lanes as lanes_of
-from .windows import Windows, portion, release, see, set_all, sum_windows, windows
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -125,26 +126,16 @@ def _lrn_backward(
                        lanes, shares[thread], da)
 
 
-def _square(x: Floats) -> None:
-    for p in range(x.size):
-        x[p] *= x[p]
-
-
 def _lrn_within_forward(
-    a: Floats, windows: Windows, alpha: Any, beta: Any, k: Any, planes: int, room: Floats, across: Floats,
-    total: Floats, d: Floats, b: Floats, thread: int, team: int
+    a: Floats, plan: Plan, alpha: Any, beta: Any, k: Any, planes: int, sums: Floats, d: Floats, b: Floats, thread: int,
+    team: int
 ) -> None:
-    """a, d and b of one dimension."""
-    height, width, lanes = windows.height, windows.width, in_vector(a)
-    start, stop = portion(planes, lanes, thread, team)
-    set_all(room[thread], 0)
-    for plane in range(start, stop, lanes):
-        some, pixels = min(lanes, stop - plane), height * width
-        for i in range(0, height, windows.band):
-            rows = see(a, plane, some, windows, i, room[thread])
-            square(room[thread])
-            sum_windows(room[thread], windows, rows, across[thread], total[thread])
-            release(total[thread], windows.out, 0, rows * width, lanes, d, plane, some, pixels, i * width)
+    """a, d and b of one dimension.  sums : scratch for the sweeps, of every thread a part."""
+    pixels, lanes = plan.height * plan.width, in_vector(a)
+    start, stop = share(planes, thread, team)
+    for plane in range(start, stop, plan.together):
+        some = min(plan.together, stop - plane)
+        sweep(a, plan, plane, some, sums, None, thread * (sums.size // team), None, d, Sum(True))
         first, last = plane * pixels, (plane + some) * pixels
         if beta == 0.75:
             for place in range(first, last, lanes):
@@ -155,15 +146,14 @@ def _lrn_within_forward(
 
 
 def _lrn_within_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, windows: Windows, alpha: Any, beta: Any, planes: int, itself: Numbers,
-    room: Floats, across: Floats, total: Floats, shares: Floats, da: Floats, thread: int, team: int
+    db: Floats, a: Floats, b: Floats, d: Floats, plan: Plan, alpha: Any, beta: Any, planes: int, itself: Numbers,
+    sums: Floats, shares: Floats, da: Floats, thread: int, team: int
 ) -> None:
     """itself : the one place (0) of each sum, for `da` holds them at first, complete."""
-    height, width, lanes, factor = windows.height, windows.width, in_vector(a), a.dtype.type(2 * alpha * beta)
-    start, stop = portion(planes, lanes, thread, team)
-    set_all(room[thread], 0)
-    for plane in range(start, stop, lanes):
-        some, pixels = min(lanes, stop - plane), height * width
+    pixels, lanes, factor = plan.height * plan.width, in_vector(a), a.dtype.type(2 * alpha * beta)
+    start, stop = share(planes, thread, team)
+    for plane in range(start, stop, plan.together):
+        some = min(plan.together, stop - plane)
         first, last = plane * pixels, (plane + some) * pixels
         here, passed = slice(first, last), shares[thread]
         if beta == 0.75:
@@ -171,10 +161,7 @@ def _lrn_within_backward(
                 share_out(db, b, d, place, last - place, passed, place - first, lanes)
         else:
             pass_on(db[here], b[here], d[here], passed)
-        for i in range(0, height, windows.band):
-            rows = see(passed, 0, some, windows, i, room[thread])
-            sum_windows(room[thread], windows, rows, across[thread], total[thread])
-            release(total[thread], windows.out, 0, rows * width, lanes, da, plane, some, pixels, i * width)
+        sweep(passed, plan, 0, some, sums, None, thread * (sums.size // team), None, da[here], Sum(False))
         if beta == 0.75:
             for place in range(first, last, lanes):
                 take_shares(db, a, d, place, last - place, da, itself, place, factor, da, lanes)
@@ -182,7 +169,7 @@ def _lrn_within_backward(
             combine(db[here], a[here], d[here], alpha, beta, da[here])
 
 
-square, vectors = serial(_square), inlined(_vectors)
+vectors = inlined(_vectors)
 divide_by_power, pass_on, combine = serial(_divide_by_power), serial(_pass_on), serial(_combine)
 lrn_image, lrn_image_back = serial(_lrn_image), serial(_lrn_image_back)
 _forward, _backward = parallel(_lrn_forward), parallel(_lrn_backward)
@@ -222,20 +209,17 @@ def lrn_backward(
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
     t, maps = a.dtype.type, a.shape[2:]
-    plan = windows(maps, maps, size, 1, size // 2, a.itemsize)
-    planes = a.shape[0] * a.shape[1]
-    team, grid = threads(), plan.grid
-    rooms = scratch(a.dtype, (team, plan.room), (team, grid), (team, grid))
-    _within_forward(flat(a), plan, t(alpha), t(beta), t(k), planes, *rooms, flat(d), flat(b))
+    plan = planned(maps, maps, size, 1, size // 2, a.itemsize)
+    [sums] = scratch(a.dtype, (threads() * sweep_room(plan, a.itemsize),))
+    _within_forward(flat(a), plan, t(alpha), t(beta), t(k), a.shape[0] * a.shape[1], sums, flat(d), flat(b))
 
 
 def lrn_within_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
 ) -> None:
     t, maps = a.dtype.type, a.shape[2:]
-    plan = windows(maps, maps, size, 1, size - 1 - size // 2, a.itemsize)
-    planes = a.shape[0] * a.shape[1]
-    team, grid, maps_together = threads(), plan.grid, plan.lanes * plan.height * plan.width
-    rooms = scratch(a.dtype, (team, plan.room), (team, grid), (team, grid), (team, maps_together))
-    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), planes, steps(1, 0), *rooms,
-                     flat(da))
+    plan = planned(maps, maps, size, 1, size - 1 - size // 2, a.itemsize)
+    sums, shares = scratch(
+        a.dtype, (threads() * sweep_room(plan, a.itemsize),), (threads(), plan.together * maps[0] * maps[1]))
+    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), a.shape[0] * a.shape[1],
+                     steps(1, 0), sums, shares, flat(da))

@@ -1,18 +1,20 @@
-"""Max pooling's sweeps, each for one vector of windows at a time: along rows, down columns, and the way back.
+"""Pooling's sweeps, each for one vector of windows at a time: along rows, down columns, and the way back.
 
-The largest pixel of a window is the largest of its rows' largest. What a sweep reads and writes lies in one piece, as
-memory likes it best. For the strides of the papers' nets, 1 and 2, a vector holds neighbours: at stride 2, the even or
-the odd ones of twice as many pixels. Plain loops with LLVM's instructions beside them, as `tile` is.
+The largest pixel of a window is the largest of its rows' largest, its sum that of its rows' sums: `what` is wanted is
+either. What a sweep reads and writes lies in one piece, as memory likes it best. For the strides of the papers' nets, 1
+and 2, a vector holds neighbours: at stride 2, the even or the odd ones of twice as many pixels. Plain loops with LLVM's
+instructions beside them, as `tile` is.
 
 At stride 1 a window's place in memory is a pixel's, so the rows of many small maps may be swept as one: a vector then
-holds the end of a map and the beginning of the next, and 7 × 7 pixels take half the time.
+holds the end of a map and the beginning of the next, and 7 × 7 pixels take half the time. At stride 2 a vector may hold
+two rows, which makes 13 × 13 pixels 1.6 times as fast.
 
 Each sweep asks for what it will need a little later: in a first version, maps of 112 × 112 pixels took 11.4 ms without,
 4.6 asking for what is read, 3.9 for what is written too.
 """
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -33,61 +35,73 @@ SOON = 512  # how far ahead of what is written
 NOWHERE = -(2**31)  # the number of no pixel, not even of one in the margin: those are negative too
 
 
-def largest_across(
+class Sum(NamedTuple):
+    """The sum of a window, not its largest pixel."""
+
+    of_squares: bool
+
+
+def across(
     x: Floats, start: int, line: int | None, inside: Mask, apart: int, before: Places, at: int, count: int, size: int,
-    stride: int, first: int, best: Floats, which: Places | None, place: int, lanes: int
+    stride: int, first: int, best: Floats, which: Places | None, place: int, lanes: int, what: Sum | None
 ) -> None:
     """best[place + j] = the largest of x[start + j · stride + l], l < size, for j < count, `lanes` of them at most;
-    and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is larger than all. With no
-    `which`, only the numbers. With a `line`, half of the windows are in the next row, which is so far away.
+    and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is larger than all. With no `which`,
+    only the numbers. With a `line`, half of the windows are in the next row, which is so far away. Or their sum.
 
     inside[l // stride · apart + (at + j) · stride + l % stride] says if that pixel counts, before[at + j] how many of
-    the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of the three, and of
-    best and which written: what lies behind is lost.
+    the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of both, and of best
+    and which written: what lies behind is lost.
     """
     for j in range(min(count, lanes)):
         pixel = j * stride if line is None or j < lanes // 2 else line + (j - lanes // 2) * stride
-        largest, where = -np.inf, before[at + j]
+        value, where = -np.inf if what is None else 0.0, before[at + j]
         for l in range(size):  # noqa: E741 (as in the equation)
             if inside[l // stride * apart + (at + j) * stride + l % stride]:
                 number = x[start + pixel + l]
-                if not number <= largest and largest == largest:
-                    largest, where = number, l
-        best[place + j] = largest
+                if what is not None:
+                    value += number * number if what.of_squares else number
+                elif not number <= value and value == value:
+                    value, where = number, l
+        best[place + j] = value
         if which is not None:
             which[place + j] = first + pixel + where
 
 
-def largest_down(
+def down(
     best: Floats, which: Places | None, place: int, apart: int, size: int, y: Floats, argmax: Places | None, out: int,
-    count: int, lanes: int
+    count: int, lanes: int, what: Sum | None
 ) -> None:
     """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, `lanes` of them at most; and
-    argmax[out + j] is what `which` says of it, if it is asked. Whole vectors of best and which are read."""
+    argmax[out + j] is what `which` says of it, if it is asked. Or their sum. Whole vectors of best and which are read.
+    """
     for j in range(min(count, lanes)):
-        largest, where = best[place + j], place + j
+        value, where = best[place + j], place + j
         for k in range(1, size):
             number = best[place + k * apart + j]
-            if not number <= largest and largest == largest:
-                largest, where = number, place + k * apart + j
-        y[out + j] = largest
+            if what is not None:
+                value += number
+            elif not number <= value and value == value:
+                value, where = number, place + k * apart + j
+        y[out + j] = value
         if which is not None and argmax is not None:
             argmax[out + j] = which[where]
 
 
-def largest_down_pair(
+def down_pair(
     best: Floats, which: Places | None, place: int, apart: int, below: int, size: int, y: Floats,
-    argmax: Places | None, out: int, wide: int, rows: int, lanes: int
+    argmax: Places | None, out: int, wide: int, rows: int, lanes: int, what: Sum | None
 ) -> None:
     """The same for two rows of windows, or one, if half a vector holds a row:
     y[out + r · wide + j] = the largest of best[place + r · below + k · apart + j], for r < rows, j < wide."""
     for r in range(rows):
-        largest_down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, lanes)
+        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, lanes, what)
 
 
-def largest_down_maps(
+def down_maps(
     best: Floats, which: Places | None, place: int, width: int, size: int, pad: int, rows: Places, height: int,
-    before: int, left: int, pixels: int, y: Floats, argmax: Places | None, out: int, count: int, lanes: int
+    before: int, left: int, pixels: int, y: Floats, argmax: Places | None, out: int, count: int, lanes: int,
+    what: Sum | None
 ) -> None:
     """The same where the rows of many maps lie one after another: y[out + j] = the largest of
     best[place + (k − pad) · width + j], k < size, of those k that lie in the map: 0 ≤ rows[j] + k − pad < height.
@@ -96,23 +110,26 @@ def largest_down_maps(
     pixel `left` on, with which the next map begins.
     """
     for j in range(min(count, lanes)):
-        largest, where = -np.inf, place
+        value, where = -np.inf if what is None else 0.0, place
         for k in range(size - 1, -1, -1):  # backwards: of equal ones, and of those that are −∞, the first is meant
             at = place + (k - pad) * width + j
-            if 0 <= rows[j] + k - pad < height and (best[at] >= largest or best[at] != best[at]):
-                largest, where = best[at], at
-        y[out + j] = largest
+            if 0 <= rows[j] + k - pad < height:
+                if what is not None:
+                    value += best[at]
+                elif best[at] >= value or best[at] != best[at]:
+                    value, where = best[at], at
+        y[out + j] = value
         if which is not None and argmax is not None:
             argmax[out + j] = which[where] - before - (pixels if j >= left else 0)
 
 
 def passed_back(
-    dy: Floats, argmax: Places, at: int, rows: int, reach: int, wide: int, count: int, size: int, stride: int, v: int,
-    first: int, pixels: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
+    dy: Floats, argmax: Places | None, at: int, rows: int, reach: int, wide: int, count: int, size: int, stride: int,
+    v: int, first: int, pixels: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
 ) -> None:
-    """dx[place + t] = Σ dy of the windows whose largest is pixel first + t, for t = j · stride + f, j from v on, as
-    many as `lanes`, f < stride; only where 0 ≤ t − pad < limit. With a stride of 1, pixel `pixels` is the first of
-    the next map.
+    """dx[place + t] = Σ dy of the windows whose largest is pixel first + t, or without argmax of those that see it, for
+    t = j · stride + f, j from v on, as many as `lanes`, f < stride; only where 0 ≤ t − pad < limit. With a stride of 1,
+    pixel `pixels` is the first of the next map.
 
     Those windows are at + j − d − k · wide, for k < rows and d · stride + f < size, and only if
     0 ≤ j − d − k · reach < count.
@@ -125,14 +142,14 @@ def passed_back(
                 for k in range(rows):
                     for d in range(-(-(size - f) // stride)):
                         window = at + j - d - k * wide
-                        if 0 <= j - d - k * reach < count and argmax[window] == here:
+                        if 0 <= j - d - k * reach < count and (argmax is None or argmax[window] == here):
                             total += dy[window]
                 dx[place + t] = total
 
 
 def passed_back_pair(
-    dy: Floats, argmax: Places, at: int, rows: int, other_at: int, other_rows: int, wide: int, size: int, stride: int,
-    first: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
+    dy: Floats, argmax: Places | None, at: int, rows: int, other_at: int, other_rows: int, wide: int, size: int,
+    stride: int, first: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
 ) -> None:
     """The same for two rows of `limit` pixels, if half a vector holds the windows of one."""
     for r, (last, many) in enumerate(((at, rows), (other_at, other_rows))):
@@ -164,6 +181,10 @@ class _Vectors:
         """Of a wide vector every so manyth."""
         return self.numbers.shuffle(values, values, range(first, values.type.count, step))
 
+    def taken(self, what: Any, new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The sum, or what is `larger`. `what`: its type."""
+        return self.larger(new, old) if what == types.none else (self.builder.fadd(old[0], new[0]),)
+
     def larger(self, new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
         """Of two numbers, with their places or without; the old one if they are equal, or if it is NaN."""
         build, number, largest = self.builder, new[0], old[0]
@@ -191,16 +212,18 @@ def _across(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
     def largest(
         context: Any, x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any,
-        size: Any, first: Any, best: Any, which: Any, place: Any
+        size: Any, first: Any, best: Any, which: Any, place: Any, what: Any
     ) -> Any:
         return types.void(
-            x, start, line, inside, apart, before, at, count, size, first, best, which, place), generate
+            x, start, line, inside, apart, before, at, count, size, first, best, which, place, what), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 10, 11))
         start, line, apart, at, count, size, first, place = (arguments[i] for i in (1, 2, 4, 6, 7, 8, 9, 12))
         vectors = _Vectors(context, builder, signature.args[0].dtype, stride)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
+        what = signature.args[13]
+        nothing = -np.inf if what == types.none else 0.0
         for i in range(stride):  # lines that are as many pixels as these
             ask_for(builder, x, builder.add(start, integer((AHEAD + i * 64) // number)), write=False)
         some = vectors.wide.first(builder.mul(count, integer(stride)))
@@ -213,26 +236,33 @@ def _across(stride: int) -> Callable[..., None]:
             steps = builder.add(steps, builder.and_(second, vectors.places.repeat(vectors.place(more))))
         places = builder.add(steps, vectors.places.repeat(vectors.place(first)))
 
+        def squared(pixels: Any) -> Any:
+            if what == types.none:
+                return pixels
+            [of_squares] = cgutils.unpack_tuple(builder, arguments[13])
+            of_squares = builder.icmp_unsigned("!=", of_squares, ir.Constant(of_squares.type, 0))
+            return builder.select(of_squares, builder.fmul(pixels, pixels), pixels)
+
         def group(tap: Any) -> Any:
             """As many pixels of each window as the stride is."""
             before_these = builder.mul(builder.sdiv(tap, integer(stride)), apart)
             there = builder.add(before_these, builder.mul(at, integer(stride)))
             mask, here = builder.and_(vectors.wide.read_mask(inside, there), some), builder.add(start, tap)
             if one_row:
-                return vectors.wide.load(x, here, mask, -np.inf)
+                return squared(vectors.wide.load(x, here, mask, nothing))
             count = stride * vectors.lanes
             halves = [range(count // 2), range(count // 2, count)]
             rows = Registers(context, builder, signature.args[0].dtype, count // 2)
             one, other = (
-                rows.load(x, there, rows.shuffle(mask, mask, places), -np.inf)
+                rows.load(x, there, rows.shuffle(mask, mask, places), nothing)
                 for there, places in zip((here, builder.add(here, line)), halves, strict=True))
-            return rows.shuffle(one, other, range(count))
+            return squared(rows.shuffle(one, other, range(count)))
 
         def seen(pixels: Any, tap: Any, q: int) -> tuple[Any, ...]:
             values = vectors.each(pixels, q, stride)
             tap = builder.add(tap, integer(q))
             if q:  # the window may have ended
-                values = builder.select(builder.icmp_signed("<", tap, size), values, vectors.numbers.constant(-np.inf))
+                values = builder.select(builder.icmp_signed("<", tap, size), values, vectors.numbers.constant(nothing))
             return (values, builder.add(places, vectors.places.repeat(vectors.place(tap)))) if which else (values,)
 
         pixels = group(integer(0))
@@ -241,11 +271,11 @@ def _across(stride: int) -> Callable[..., None]:
             least = (*least, builder.add(places, vectors.places.load(before, at)))
         get, set_to = _changing(builder, least)
         for q in range(1, stride):
-            set_to(vectors.larger(seen(pixels, integer(0), q), get()))
+            set_to(vectors.taken(what, seen(pixels, integer(0), q), get()))
         with cgutils.for_range_slice(builder, integer(stride), size, integer(stride), intp=integer) as (tap, _):
             pixels = group(tap)
             for q in range(stride):
-                set_to(vectors.larger(seen(pixels, tap, q), get()))
+                set_to(vectors.taken(what, seen(pixels, tap, q), get()))
         largest = get()
         vectors.numbers.store(largest[0], best, place)
         if which:
@@ -259,27 +289,28 @@ def _across(stride: int) -> Callable[..., None]:
 across_1, across_2 = (_across(stride) for stride in STRIDES)
 
 
-@overload(largest_across, inline="always")  # type: ignore[untyped-decorator]
-def _largest_across(
+@overload(across, inline="always")  # type: ignore[untyped-decorator]
+def _over_across(
     x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
-    first: Any, best: Any, which: Any, place: Any, lanes: Any
+    first: Any, best: Any, which: Any, place: Any, lanes: Any,
+    what: Any
 ) -> Any:
     """With three pixels to a window said apart: the loop over them is written out then, which takes a quarter less."""
     def choose(
         x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
-        stride: Any, first: Any, best: Any, which: Any, place: Any, lanes: Any
+        stride: Any, first: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any
     ) -> None:
         if stride == 1 and size == 3:
-            across_1(x, start, line, inside, apart, before, at, count, 3, first, best, which, place)
+            across_1(x, start, line, inside, apart, before, at, count, 3, first, best, which, place, what)
         elif stride == 1:
-            across_1(x, start, line, inside, apart, before, at, count, size, first, best, which, place)
+            across_1(x, start, line, inside, apart, before, at, count, size, first, best, which, place, what)
         elif stride == 2 and size == 3:
-            across_2(x, start, line, inside, apart, before, at, count, 3, first, best, which, place)
+            across_2(x, start, line, inside, apart, before, at, count, 3, first, best, which, place, what)
         elif stride == 2:
-            across_2(x, start, line, inside, apart, before, at, count, size, first, best, which, place)
+            across_2(x, start, line, inside, apart, before, at, count, size, first, best, which, place, what)
         else:
             plain_across(
-                x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes)
+                x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes, what)
 
     return choose
 
@@ -287,7 +318,7 @@ def _largest_across(
 @intrinsic  # type: ignore[untyped-decorator]
 def _down(
     context: Any, best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
-    wide: Any, rows: Any
+    wide: Any, rows: Any, what: Any
 ) -> Any:
     """`below`: None for one row of windows, of which it takes a vector."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
@@ -313,7 +344,7 @@ def _down(
 
         get, set_to = _changing(builder, there(place))
         with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
-            set_to(vectors.larger(there(builder.add(place, builder.mul(loop.index, apart))), get()))
+            set_to(vectors.taken(what, there(builder.add(place, builder.mul(loop.index, apart))), get()))
         mask = vectors.numbers.first(wide)
         second = builder.and_(mask, vectors.numbers.repeat(builder.icmp_signed(">", rows, integer(1))))
         for (start, registers), values in zip(written, get(), strict=True):
@@ -323,37 +354,39 @@ def _down(
                 registers.store(values, start, builder.add(out, wide), second)
         return context.get_dummy_value()
 
-    return types.void(best, which, place, apart, below, size, y, argmax, out, wide, rows), generate
+    return types.void(best, which, place, apart, below, size, y, argmax, out, wide, rows, what), generate
 
 
-@overload(largest_down, inline="always")  # type: ignore[untyped-decorator]
-def _largest_down(
-    best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+@overload(down, inline="always")  # type: ignore[untyped-decorator]
+def _over_down(
+    best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any,
+    what: Any
 ) -> Any:
     def choose(
-        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any,
+        what: Any
     ) -> None:
         if size == 3:
-            _down(best, which, place, apart, None, 3, y, argmax, out, count, 1)
+            _down(best, which, place, apart, None, 3, y, argmax, out, count, 1, what)
         else:
-            _down(best, which, place, apart, None, size, y, argmax, out, count, 1)
+            _down(best, which, place, apart, None, size, y, argmax, out, count, 1, what)
 
     return choose
 
 
-@overload(largest_down_pair, inline="always")  # type: ignore[untyped-decorator]
-def _largest_down_pair(
+@overload(down_pair, inline="always")  # type: ignore[untyped-decorator]
+def _over_down_pair(
     best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-    rows: Any, lanes: Any
+    rows: Any, lanes: Any, what: Any
 ) -> Any:
     def choose(
         best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-        rows: Any, lanes: Any
+        rows: Any, lanes: Any, what: Any
     ) -> None:
         if size == 3:
-            _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows)
+            _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows, what)
         else:
-            _down(best, which, place, apart, below, size, y, argmax, out, wide, rows)
+            _down(best, which, place, apart, below, size, y, argmax, out, wide, rows, what)
 
     return choose
 
@@ -361,7 +394,7 @@ def _largest_down_pair(
 @intrinsic  # type: ignore[untyped-decorator]
 def _down_maps(
     context: Any, best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any,
-    before: Any, left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any
+    before: Any, left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, what: Any
 ) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         best, which, rows, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 11, 12))
@@ -371,18 +404,22 @@ def _down_maps(
         for written, itemsize in ((y, signature.args[11].dtype.bitwidth // 8), (argmax, 4)):
             if written:
                 ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
-        begin = vectors.numbers.constant(-np.inf), vectors.places.constant(0)
+        nothing = -np.inf if what == types.none else 0.0
+        begin = vectors.numbers.constant(nothing), vectors.places.constant(0)
         get, set_to = _changing(builder, begin if which else begin[:1])
         row = vectors.places.load(rows, integer(0))
         with cgutils.for_range(builder, size, intp=integer) as loop:
             tap = builder.sub(builder.sub(size, integer(1)), builder.add(loop.index, pad))  # k − pad, backwards
             inside = vectors.within(builder.add(row, vectors.places.repeat(vectors.place(tap))), height)
             at, old = builder.add(place, builder.mul(tap, width)), get()
-            number = vectors.numbers.load(best, at, inside, -np.inf)
-            larger = builder.and_(inside, builder.or_(
-                builder.fcmp_ordered(">=", number, old[0]), builder.fcmp_unordered("uno", number, number)))
-            new = (number, vectors.places.load(which, at, inside)) if which else (number,)
-            set_to(builder.select(larger, one, other) for one, other in zip(new, old, strict=True))
+            number = vectors.numbers.load(best, at, inside, nothing)
+            if what == types.none:
+                larger = builder.and_(inside, builder.or_(
+                    builder.fcmp_ordered(">=", number, old[0]), builder.fcmp_unordered("uno", number, number)))
+                new = (number, vectors.places.load(which, at, inside)) if which else (number,)
+                set_to(builder.select(larger, one, other) for one, other in zip(new, old, strict=True))
+            else:
+                set_to(vectors.taken(what, (number,), old))
         largest, mask = get(), vectors.numbers.first(count)
         vectors.numbers.store(largest[0], y, out, mask)
         if which:
@@ -395,22 +432,24 @@ def _down_maps(
         return context.get_dummy_value()
 
     return types.void(
-        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count), generate
+        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, what), generate
 
 
-@overload(largest_down_maps, inline="always")  # type: ignore[untyped-decorator]
-def _largest_down_maps(
+@overload(down_maps, inline="always")  # type: ignore[untyped-decorator]
+def _over_down_maps(
     best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any, left: Any,
-    pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+    pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any, what: Any
 ) -> Any:
     def choose(
         best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any,
-        left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any
+        left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any, what: Any
     ) -> None:
         if size == 3:
-            _down_maps(best, which, place, width, 3, pad, rows, height, before, left, pixels, y, argmax, out, count)
+            _down_maps(best, which, place, width, 3, pad, rows, height, before, left, pixels, y, argmax, out, count,
+                       what)
         else:
-            _down_maps(best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count)
+            _down_maps(best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count,
+                       what)
 
     return choose
 
@@ -454,7 +493,7 @@ def _back(stride: int) -> Callable[..., None]:
         places, heres = [builder.add(x, skipped) for x in place], [builder.add(x, v) for x in at]
         for i in range(stride):
             ask_for(builder, dx, builder.add(places[0], integer((SOON + i * 64) // number)), write=True)
-        for read, itemsize in ((dy, number), (argmax, 4)):
+        for read, itemsize in ((dy, number), (argmax, 4)) if argmax else ():
             ask_for(builder, read, builder.add(heres[0], integer(2 * SOON // itemsize)), write=False)
         steps = vectors.places.constant([stride * (i % lanes) for i in range(vectors.lanes)])
         begin = builder.add(steps, of_each([vectors.place(builder.add(x, skipped)) for x in first]))
@@ -478,9 +517,10 @@ def _back(stride: int) -> Callable[..., None]:
                     left = [vectors.place(builder.sub(many, row.index)) for many in rows]
                     mask = builder.and_(
                         mask, builder.icmp_signed(">", of_each(left), vectors.places.constant(0)))
-                largest, terms = load(few_places, argmax, windows, mask, NOWHERE), load(few, dy, windows, mask, 0)
+                terms, inside = load(few, dy, windows, mask, 0), mask
+                largest = load(few_places, argmax, windows, mask, NOWHERE) if argmax else None
                 for f, (sum_, pixel) in enumerate(zip(sums, pixels, strict=True)):
-                    mask = builder.icmp_signed("==", largest, pixel)
+                    mask = builder.icmp_signed("==", largest, pixel) if argmax else inside
                     if f:  # the window may have ended
                         enough = builder.icmp_signed(
                             "<", builder.add(builder.mul(tap.index, integer(stride)), integer(f)), size)
@@ -547,4 +587,4 @@ def _passed_back_pair(
     return choose
 
 
-plain_across, plain_back = serial(largest_across), serial(passed_back)
+plain_across, plain_back = serial(across), serial(passed_back)

@@ -1,4 +1,5 @@
-"""The sweeps of max pooling: what is spelled out in instructions, the plain loop beside it, and the words."""
+"""The sweeps of pooling: what is spelled out in instructions, the plain loop beside it, and the words."""
+import inspect
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 pytest.importorskip("numba")
 import numba
 
-from npnet.kernels.numba import maxima
+from npnet.kernels.numba import sweeps
 from npnet.kernels.numba.tile import lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -16,42 +17,15 @@ STRIDES = pytest.mark.parametrize("stride", [1, 2, 3])
 SIZES = pytest.mark.parametrize("size", [1, 2, 3, 5])
 
 
-@numba.njit
-def across(x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes):
-    maxima.largest_across(
-        x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes)
+def compiled(function):
+    """Called in compiled code, it is what is spelled out. (Numba wants the arguments by name.)"""
+    names = ", ".join(inspect.signature(function).parameters)
+    return numba.njit(eval(f"lambda {names}: function({names})", {"function": function}))
 
 
-@numba.njit
-def down(best, which, place, apart, size, y, argmax, out, count, lanes):
-    maxima.largest_down(best, which, place, apart, size, y, argmax, out, count, lanes)
-
-
-@numba.njit
-def down_maps(
-    best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, lanes
-):
-    maxima.largest_down_maps(
-        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, lanes)
-
-
-@numba.njit
-def back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place, lanes):
-    maxima.passed_back(
-        dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place, lanes)
-
-
-@numba.njit
-def down_pair(best, which, place, apart, below, size, y, argmax, out, wide, rows, lanes):
-    maxima.largest_down_pair(best, which, place, apart, below, size, y, argmax, out, wide, rows, lanes)
-
-
-@numba.njit
-def back_pair(
-    dy, argmax, at, rows, other_at, other_rows, wide, size, stride, first, pad, limit, dx, place, lanes
-):
-    maxima.passed_back_pair(
-        dy, argmax, at, rows, other_at, other_rows, wide, size, stride, first, pad, limit, dx, place, lanes)
+across, down, down_pair, down_maps, back, back_pair = (
+    compiled(function) for function in (
+        sweeps.across, sweeps.down, sweeps.down_pair, sweeps.down_maps, sweeps.passed_back, sweeps.passed_back_pair))
 
 
 def numbers(count, dtype, seed=0):
@@ -76,11 +50,11 @@ def test_along_a_row(dtype, stride, size):
         inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, stride)])
         before = np.maximum(0, -columns[::stride]).astype(np.int32)
         results = []
-        for function in (across, maxima.largest_across):
+        for function in (across, sweeps.across):
             best, which = np.zeros(7 + 4 * single, dtype), np.zeros(7 + 4 * single, np.int32)
             for v in range(0, count, single):
                 function(x, v * stride - pad, None, inside.ravel(), columns.size, before, v, count - v, size, stride,
-                         v * stride + first - pad, best, which, 7 + v, single)
+                         v * stride + first - pad, best, which, 7 + v, single, None)
             assert not best[:7].any()
             results.append((best[7 : 7 + count], which[7 : 7 + count]))
         for best, which in results:
@@ -101,10 +75,10 @@ def test_along_two_rows_of_which_half_a_vector_holds_one(dtype, size, rows):
     columns = np.arange(2 * single) % single - pad
     inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, 2)])
     before = np.maximum(0, -columns[::2]).astype(np.int32)
-    for function in (across, maxima.largest_across):
+    for function in (across, sweeps.across):
         best, which = np.zeros(7 + 2 * single, dtype), np.zeros(7 + 2 * single, np.int32)
         function(x, -pad, width, inside.ravel(), columns.size, before, 0, rows * half, size, 2, 100 - pad, best, which,
-                 7, single)
+                 7, single, None)
         for r in range(rows):
             for j in range(half):
                 seen = range(max(0, 2 * j - pad), min(width, 2 * j - pad + size))
@@ -120,9 +94,9 @@ def test_down_columns(dtype, size):
     single = lanes(np.dtype(dtype).itemsize)
     best, which = numbers(9 * single, dtype), np.arange(9 * single, dtype=np.int32) * 10
     for count in (1, single, single + 1):
-        for function in (down, maxima.largest_down):
+        for function in (down, sweeps.down):
             y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
-            function(best, which, 3, single + 2, size, y, argmax, 5, count, single)
+            function(best, which, 3, single + 2, size, y, argmax, 5, count, single, None)
             done = min(count, single)
             rows = np.array([best[3 + k * (single + 2) :][:done] for k in range(size)])
             np.testing.assert_array_equal(y[5 : 5 + done], rows.max(axis=0))
@@ -142,9 +116,9 @@ def test_down_the_columns_of_two_rows_of_windows(dtype, size, rows):
     best = numbers(3 + below + (size + 1) * half + single, dtype)
     which = np.arange(best.size, dtype=np.int32)
     for wide in (1, half - 1, half):
-        for function in (down_pair, maxima.largest_down_pair):
+        for function in (down_pair, sweeps.down_pair):
             y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
-            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, single)
+            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, single, None)
             for r in range(rows):
                 seen = 3 + r * below + np.arange(size)[:, None] * half + np.arange(wide)
                 largest = best[seen].argmax(axis=0)
@@ -168,10 +142,10 @@ def test_down_the_columns_of_maps_that_lie_one_after_another(dtype, size, asked)
     for first in (0, pixels - 3, 2 * pixels - 1):
         q, count = first % pixels, min(single + 1, best.size - first)
         results = []
-        for function in (down_maps, maxima.largest_down_maps):
+        for function in (down_maps, sweeps.down_maps):
             y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
             function(best, which, first, width, size, pad, rows[q:], height, first - q, pixels - q, pixels, y,
-                     argmax if asked else None, 5, count, single)
+                     argmax if asked else None, 5, count, single, None)
             results.append((y, argmax))
         done = min(count, single)
         for y, argmax in results:
@@ -189,15 +163,65 @@ def test_down_the_columns_of_maps_that_lie_one_after_another(dtype, size, asked)
 @BOTH
 @STRIDES
 @SIZES
-@pytest.mark.parametrize("reach", [0, 1])
-def test_back(dtype, stride, size, reach):
-    """Two rows of windows, each apart (reach 0) or all as one; every one names one of the pixels that it sees."""
+@pytest.mark.parametrize("squares", [False, True])
+def test_sums_along_a_row(dtype, stride, size, squares):
+    single = lanes(np.dtype(dtype).itemsize)
+    for width in (1, single + 3):
+        x, pad = np.random.default_rng(size).standard_normal(width).astype(dtype), min(2, size - 1)
+        count, columns = -(-width // stride), np.arange(stride * 4 * single) - pad
+        inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, stride)])
+        seen = [x[max(0, j * stride - pad) : max(0, j * stride - pad + size)] for j in range(count)]
+        before = np.zeros(4 * single, np.int32)
+        for function in (across, sweeps.across):
+            sums = np.zeros(7 + 4 * single, dtype)
+            for v in range(0, count, single):
+                function(x, v * stride - pad, None, inside.ravel(), columns.size, before, v, count - v, size, stride, 0,
+                         sums, None, 7 + v, single, sweeps.Sum(squares))
+            expected = [np.sum(pixels**2 if squares else pixels) for pixels in seen]
+            np.testing.assert_allclose(sums[7 : 7 + count], expected, rtol=1e-5, atol=1e-5)
+
+
+@BOTH
+@SIZES
+def test_sums_down_columns(dtype, size):
+    """Of a row of windows, of two, and of many maps."""
+    single, height, width = lanes(np.dtype(dtype).itemsize), 5, 4
+    half, pad, below, what = single // 2, (size - 1) // 2, 2 * single + 1, sweeps.Sum(False)
+    rows = np.random.default_rng(size).standard_normal(3 + below + (size + 1) * single + 60).astype(dtype)
+    which_row = (np.arange(2 * height * width) % (height * width) // width).astype(np.int32)
+    for one, pair, maps in ((down, down_pair, down_maps), (sweeps.down, sweeps.down_pair, sweeps.down_maps)):
+        y = np.full(3 * single, 7, dtype)
+        one(rows, None, 3, single, size, y, None, 5, single - 1, single, what)
+        expected = sum(rows[3 + k * single :][: single - 1] for k in range(size))
+        np.testing.assert_allclose(y[5 : 4 + single], expected, rtol=1e-5, atol=1e-5)
+        assert (y[:5] == 7).all()
+        assert (y[4 + single :] == 7).all()
+        pair(rows, None, 3, half, below, size, y, None, 5, half, 2, single, what)
+        expected = [sum(rows[3 + r * below + k * half :][:half] for k in range(size)) for r in range(2)]
+        np.testing.assert_allclose(y[5 : 5 + single], np.ravel(expected), rtol=1e-5, atol=1e-5)
+        first, pixels = height * width - 3, height * width
+        maps(rows, None, first, width, size, pad, which_row[first:], height, 0, 3, pixels, y, None, 5, single, single,
+             what)
+        for j in range(single):
+            plane, pixel = divmod(first + j, pixels)
+            seen = [p for k in range(size) if 0 <= (p := pixel + (k - pad) * width) < pixels]
+            expected = rows[plane * pixels :][seen].sum()
+            np.testing.assert_allclose(y[5 + j], expected, rtol=1e-5, atol=1e-5)
+
+
+@BOTH
+@STRIDES
+@SIZES
+@pytest.mark.parametrize(("reach", "named"), [(0, True), (1, True), (0, False)])
+def test_back(dtype, stride, size, reach, named):
+    """Two rows of windows, each apart (reach 0) or all as one; every one names one of the pixels that it sees, or all.
+    """
     rng, single = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
     wide, pad, limit = single + 3, min(1, size - 1), stride * (single + 2)
     reach, count = reach * wide, wide * (1 + reach)
     dy, argmax = rng.standard_normal(2 * wide).astype(dtype), rng.integers(-2, limit, 2 * wide).astype(np.int32)
-    results = []
-    for function in (back, maxima.passed_back):
+    argmax, results = argmax if named else None, []
+    for function in (back, sweeps.passed_back):
         dx = np.full(limit + 20, 7, dtype)
         for v in range(0, -(-(limit + pad) // stride), single):
             function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, -pad, 10**6, pad, limit, dx, 9 - pad,
@@ -208,7 +232,7 @@ def test_back(dtype, stride, size, reach):
         j, f = divmod(t + pad, stride)
         windows = [(j - d - k * reach, wide + j - d - k * wide) for k in range(2) for d in range(size)
                    if d * stride + f < size]
-        expected[9 + t] = sum(dy[w] for place, w in windows if 0 <= place < count and argmax[w] == t)
+        expected[9 + t] = sum(dy[w] for place, w in windows if 0 <= place < count and (not named or argmax[w] == t))
     for dx in results:
         np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
 
@@ -216,21 +240,22 @@ def test_back(dtype, stride, size, reach):
 @BOTH
 @SIZES
 @pytest.mark.parametrize("rows", [(2, 1), (1, 2), (0, 1)])
-def test_back_to_two_rows(dtype, size, rows):
+@pytest.mark.parametrize("named", [True, False])
+def test_back_to_two_rows(dtype, size, rows, named):
     """Row 0 is seen by windows 1 and 0, row 1 by windows 2 and 1: or by fewer of them."""
     rng, single = np.random.default_rng(size), lanes(np.dtype(dtype).itemsize)
     wide, pad = single // 2 - 1, min(1, size - 1)
     limit = 2 * wide - pad
     dy = rng.standard_normal(3 * wide).astype(dtype)
-    argmax = rng.integers(-2, 2 * limit, 3 * wide).astype(np.int32)
+    argmax = rng.integers(-2, 2 * limit, 3 * wide).astype(np.int32) if named else None
     expected = np.full(2 * limit + 20, 7.0)
     for r in range(2):
         for t in range(limit):
             j, f = divmod(t + pad, 2)
             windows = [(r + 1 - k) * wide + j - d for k in range(rows[r]) for d in range(size)
                        if d * 2 + f < size and 0 <= j - d < wide]
-            expected[9 + r * limit + t] = sum(dy[w] for w in windows if argmax[w] == r * limit + t)
-    for function in (back_pair, maxima.passed_back_pair):
+            expected[9 + r * limit + t] = sum(dy[w] for w in windows if not named or argmax[w] == r * limit + t)
+    for function in (back_pair, sweeps.passed_back_pair):
         dx = np.full(2 * limit + 20, 7, dtype)
         function(dy, argmax, wide, rows[0], 2 * wide, rows[1], wide, size, 2, -pad, pad, limit, dx, 9 - pad, single)
         np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
