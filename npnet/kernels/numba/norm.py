@@ -161,7 +161,8 @@ def _lrn_within_backward(
                 share_out(db, b, d, place, last - place, passed, place - first, lanes)
         else:
             pass_on(db[here], b[here], d[here], passed)
-        sweep(passed, plan, 0, some, sums, None, thread * (sums.size // team), None, da[here], Sum(False))
+        zero = itself[0]  # for a number that it knows, numba would compile all sweeps once more
+        sweep(passed, plan, zero, some, sums, None, thread * (sums.size // team), None, da[here], Sum(False))
         if beta == 0.75:
             for place in range(first, last, lanes):
                 take_shares(db, a, d, place, last - place, da, itself, place, factor, da, lanes)
