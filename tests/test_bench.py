@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -106,6 +107,18 @@ def test_branches_that_begin_together_are_counted_where_they_are_timed(backend):
     assert table["mixed.b.conv"]["macs"] == (2 * 42 * 2 * 5 * 9, 4 * 42 * 2 * 5 * 9)
     assert sum(row.get("macs", (0, 0))[0] for row in table.values()) == 2 * net.cost((3, 6, 7)).macs
     assert {name for name, _ in watch.take()} == {"first", "mixed", "mixed.b.relu", "mixed.b.conv"}
+
+
+def test_steps_between_are_not_counted(backend):
+    from npnet.bench.worker import Npnet
+
+    side = Npnet("cifar_19pct", 2, 1)
+    side.layers()
+    for _ in range(20):
+        side.step()
+    began = time.perf_counter()
+    rows = side.layers()["rows"]
+    assert sum(row["forward"] + row["backward"] for row in rows) < time.perf_counter() - began
 
 
 def test_limits_are_measured():

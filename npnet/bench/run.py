@@ -16,7 +16,7 @@ from npnet.errors import UserError
 
 PEERS = {"torch": {"nchw": "PyTorch, NCHW", "channels_last": "PyTorch, channels last"}}
 TURN, PAUSE = 0.25, 0.05  # seconds
-TABLES = 3  # steps in which every layer is timed
+TABLES = 7  # steps in which every layer is timed
 FORCED = ("OPENBLAS_CORETYPE",)  # may name a core type that is not this machine's
 
 
@@ -105,7 +105,7 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
     -------
     dict
         "machine", "limits" (GFLOP/s of a matrix product, GB/s of a copy, measured in turns with the layers), "sides"
-        (by name: seconds of every step and inference, memory), "layers" (the median of three steps), "kinds" (the sums
+        (by name: seconds of every step and inference, memory), "layers" (the median of some steps), "kinds" (the sums
         of layers of a kind), "gflop" of a step; "ratio" and "inference_ratio", the better peer's median over npnet's,
         if there is one.
     """
@@ -137,6 +137,8 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
             measured[worker.side] |= {"memory": worker.ask("memory"), **worker.ask("facts")}
         tables, limits = [], []
         for _ in range(TABLES):  # in turns: the machine may be slower for a while
+            time.sleep(PAUSE)  # as in `_turn`
+            workers[0].ask("step 2")
             tables.append(workers[0].ask("layers")["rows"])
             limits.append(workers[0].ask("limits"))
             bar.update()

@@ -62,6 +62,7 @@ class Npnet:
 
         if self.watch is None:
             self.watch = Stopwatch(self.net)
+        self.watch.take()  # of steps that were not asked for
         self.step()
         table, kind = work(self.net, self.watch), kinds(self.net)
         seconds = self.watch.take()
