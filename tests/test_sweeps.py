@@ -263,8 +263,10 @@ def test_back_to_two_rows(dtype, size, rows, named):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it needs mprotect")
 @pytest.mark.parametrize(("size", "stride", "side", "maps"), [
-    (3, 1, 28, 1), (3, 2, 28, 1), (5, 1, 9, 1), (3, 1, 7, 3), (3, 1, 4, 1), (3, 2, 7, 3), (3, 2, 13, 2)])
-def test_nothing_is_read_that_is_not_there(size, stride, side, maps):
+    (3, 1, 28, 1), (3, 2, 28, 1), (5, 1, 9, 1), (3, 1, 7, 3), (3, 1, 4, 1), (3, 2, 7, 3), (3, 2, 13, 2),
+    (5, 3, 14, 17)])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_nothing_is_read_that_is_not_there(size, stride, side, maps, kind):
     """Arrays that begin where memory begins, and end where it ends: to read beside them would kill the process."""
     code = f"""
 import ctypes, mmap
@@ -285,7 +287,7 @@ def fenced(shape, dtype, at_end):
 kept, pad = [], {size // 2}
 fine, coarse = ((1, {maps}, *[length] * 2) for length in ({side}, ({side} + 2 * pad - {size}) // {stride} + 1))
 for at_end in (False, True):
-    x, y, dx = fenced(fine, "f4", at_end), fenced(coarse, "f4", at_end), fenced(fine, "f4", at_end)
+    x, y, dx = fenced(fine, "{kind}", at_end), fenced(coarse, "{kind}", at_end), fenced(fine, "{kind}", at_end)
     argmax = fenced(coarse, "i4", at_end)
     x[...] = 1 + np.arange(x.size).reshape(fine)
     fast.max_pool_forward(x, {size}, {stride}, pad, argmax, y)
@@ -298,8 +300,8 @@ for at_end in (False, True):
     fast.average_pool_forward(x, {size}, {stride}, pad, False, y)
     fast.average_pool_backward(y, {size}, {stride}, pad, False, dx)
     for step in (1, 2, 4):  # a convolution picks every so manyth pixel
-        w, out = np.ones((2, {maps}, 3, 3), "f4"), np.zeros((1, 2, *[({side} - 3) // step + 1] * 2), "f4")
-        fast.conv2d_forward(x, w, np.zeros(2, "f4"), step, 0, 1, False, out)
+        w, out = np.ones((2, {maps}, 3, 3), "{kind}"), np.zeros((1, 2, *[({side} - 3) // step + 1] * 2), "{kind}")
+        fast.conv2d_forward(x, w, np.zeros(2, "{kind}"), step, 0, 1, False, out)
         assert out.min() > 0
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

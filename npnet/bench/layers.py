@@ -44,8 +44,10 @@ def leaves(net: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:
 
 
 def kinds(net: Layer) -> dict[str, str]:
-    """What each of those is. What a Concat computes itself are the 1×1 convolutions that its branches begin with."""
-    return {name: "Conv2D" if isinstance(layer, Concat) else type(layer).__name__ for name, layer in leaves(net)}
+    """What each of those is. What a Concat computes itself are the 1×1 convolutions that its branches begin with, if
+    they do."""
+    return {name: "Conv2D" if isinstance(layer, Concat) and layer.together.layers else type(layer).__name__
+            for name, layer in leaves(net)}
 
 
 class Stopwatch:

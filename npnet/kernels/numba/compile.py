@@ -33,6 +33,7 @@ UNCOUNTED = {"_nrt": False}
 took as long as the rest of it. What makes no arrays can do without: whoever called keeps them."""
 
 FEW = 2**17  # numbers: a ReLU of so many takes one thread 5 µs, dropout 21
+FEW_POWERS = 2**12  # e^x of so many takes about as long
 
 LINE = 64  # bytes that come from memory together: a line of the cache
 
@@ -65,18 +66,18 @@ def _kept(loop: Loop, **options: Any) -> Loop:
     return cast(Loop, fast)
 
 
-def compiled(loop: Loop) -> Loop:
-    """On all cores: a `prange` over the elements of the first array is divided among the threads. Of few elements all
-    are for the thread that calls it: to wake another takes 25 µs."""
+def compiled(loop: Loop, few: int = FEW) -> Loop:
+    """On all cores: a `prange` is divided among the threads. If the first array has few numbers, all are for the thread
+    that calls: to wake another takes 25 µs."""
     fast = _kept(loop, parallel=True)
 
     def run(*arguments: Any) -> None:
         team, numbers = threads(), next(x.size for x in arguments if isinstance(x, np.ndarray))
-        if numbers > FEW or team == 1:
+        if numbers > few or team == 1:
             fast(*arguments)
             return
-        numba.set_num_threads(1)
         try:
+            numba.set_num_threads(1)
             fast(*arguments)
         finally:
             numba.set_num_threads(team)
@@ -103,9 +104,10 @@ def parallel(loop: Loop, makes_arrays: bool = False) -> Loop:
             context.active_code_library._reload_init.add(numba.get_num_threads)
             flags = compiler.Flags()
             flags.error_model, flags.nrt = "numpy", makes_arrays
+            inside = context.subtarget(enable_nrt=makes_arrays)
             flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True  # it is part of this function
             job = compiler.compile_internal(
-                context.typing_context, context, context.active_code_library, loop, signature.args, types.void, flags,
+                context.typing_context, inside, context.active_code_library, loop, signature.args, types.void, flags,
                 {})
 
             def call(inside: ir.IRBuilder, given: Any, thread: Any, team: Any) -> None:

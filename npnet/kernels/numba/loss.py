@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.loss import check_labels
 
-from .compile import compiled, inlined, serial
+from .compile import FEW_POWERS, compiled, inlined, serial
 
 Floats = NDArray[Any]
 Labels = NDArray[Any]
@@ -67,7 +67,7 @@ def _errors(z: Floats, labels: Labels) -> int:
 
 
 rank = inlined(_rank)
-_probabilities = compiled(_softmax)
+_probabilities = compiled(_softmax, FEW_POWERS)
 cross_entropy, errors = serial(_cross_entropy), serial(_errors)
 _backward, _ranks = compiled(_softmax_cross_entropy_backward), compiled(_label_ranks)
 

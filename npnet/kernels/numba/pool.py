@@ -1,8 +1,8 @@
 """Pooling. AlexNet §3.4.
 
-The largest of a window is the largest of its rows' largest: `maxima`, over maps as they lie, some rows at a time. The
-sum of a window is that of its rows' sums; `windows` tells how pixels are laid out for that, and so that a vector of
-windows sees vectors of pixels.
+The largest of a window is the largest of its rows' largest, its sum that of its rows' sums: `sweeps`, over maps as they
+lie, some rows at a time. Average pooling at a stride of 3 and more, for which the sweeps are plain loops, goes by
+`windows`: turned over, so that a vector of windows sees vectors of pixels.
 """
 from functools import cache
 from typing import Any, NamedTuple
@@ -49,7 +49,6 @@ class Plan(NamedTuple):
     width: int
     tall: int  # of the output's
     wide: int
-    lanes: int
     joined: bool  # is row after row one long row, for windows as for pixels?
     pairs: bool  # or else, is half a vector enough for a row of windows?
     pitch: int  # from one row's largest to those of the next
@@ -82,7 +81,7 @@ def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     last = np.minimum(tall - 1, row // stride)
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return Plan(
-        size, stride, pad, height, width, tall, wide, lanes, joined, pairs, pitch, band, together, rows * pitch,
+        size, stride, pad, height, width, tall, wide, joined, pairs, pitch, band, together, rows * pitch,
         inside.ravel(), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32), np.asarray(maps, np.int32),
         seen)
 
@@ -109,8 +108,8 @@ def _sweep_across(
             start, count = (plane + m) * height * width + row, together * pitch
             for v in range(0, count, lanes):
                 skip = v * stride
-                across(x, start + skip, None, inside, apart, before, v, count - v, size, stride, row + skip,
-                               best, which, place + v, lanes, what)
+                across(x, start + skip, None, inside, apart, before, v, count - v, size, stride, row + skip, best,
+                       which, place + v, lanes, what)
         room = base + m * plan.room
         above, below = room + (first - top) * pitch, room + (last - top) * pitch
         for row in range(room, above, pitch):
@@ -132,8 +131,8 @@ def _sweep_pairs(
         plan.before)
     for r in range(first, last, 2):
         row = r * width - plan.pad
-        across(x, plane * height * width + row, width, inside, apart, before, 0, (last - r) * pitch, size,
-                       stride, row, best, which, room + (r - top) * pitch, lanes, what)
+        across(x, plane * height * width + row, width, inside, apart, before, 0, (last - r) * pitch, size, stride,
+               row, best, which, room + (r - top) * pitch, lanes, what)
 
 
 def _sweep_down(
@@ -174,13 +173,13 @@ def _sweep_maps(
     pixels, q, before = height * width, 0, 0
     first, count = plane * pixels, planes * pixels
     for v in range(0, count, lanes):
-        across(x, first + v - pad, None, inside, apart, skipped, q, count - v, size, 1, v - pad, best, which,
-                       base + v, lanes, what)
+        across(x, first + v - pad, None, inside, apart, skipped, q, count - v, size, 1, v - pad, best, which, base + v,
+               lanes, what)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
     q = 0
     for v in range(0, count, lanes):
-        down_maps(best, which, base + v, width, size, pad, rows[q:], height, before, pixels - q, pixels, y,
-                          argmax, first + v, count - v, lanes, what)
+        down_maps(best, which, base + v, width, size, pad, rows[q:], height, before, pixels - q, pixels, y, argmax,
+                  first + v, count - v, lanes, what)
         q += lanes
         if q >= pixels:
             q, before = q - pixels, before + pixels
@@ -306,7 +305,7 @@ def _strided_average_forward(
     x: Floats, windows: Windows, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, y: Floats,
     thread: int, team: int
 ) -> None:
-    """At a stride of 3 and more, for which there are no sweeps.
+    """At a stride of 3 and more, at which the sweeps are plain loops.
 
     shares : one over the pixels that a window counts, for every window and lane."""
     tall, wide, lanes = windows.tall, windows.wide, in_vector(x)

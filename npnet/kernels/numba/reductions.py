@@ -1,4 +1,5 @@
-"""Sums of rows that lie in one array, said by their places: what average pooling and normalisation are made of.
+"""Sums of rows that lie in one array, said by their places: what normalisation is made of, and average pooling of maps
+that are turned over.
 
 As loops over rows, each row of sums is read and written once for every term; here the sum stays in a register while all
 terms pass by. A plain loop each, with LLVM's instructions beside it, as `tile` is.

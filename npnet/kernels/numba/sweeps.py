@@ -292,8 +292,7 @@ across_1, across_2 = (_across(stride) for stride in STRIDES)
 @overload(across, inline="always")  # type: ignore[untyped-decorator]
 def _over_across(
     x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
-    first: Any, best: Any, which: Any, place: Any, lanes: Any,
-    what: Any
+    first: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any
 ) -> Any:
     """With three pixels to a window said apart: the loop over them is written out then, which takes a quarter less."""
     def choose(

@@ -1,4 +1,5 @@
-"""Windows over maps, whose pixels are summed: where these go, so that loops over them are long and simple.
+"""Windows over maps, whose pixels are summed: where these go, so that loops over them are long and simple. For strides
+of 3 and more; at 1 and 2 the `sweeps` are faster.
 
 A vector holds one pixel of 16 maps (`lanes` of them), not 16 pixels of a map: where rows of 7, 13 or 55 pixels end does
 not matter then. So the pixels of 16 maps are turned over into a room, in which pixel p stands at [p, map].
