@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("numba")
 import numba
 
-from npnet.kernels.numba import sweeps
+from npnet.kernels.numba import passing, sweeps
 from npnet.kernels.numba.tile import lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -25,7 +25,7 @@ def compiled(function):
 
 across, down, down_pair, down_maps, back, back_pair = (
     compiled(function) for function in (
-        sweeps.across, sweeps.down, sweeps.down_pair, sweeps.down_maps, sweeps.passed_back, sweeps.passed_back_pair))
+        sweeps.across, sweeps.down, sweeps.down_pair, sweeps.down_maps, passing.passed_back, passing.passed_back_pair))
 
 
 def numbers(count, dtype, seed=0):
@@ -221,7 +221,7 @@ def test_back(dtype, stride, size, reach, named):
     reach, count = reach * wide, wide * (1 + reach)
     dy, argmax = rng.standard_normal(2 * wide).astype(dtype), rng.integers(-2, limit, 2 * wide).astype(np.int32)
     argmax, results = argmax if named else None, []
-    for function in (back, sweeps.passed_back):
+    for function in (back, passing.passed_back):
         dx = np.full(limit + 20, 7, dtype)
         for v in range(0, -(-(limit + pad) // stride), single):
             function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, -pad, 10**6, pad, limit, dx, 9 - pad,
@@ -255,7 +255,7 @@ def test_back_to_two_rows(dtype, size, rows, named):
             windows = [(r + 1 - k) * wide + j - d for k in range(rows[r]) for d in range(size)
                        if d * 2 + f < size and 0 <= j - d < wide]
             expected[9 + r * limit + t] = sum(dy[w] for w in windows if not named or argmax[w] == r * limit + t)
-    for function in (back_pair, sweeps.passed_back_pair):
+    for function in (back_pair, passing.passed_back_pair):
         dx = np.full(2 * limit + 20, 7, dtype)
         function(dy, argmax, wide, rows[0], 2 * wide, rows[1], wide, size, 2, -pad, pad, limit, dx, 9 - pad, single)
         np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import LINE, flat, inlined, parallel, scratch, serial, share, steps, threads
-from .pool import Plan, planned, sweep, sweep_room
 from .reductions import divide, normalise, share_out, sum_rows, sum_squares, take_shares
 from .sweeps import Sum
 from .tile import in_vector
 from .tile import lanes as lanes_of
+from .walks import Plan, planned, sweep, sweep_room
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

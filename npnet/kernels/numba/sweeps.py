@@ -1,4 +1,4 @@
-"""Pooling's sweeps, each for one vector of windows at a time: along rows, down columns, and the way back.
+"""Pooling's sweeps, each for one vector of windows at a time: along rows, down columns. The way back is in `passing`.
 
 The largest pixel of a window is the largest of its rows' largest, its sum that of its rows' sums: `what` is wanted is
 either. What a sweep reads and writes lies in one piece, as memory likes it best. For the strides of the papers' nets, 1
@@ -32,7 +32,6 @@ Mask = NDArray[np.bool_]
 
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written
-NOWHERE = -(2**31)  # the number of no pixel, not even of one in the margin: those are negative too
 
 
 class Sum(NamedTuple):
@@ -123,44 +122,10 @@ def down_maps(
             argmax[out + j] = which[where] - before - (pixels if j >= left else 0)
 
 
-def passed_back(
-    dy: Floats, argmax: Places | None, at: int, rows: int, reach: int, wide: int, count: int, size: int, stride: int,
-    v: int, first: int, pixels: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
-) -> None:
-    """dx[place + t] = Σ dy of the windows whose largest is pixel first + t, or without argmax of those that see it, for
-    t = j · stride + f, j from v on, as many as `lanes`, f < stride; only where 0 ≤ t − pad < limit. With a stride of 1,
-    pixel `pixels` is the first of the next map.
-
-    Those windows are at + j − d − k · wide, for k < rows and d · stride + f < size, and only if
-    0 ≤ j − d − k · reach < count.
-    """
-    for j in range(v, v + lanes):
-        for f in range(stride):
-            t, total = j * stride + f, dy.dtype.type(0)
-            here = first + t - (pixels if first + t >= pixels else 0)
-            if 0 <= t - pad < limit:
-                for k in range(rows):
-                    for d in range(-(-(size - f) // stride)):
-                        window = at + j - d - k * wide
-                        if 0 <= j - d - k * reach < count and (argmax is None or argmax[window] == here):
-                            total += dy[window]
-                dx[place + t] = total
-
-
-def passed_back_pair(
-    dy: Floats, argmax: Places | None, at: int, rows: int, other_at: int, other_rows: int, wide: int, size: int,
-    stride: int, first: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
-) -> None:
-    """The same for two rows of `limit` pixels, if half a vector holds the windows of one."""
-    for r, (last, many) in enumerate(((at, rows), (other_at, other_rows))):
-        passed_back(dy, argmax, last, many, 0, wide, wide, size, stride, 0, first + r * limit, first + 2 * limit + pad,
-                    pad, limit, dx, place + r * limit, lanes)
-
-
 STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
 
 
-class _Vectors:
+class Vectors:
     """Of numbers, as many as there are lanes; `stride` times as many; and of places."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, number: Any, stride: int) -> None:
@@ -193,6 +158,20 @@ class _Vectors:
         return tuple(build.select(if_larger, one, other) for one, other in zip(new, old, strict=True))
 
 
+def _nothing(what: Any) -> float:
+    """What a pixel outside counts. `what`: its type."""
+    return -np.inf if what == types.none else 0.0
+
+
+def _results(vectors: Vectors, y: Any, argmax: Any, out: Any) -> list[tuple[Any, Registers]]:
+    """Where a sweep writes, and vectors of what; asks for what is written soon."""
+    written = [(y, vectors.numbers), (argmax, vectors.places)] if argmax else [(y, vectors.numbers)]
+    for start, registers in written:
+        soon = ir.Constant(ir.IntType(64), SOON // registers.itemsize)
+        ask_for(vectors.builder, start, vectors.builder.add(out, soon), write=True)
+    return written
+
+
 def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
     """Values that a loop changes: how to get them and how to set them. LLVM makes registers of these."""
     places = [cgutils.alloca_once_value(builder, value) for value in values]
@@ -210,7 +189,7 @@ def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[
 @cache
 def _across(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
-    def largest(
+    def sweep(
         context: Any, x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any,
         size: Any, first: Any, best: Any, which: Any, place: Any, what: Any
     ) -> Any:
@@ -220,10 +199,10 @@ def _across(stride: int) -> Callable[..., None]:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 10, 11))
         start, line, apart, at, count, size, first, place = (arguments[i] for i in (1, 2, 4, 6, 7, 8, 9, 12))
-        vectors = _Vectors(context, builder, signature.args[0].dtype, stride)
+        vectors = Vectors(context, builder, signature.args[0].dtype, stride)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
         what = signature.args[13]
-        nothing = -np.inf if what == types.none else 0.0
+        nothing = _nothing(what)
         for i in range(stride):  # lines that are as many pixels as these
             ask_for(builder, x, builder.add(start, integer((AHEAD + i * 64) // number)), write=False)
         some = vectors.wide.first(builder.mul(count, integer(stride)))
@@ -282,8 +261,8 @@ def _across(stride: int) -> Callable[..., None]:
             vectors.places.store(largest[1], which, place)
         return context.get_dummy_value()
 
-    largest.__name__ = f"largest_across_{stride}"
-    return largest  # type: ignore[no-any-return]
+    sweep.__name__ = f"across_{stride}"
+    return sweep  # type: ignore[no-any-return]
 
 
 across_1, across_2 = (_across(stride) for stride in STRIDES)
@@ -323,11 +302,9 @@ def _down(
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         best, which, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 7))
         place, apart, step, size, out, wide, rows = (arguments[i] for i in (2, 3, 4, 5, 8, 9, 10))
-        vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
+        vectors, integer = Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
         half, pair = vectors.lanes // 2, below != types.none
-        written = [(y, vectors.numbers), (argmax, vectors.places)] if argmax else [(y, vectors.numbers)]
-        for start, registers in written:
-            ask_for(builder, start, builder.add(out, integer(SOON // registers.itemsize)), write=True)
+        written = _results(vectors, y, argmax, out)
 
         def both(registers: Registers, start: Any, row: Any) -> Any:
             """A row; of a pair, half of each."""
@@ -399,11 +376,9 @@ def _down_maps(
         best, which, rows, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 11, 12))
         place, width, size, pad, height, before, left, pixels, out, count = (
             arguments[i] for i in (2, 3, 4, 5, 7, 8, 9, 10, 13, 14))
-        vectors, integer = _Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
-        for written, itemsize in ((y, signature.args[11].dtype.bitwidth // 8), (argmax, 4)):
-            if written:
-                ask_for(builder, written, builder.add(out, integer(SOON // itemsize)), write=True)
-        nothing = -np.inf if what == types.none else 0.0
+        vectors, integer = Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
+        written = _results(vectors, y, argmax, out)
+        nothing = _nothing(what)
         begin = vectors.numbers.constant(nothing), vectors.places.constant(0)
         get, set_to = _changing(builder, begin if which else begin[:1])
         row = vectors.places.load(rows, integer(0))
@@ -419,15 +394,16 @@ def _down_maps(
                 set_to(builder.select(larger, one, other) for one, other in zip(new, old, strict=True))
             else:
                 set_to(vectors.taken(what, (number,), old))
-        largest, mask = get(), vectors.numbers.first(count)
-        vectors.numbers.store(largest[0], y, out, mask)
+        results = get()
         if which:
             lane = vectors.places.constant(range(vectors.lanes))
             next_map = builder.icmp_signed(">=", lane, vectors.places.repeat(vectors.place(left)))
             first, second = (
                 vectors.places.repeat(vectors.place(value)) for value in (before, builder.add(before, pixels)))
-            number = builder.sub(largest[1], builder.select(next_map, second, first))
-            vectors.places.store(number, argmax, out, mask)
+            results = results[0], builder.sub(results[1], builder.select(next_map, second, first))
+        mask = vectors.numbers.first(count)
+        for (start, registers), values in zip(written, results, strict=True):
+            registers.store(values, start, out, mask)
         return context.get_dummy_value()
 
     return types.void(
@@ -453,137 +429,4 @@ def _over_down_maps(
     return choose
 
 
-@cache
-def _back(stride: int) -> Callable[..., None]:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def back(
-        context: Any, dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, v: Any,
-        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any
-    ) -> Any:
-        """at, rows, first and place : one number each, or those of two rows of pixels."""
-        return types.void(
-            dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place), generate
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        dy, argmax, dx = (data(context, builder, signature, arguments, i) for i in (0, 1, 13))
-        reach, wide, count, size, v, map_size, pad, limit = (arguments[i] for i in (4, 5, 6, 7, 8, 10, 11, 12))
-        pair = isinstance(signature.args[2], types.BaseTuple)
-        at, rows, first, place = (
-            cgutils.unpack_tuple(builder, arguments[i]) if pair else [arguments[i]] for i in (2, 3, 9, 14))
-        vectors, integer = _Vectors(context, builder, signature.args[0].dtype, stride), ir.IntType(64)
-        number, parts = signature.args[0].dtype.bitwidth // 8, len(at)
-        lanes = vectors.lanes // parts  # of each part
-        few, few_places, few_pixels = (
-            Registers(context, builder, kind, many) for kind, many in (
-                (signature.args[0].dtype, lanes), (types.int32, lanes), (signature.args[0].dtype, stride * lanes)))
-
-        def of_each(values: list[Any]) -> Any:
-            """A vector whose parts are alike in this: one number each."""
-            one, other = vectors.places.repeat(values[0]), vectors.places.repeat(values[-1])
-            return one if parts == 1 else vectors.places.shuffle(one, other, range(lanes, 3 * lanes))
-
-        def load(registers: Registers, start: Any, windows: list[Any], mask: Any, other: float) -> Any:
-            values = [
-                registers.load(start, window, registers.shuffle(mask, mask, range(i * lanes, (i + 1) * lanes)), other)
-                for i, window in enumerate(windows)]
-            return values[0] if parts == 1 else registers.shuffle(values[0], values[1], range(2 * lanes))
-
-        skipped = builder.mul(v, integer(stride))
-        places, heres = [builder.add(x, skipped) for x in place], [builder.add(x, v) for x in at]
-        for i in range(stride):
-            ask_for(builder, dx, builder.add(places[0], integer((SOON + i * 64) // number)), write=True)
-        for read, itemsize in ((dy, number), (argmax, 4)) if argmax else ():
-            ask_for(builder, read, builder.add(heres[0], integer(2 * SOON // itemsize)), write=False)
-        steps = vectors.places.constant([stride * (i % lanes) for i in range(vectors.lanes)])
-        begin = builder.add(steps, of_each([vectors.place(builder.add(x, skipped)) for x in first]))
-        if stride == 1:  # else a row is in one map
-            map_size = vectors.places.repeat(vectors.place(map_size))
-            begin = builder.select(builder.icmp_signed(">=", begin, map_size), builder.sub(begin, map_size), begin)
-        pixels = [builder.add(begin, vectors.places.constant(f)) for f in range(stride)]
-        along = vectors.places.constant([i % lanes for i in range(vectors.lanes)])
-        along = builder.add(along, vectors.places.repeat(vectors.place(v)))
-        sums = [cgutils.alloca_once_value(builder, vectors.numbers.constant(0)) for _ in range(stride)]
-        taps = builder.sdiv(builder.add(size, integer(stride - 1)), integer(stride))
-        most = builder.select(builder.icmp_signed(">", rows[0], rows[-1]), rows[0], rows[-1])
-        with cgutils.for_range(builder, most, intp=integer) as row:
-            back = builder.mul(row.index, reach)
-            starts = [builder.sub(here, builder.mul(row.index, wide)) for here in heres]
-            with cgutils.for_range(builder, taps, intp=integer) as tap:
-                windows = [builder.sub(start, tap.index) for start in starts]
-                there = builder.sub(along, vectors.places.repeat(vectors.place(builder.add(back, tap.index))))
-                mask = vectors.within(there, count)
-                if pair:
-                    left = [vectors.place(builder.sub(many, row.index)) for many in rows]
-                    mask = builder.and_(
-                        mask, builder.icmp_signed(">", of_each(left), vectors.places.constant(0)))
-                terms, inside = load(few, dy, windows, mask, 0), mask
-                largest = load(few_places, argmax, windows, mask, NOWHERE) if argmax else None
-                for f, (sum_, pixel) in enumerate(zip(sums, pixels, strict=True)):
-                    mask = builder.icmp_signed("==", largest, pixel) if argmax else inside
-                    if f:  # the window may have ended
-                        enough = builder.icmp_signed(
-                            "<", builder.add(builder.mul(tap.index, integer(stride)), integer(f)), size)
-                        mask = builder.and_(mask, vectors.numbers.repeat(enough))
-                    sum_before = builder.load(sum_)
-                    builder.store(builder.select(mask, builder.fadd(sum_before, terms), sum_before), sum_)
-        for i, there in enumerate(places):
-            values = builder.load(sums[0])
-            if stride == 2:  # side by side again
-                order = [i * lanes + j // 2 + j % 2 * vectors.lanes for j in range(2 * lanes)]
-                values = few_pixels.shuffle(values, builder.load(sums[1]), order)
-            t = builder.sub(skipped, pad)
-            begun, ended = (few_pixels.first(builder.sub(edge, t)) for edge in (integer(0), limit))
-            few_pixels.store(values, dx, there, builder.and_(ended, builder.not_(begun)))
-        return context.get_dummy_value()
-
-    back.__name__ = f"passed_back_{stride}"
-    return back  # type: ignore[no-any-return]
-
-
-back_1, back_2 = (_back(stride) for stride in STRIDES)
-
-
-@overload(passed_back, inline="always")  # type: ignore[untyped-decorator]
-def _passed_back(
-    dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
-    first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
-) -> Any:
-    def choose(
-        dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
-        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
-    ) -> None:
-        if stride == 1 and size == 3:
-            back_1(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place)
-        elif stride == 1:
-            back_1(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place)
-        elif stride == 2 and size == 3:
-            back_2(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place)
-        elif stride == 2:
-            back_2(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place)
-        else:
-            plain_back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place,
-                       lanes)
-
-    return choose
-
-
-@overload(passed_back_pair, inline="always")  # type: ignore[untyped-decorator]
-def _passed_back_pair(
-    dy: Any, argmax: Any, at: Any, rows: Any, other_at: Any, other_rows: Any, wide: Any, size: Any, stride: Any,
-    first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
-) -> Any:
-    def choose(
-        dy: Any, argmax: Any, at: Any, rows: Any, other_at: Any, other_rows: Any, wide: Any, size: Any, stride: Any,
-        first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
-    ) -> None:
-        if size == 3:
-            back_2(dy, argmax, (at, other_at), (rows, other_rows), 0, wide, wide, 3, 0, (first, first + limit), limit,
-                   pad, limit, dx, (place, place + limit))
-        else:
-            back_2(dy, argmax, (at, other_at), (rows, other_rows), 0, wide, wide, size, 0, (first, first + limit),
-                   limit, pad, limit, dx, (place, place + limit))
-
-    return choose
-
-
-plain_across, plain_back = serial(across), serial(passed_back)
+plain_across = serial(across)
