@@ -29,6 +29,12 @@ def bits(key: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+def halves(key: int, count: int) -> NDArray[np.uint32]:
+    """32 random bits for each counter e < count: of ``bits(key, e // 2)`` the lower half if e is even, or the upper."""
+    whole = bits(key, np.arange(-(-count // 2), dtype=np.uint64))
+    return whole.astype("<u8", copy=False).view("<u4")[:count]
+
+
 def uniform(key: int, counter: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Uniform in [0, 1), one for each counter, from the upper 53 bits."""
     return (bits(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -20,11 +20,22 @@ def test_a_fraction_of_p_is_dropped(p):
 
 
 def test_the_mask_is_that_of_the_counter():
-    """Element e, counted in row-major order, is dropped if ⌊2⁵³ u_e⌋ < ⌊2⁵³ p⌋."""
+    """Of elements, counted in row-major order, two share 64 bits: each is dropped if its half is less than 2³² p."""
     layer = Dropout(0.3)
     layer.seed(7, 1)
-    u = counter.uniform(counter.key(counter.key(7, 1), 0), np.arange(120, dtype=np.uint64))
-    np.testing.assert_array_equal(mask(layer).ravel(), u >= 0.3)
+    both = counter.bits(counter.key(counter.key(7, 1), 0), np.arange(60, dtype=np.uint64))
+    shares = np.stack([both & np.uint64(2**32 - 1), both >> np.uint64(32)], axis=1).ravel() / 2.0**32
+    np.testing.assert_array_equal(mask(layer).ravel(), shares >= 0.3)
+
+
+def test_an_odd_number_of_elements_has_the_same_mask_as_far_as_it_goes():
+    np.testing.assert_array_equal(mask(Dropout(), (7,)), mask(Dropout(), (8,))[:7])
+
+
+def test_halves_of_two_neighbours_are_independent():
+    """A quarter of all pairs are dropped together, were they cut from one hash or not."""
+    kept = mask(Dropout(0.5), (200_000,)).reshape(-1, 2)
+    assert abs((~kept).all(axis=1).mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / len(kept))
 
 
 def test_the_mask_is_a_function_of_seed_and_step():

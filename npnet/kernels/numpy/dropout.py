@@ -10,8 +10,7 @@ Floats = NDArray[Any]
 
 
 def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
-    elements = np.arange(x.size, dtype=np.uint64).reshape(x.shape)
-    kept = (counter.bits(key, elements) >> np.uint64(11)) >= np.uint64(p * 2.0**53)
+    kept = counter.halves(key, x.size).reshape(x.shape) >= np.uint32(p * 2.0**32)
     y[...] = np.where(kept, x * x.dtype.type(scale), 0)  # not a product with the mask: ∞ · 0 would be NaN
 
 
