@@ -8,8 +8,8 @@ BIN = $(VENV)/bin
 figure1: $(VENV)/installed ## train with ReLU and with tanh, draw AlexNet's Figure 1 (under 3 minutes on 2 cores)
 	$(BIN)/npnet figure1 --quick --resume
 
-test: $(VENV)/installed-dev ## all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev ## all tests, in two processes: most of their time is compiling
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """The tables of results/bench: every net against PyTorch, as `npnet bench` measures it.
 
-    python benchmarks/nets.py [FOLDER]      # default: results/bench; PyTorch must be installed
+    python benchmarks/nets.py [FOLDER [MODEL-BATCH ...]]    # default: results/bench, all; PyTorch must be installed
 """
 import json
 import sys
@@ -14,10 +14,12 @@ NETS = (
 )
 
 
-def main(folder="results/bench"):
+def main(folder="results/bench", *names):
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     for model, batch, steps in NETS:
+        if names and f"{model}-{batch}" not in names:
+            continue
         result = run(model, batch, against="torch", steps=steps)
         page = text(result)
         (out / f"{model}-{batch}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
