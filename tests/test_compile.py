@@ -10,7 +10,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels.numba import compile as compiling
-from npnet.kernels.numba.compile import _Files, parallel, share, threads
+from npnet.kernels.numba.compile import _Files, claim, first_job, parallel, share, threads
 
 PROGRAM = """
 import numpy as np
@@ -42,6 +42,28 @@ def test_every_thread_does_its_share():
             np.testing.assert_array_equal(out, expected)
     finally:
         numba.set_num_threads(before)
+
+
+def _count(done, some, next_job, thread, team):
+    first = claim(next_job, some)
+    while first < done.size:
+        for job in range(first, min(done.size, first + some)):
+            done[job] += 1
+        first = claim(next_job, some)
+
+
+count = parallel(_count)
+
+
+@pytest.mark.parametrize("some", [1, 7])
+def test_every_job_is_done_by_one_thread_whoever_comes_first(some):
+    for done in (np.zeros(100_003, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64)):
+        for _ in range(2):  # the second time from the beginning again
+            done[:] = 0
+            count(done, some, first_job())
+            assert (done == 1).all()
+        _count(done, some, first_job(), 0, 1)  # the plain loop
+        assert (done == 2).all()
 
 
 def test_a_team_larger_than_its_work():

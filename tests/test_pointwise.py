@@ -11,7 +11,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels import numba as fast
-from npnet.kernels.numba import pointwise, vectors
+from npnet.kernels.numba import conv, pointwise, tile, vectors
 
 # images, channels and outputs of a group, groups, height, width, padding
 SHAPES = [(3, 200, 40, 1, 7, 7, 0), (2, 330, 9, 1, 14, 15, 0), (5, 17, 51, 2, 3, 4, 0), (1, 1, 1, 1, 1, 1, 0),
@@ -47,6 +47,30 @@ def test_what_is_not_finite_stays_where_it_is():
     for key, got in all_three(fast, shape, x, w, b, dy).items():
         np.testing.assert_array_equal(np.isnan(got), np.isnan(expected[key]), err_msg=key)
         np.testing.assert_array_equal(np.isposinf(got), np.isposinf(expected[key]), err_msg=key)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_columns_brought_together_or_not_give_the_same(monkeypatch, shape, packed):
+    """Which of the two is the way depends on the machine: here both are gone. (1 × 1, and those that are tiles.)"""
+    monkeypatch.setattr(pointwise, "PACKED", packed)
+    monkeypatch.setattr(conv, "PACKED", packed)
+    conv._plan.cache_clear()
+    for kernel, of in ((1, shape), (3, (*shape[:-1], 1))):
+        arguments = operands(of, np.float64, kernel=kernel)
+        expected = all_three(definition, of, *arguments)
+        for key, got in all_three(fast, of, *arguments).items():
+            np.testing.assert_allclose(got, expected[key], rtol=1e-10, atol=1e-10, err_msg=f"{key}, {kernel}")
+    conv._plan.cache_clear()
+
+
+@given(st.integers(1, 5000))
+def test_steps_are_few_and_even(count):
+    each = tile.even_steps(count)
+    steps = -(-count // each)
+    assert 1 <= each <= tile.STEPS
+    assert steps == -(-count // tile.STEPS)
+    assert each - (count - each * (steps - 1)) < steps
 
 
 def test_pixels_are_summed_some_at_a_time(monkeypatch):

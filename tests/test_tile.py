@@ -8,14 +8,15 @@ import pytest
 
 from npnet.kernels.numba import tile as this_machine
 
-MACHINES = {"avx512": {"avx512f": True, "avx2": True}, "avx2": {"avx2": True}, "neon": {"neon": True}, "neither": {}}
+MACHINES = {"avx512": {"avx512f": True, "avx2": True}, "avx2": {"avx2": True, "fma": True}, "neon": {"neon": True},
+            "neither": {}}
 
 
 @pytest.fixture(params=MACHINES)
 def machine(request, monkeypatch):
     """tile.py as it would be read on a machine with these features. LLVM makes wider vectors out of what there is."""
     monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: MACHINES[request.param])
-    spec = importlib.util.spec_from_file_location(f"tile_{request.param}", this_machine.__file__)
+    spec = importlib.util.spec_from_file_location(f"npnet.kernels.numba.tile_{request.param}", this_machine.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -33,8 +34,8 @@ def test_a_tile_is_what_the_plain_loop_says(machine, anew):
     call = numba.njit(lambda *arguments: machine.tile(*arguments))
     for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-13)):
         single = machine.lanes(np.dtype(dtype).itemsize)
-        assert machine.widest(np.dtype(dtype).itemsize) == 3 * single
-        for width in (single, 2 * single, 3 * single):
+        assert machine.widest(np.dtype(dtype).itemsize) == machine.VECTORS * single
+        for width in range(single, machine.VECTORS * single + 1, single):
             for taps in (0, 1, 37):
                 *given, c = operands(machine.ROWS, width, taps, dtype)
                 if anew:

@@ -6,7 +6,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels.numba import minimal, reductions, vectors
-from npnet.kernels.numba.compile import aligned
+from npnet.kernels.numba.compile import LINE, aligned
 from npnet.kernels.numba.tile import lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -131,7 +131,7 @@ def normalise(a, taps, v, count, alpha, k, place, d, b, lanes):
 
 @BOTH
 def test_a_vector_is_normalised_and_nothing_beyond_is_touched(dtype):
-    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    rng, size = np.random.default_rng(0), LINE // np.dtype(dtype).itemsize
     a, taps, place = rng.standard_normal(5 * size).astype(dtype), np.array([0, size, 3 * size - 1]), 2 * size
     total = sum(a[tap + size : tap + 2 * size].astype(np.float64) ** 2 for tap in taps)
     d = 2 + 0.5 * total
@@ -164,7 +164,7 @@ def take_shares(db, a, d, start, count, shares, taps, v, factor, da, lanes):
 
 @BOTH
 def test_shares_are_passed_on_and_collected_and_nothing_beyond_is_touched(dtype):
-    rng, size = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
+    rng, size = np.random.default_rng(0), LINE // np.dtype(dtype).itemsize
     db, a, shares, start = *rng.standard_normal((3, 5 * size)).astype(dtype), 2 * size
     d, taps, v = (0.1 + rng.random(5 * size)).astype(dtype), np.array([0, size, 3 * size - 1]), 3
     here = slice(start, start + size)
@@ -187,10 +187,19 @@ def test_shares_are_passed_on_and_collected_and_nothing_beyond_is_touched(dtype)
 
 def test_the_inverse_root_is_as_good_as_a_quotient():
     """Of numbers from the smallest to the largest: an estimate and a step of Newton's."""
-    size = lanes(4)
+    size = LINE // 4
     d = np.geomspace(1e-37, 3e38, 40 * size).astype(np.float32)
     b = aligned(d.size, d.dtype)
     for v in range(0, d.size, size):  # b = 1 / d^¾
         normalise(np.ones_like(d), np.zeros(1, np.int64), v, None, np.float32(0), np.float32(d[v]), 0, None, b, size)
     expected = d[::size].astype(np.float64) ** -0.75
     np.testing.assert_allclose(b[::size], expected, rtol=4e-7)
+
+
+def test_what_is_divided_by_infinity_is_zero():
+    """1e20 is a number, its square none."""
+    size = LINE // 4
+    b = aligned(size, np.dtype(np.float32))
+    a = np.full(size, 1e20, np.float32)
+    normalise(a, np.zeros(1, np.int64), 0, None, np.float32(1), np.float32(2), 0, None, b, size)
+    np.testing.assert_array_equal(b, 0)

@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils, compiler
 from numba.core.caching import IndexDataCacheFile
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
@@ -181,6 +181,41 @@ def inlined(loop: Loop) -> Loop:
     """Part of the kernels that call it, written out in them: a call costs as much as a row of 32 pixels."""
     fast: Loop = numba.njit(inline="always")(loop)
     return fast
+
+
+def claim(next_job: NDArray[np.int64], some: int) -> int:
+    """The next of the jobs that nobody has begun, `some` of them from it on: for a thread that is done with its last.
+
+    Halves that were shared out beforehand wait for the slower of two cores, and on a machine that does anything else
+    one of them is. Only where a job writes what no other does: in which order sums are added must not depend on it.
+    """
+    job = int(next_job[0])
+    next_job[0] += some
+    return job
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _claim(typing: Any, next_job: Any, some: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", place, arguments[1], "monotonic")
+
+    return types.int64(next_job, types.int64), generate
+
+
+@overload(claim)  # type: ignore[untyped-decorator]
+def _claim_in_compiled_code(next_job: Any, some: Any) -> Any:
+    def run(next_job: Any, some: Any) -> int:
+        return _claim(next_job, some)  # type: ignore[no-any-return]
+
+    return run
+
+
+def first_job() -> NDArray[np.int64]:
+    """For `claim`: nothing has been begun."""
+    [next_job] = scratch(np.dtype(np.int64), (1,))
+    next_job[0] = 0
+    return next_job
 
 
 def _share(count: int, part: int, parts: int) -> tuple[int, int]:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from . import pointwise, winograd
 from .compile import (
+    claim,
+    first_job,
     images_apart,
     lowest,
     lying,
@@ -32,8 +34,9 @@ from .compile import (
     total,
     zeros,
 )
+from .compile import steps as places
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
-from .tile import FIRST_ROWS, ROWS, tile, whole, widest
+from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, pick, transpose, will_write
 from .windows import add, set_all
@@ -147,8 +150,8 @@ def _correlate_band(
     y, of one dimension; how far the next output is; pixels; outputs.
     """
     start, apart, pixels, outputs = there
-    for p in range(0, pixels, 3 * lanes):
-        columns, across = min(3 * lanes, pixels - p), whole(pixels - p, lanes)
+    for p in range(0, pixels, VECTORS * lanes):
+        columns, across = min(VECTORS * lanes, pixels - p), whole(pixels - p, lanes)
         for o in range(0, outputs, ROWS):
             few, there_o = min(ROWS, outputs - o), start + o * apart + p
             weights = blocks[o // ROWS, some[0] :].reshape(-1)
@@ -164,21 +167,54 @@ def _correlate_band(
                 move_plus(sums, r * across, value, least, y, there_o + r * apart, columns)
 
 
+def _correlate_packed(
+    copies: Floats, blocks: Floats, b: Floats, least: Any, some: Any, offsets: Numbers, steps: Numbers, rows: Numbers,
+    lanes: int, panel: Floats, sums: Floats, there: Any, y: Floats
+) -> None:
+    """The same, with the pixels of a panel brought close together, and a tile for every output.
+
+    steps : where the taps are in a panel.
+    """
+    start, apart, pixels, outputs = there
+    taps, wide = some[1] - some[0], VECTORS * lanes
+    each = even_steps(taps)
+    for p in range(0, pixels, wide):
+        columns, across = min(wide, pixels - p), whole(pixels - p, lanes)
+        if some[0] > 0:
+            for o in range(outputs):
+                move(y, start + o * apart + p, sums, o // ROWS * ROWS * wide + o % ROWS * across, columns)
+        for tap in range(0, taps, each):
+            count = min(each, taps - tap)
+            for t in range(count):
+                move(copies, p + offsets[tap + t], panel, t * wide, across)
+            for o in range(0, outputs, ROWS):
+                if tap == 0:
+                    for r in range(o, min(outputs, o + ROWS)):
+                        will_write(y, start + r * apart + p, columns)
+                tile(blocks[o // ROWS, some[0] + tap :].reshape(-1), rows, ROWS, panel, steps[:count],
+                     some[0] + tap == 0, sums[o * wide :], across)
+        for o in range(outputs):
+            value = b[o] if some[0] == 0 else b.dtype.type(0)
+            source = o // ROWS * ROWS * wide + o % ROWS * across
+            move_plus(sums, source, value, least, y, start + o * apart + p, columns)
+
+
 def _correlate(
-    x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, offsets: Numbers, rows: Numbers, lanes: int,
-    copies: Floats, sums: Floats, out: Any, y: Floats, apart: int, thread: int, team: int
+    x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, offsets: Numbers, steps: Numbers,
+    rows: Numbers, lanes: int, copies: Floats, panels: Floats, sums: Floats, out: Any, y: Floats, apart: int,
+    next_job: Numbers, thread: int, team: int
 ) -> None:
     """y[n, o, p] = b[o] + Σ_t w[o, t] · patch[t, p], for a band of the image and some channels at a time.
 
     x (N, C, H, W), blocks as `_pack` makes them, y of one dimension, the next image `apart`, copies (team, numbers),
-    sums (team, tiles).
+    panels (team, numbers; none, if tiles read the copies where they are), sums (team, tiles).
     """
     above, left, stride, spread, bands = way
     groups, width, channels = blocks.shape[0], b.size // blocks.shape[0], x.shape[1] // blocks.shape[0]
     moved = copies[thread, : shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
     taps = blocks.shape[2] // channels
-    start, stop = share(x.shape[0] * bands, thread, team)
-    for job in range(start, stop):
+    job = claim(next_job, 1)
+    while job < x.shape[0] * bands:
         n, band = job // bands, job % bands
         first, last = out[0] * band // bands, out[0] * (band + 1) // bands
         for g in range(groups):
@@ -187,14 +223,20 @@ def _correlate(
                 copy(x[n, begin:end], first, (above, left), stride, spread, moved)
                 floor = least if end == (g + 1) * channels else b.dtype.type(-np.inf)  # when all taps are summed
                 there = n * apart + (g * width * out[0] + first) * out[1]
-                correlate_band(
-                    copies[thread], blocks[g], b[g * width :], floor, (channel * taps, (end - g * channels) * taps),
-                    offsets, rows, lanes, sums[thread], (there, out[0] * out[1], (last - first) * out[1], width), y)
+                some = channel * taps, (end - g * channels) * taps
+                where = there, out[0] * out[1], (last - first) * out[1], width
+                if panels.size > 0:
+                    correlate_packed(copies[thread], blocks[g], b[g * width :], floor, some, offsets, steps, rows,
+                                     lanes, panels[thread], sums[thread], where, y)
+                else:
+                    correlate_band(copies[thread], blocks[g], b[g * width :], floor, some, offsets, rows, lanes,
+                                   sums[thread], where, y)
+        job = claim(next_job, 1)
 
 
 def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None:
-    """panels[o // (3 lanes), (p − first) · 3 lanes + o % (3 lanes)] = dy[o, p]."""
-    flat, wide = dy.reshape(-1), 3 * lanes
+    """panels[o // wide, (p − first) · wide + o % wide] = dy[o, p]; `wide` is VECTORS · lanes."""
+    flat, wide = dy.reshape(-1), VECTORS * lanes
     for o in range(0, dy.shape[0], lanes):
         panel = panels[o // wide]
         for p in range(first, last, lanes):
@@ -211,10 +253,10 @@ def _backward_weight(
     dy: Floats, x: Floats, way: Any, shape: Any, offsets: Numbers, steps: Numbers, lanes: int, copies: Floats,
     panels: Floats, small: Floats, partial: Floats, out: Any, db: Floats, thread: int, team: int
 ) -> None:
-    """partial[thread, g, o // (3 lanes), part, t // ROWS] = the tile of Σ_p patch[t, p] · dy[o, p]; db = Σ_p dy[o, p].
+    """partial[thread, g, o // wide, part, t // ROWS] = the tile of Σ_p patch[t, p] · dy[o, p]; db = Σ_p dy[o, p].
 
-    dy (N, O, pixels).  panels (team, blocks of o, pixels of a band · 3 lanes): dy turned, so that the channels of a
-    pixel are neighbours.  A part is as many channels as are copied at a time.
+    dy (N, O, pixels).  panels (team, blocks of o, pixels of a band · wide): dy turned, so that the channels of a pixel
+    are neighbours, `wide` of them (VECTORS · lanes).  A part is as many channels as are copied at a time.
     """
     above, left, stride, spread, bands = way
     _, groups, blocks, parts, tiles, _ = partial.shape
@@ -235,7 +277,7 @@ def _backward_weight(
                 end = min((g + 1) * channels, begin + shape[0])
                 copy(x[n, begin:end], first // out[1], (above, left), stride, spread, moved)
                 for block in range(blocks):
-                    across = whole(width - block * 3 * lanes, lanes)
+                    across = whole(width - block * VECTORS * lanes, lanes)
                     for k in range(tiles):
                         tile(copies[thread], offsets[k * ROWS :], 1, panels[thread, block], steps[: last - first],
                              True, c, across)
@@ -246,8 +288,8 @@ def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
     """dw[g, o, t] = Σ over the threads, always in the same order. There are `some` taps in a part."""
     groups, width, taps = dw.shape
     for o in range(groups * width):
-        g, block, v = o // width, o % width // (3 * lanes), o % width % (3 * lanes)
-        across = whole(width - block * 3 * lanes, lanes)
+        g, block, v = o // width, o % width // (VECTORS * lanes), o % width % (VECTORS * lanes)
+        across = whole(width - block * VECTORS * lanes, lanes)
         for t in range(taps):
             part, k, place = t // some, t % some // ROWS, t % some % ROWS * across + v
             value = partial[0, g, block, part, k, place]
@@ -267,7 +309,7 @@ def _sum_maps(dy: Floats, db: Floats, thread: int, team: int) -> None:
 
 copy_row, copy_plane, copy = serial(_copy_row), serial(_copy_plane), serial(_copy)
 pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
-correlate_band = serial(_correlate_band)
+correlate_band, correlate_packed = serial(_correlate_band), serial(_correlate_packed)
 correlate, backward_weight, sum_maps = parallel(_correlate), parallel(_backward_weight), parallel(_sum_maps)
 
 
@@ -300,7 +342,8 @@ def _plan(
     width, pixels = outputs // groups, height * ow
     return _Way(bands, shape, offsets, np.arange(pixels, dtype=np.int64) * wide), {
         "copies": (team, math.prod(shape) + wide),  # a tile may read past the end of what it needs
-        "sums": (team, ROWS * wide),
+        "sums": (team, -(-width // ROWS) * ROWS * wide),
+        "packed": (team, (STEPS if PACKED else 0) * wide),
         "blocks": (groups, -(-width // ROWS), channels * kh * kw, ROWS),
         "panels": (team, -(-width // wide), pixels * wide),
         "partial": (team, groups, -(-width // wide), -(-channels // some), offsets.size // ROWS, ROWS * wide),
@@ -314,7 +357,7 @@ def _turned(w: Any, groups: int) -> tuple[int, ...]:
     return (w[1] * groups, w[0] // groups, *w[2:])
 
 
-CORRELATE = ("copies", "sums", "blocks")
+CORRELATE = ("copies", "packed", "sums", "blocks")
 WEIGHT = ("copies", "panels", "small", "partial", "db")
 
 
@@ -329,11 +372,12 @@ def conv2d_forward(
     ):
         return
     way, parts = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
-    copies, sums, blocks = scratch(x.dtype, *(parts[name] for name in CORRELATE))
+    copies, packed, sums, blocks = scratch(x.dtype, *(parts[name] for name in CORRELATE))
     pack(_rows(w, groups), blocks)
     correlate(
-        x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets, FIRST_ROWS,
-        lanes_of(x.itemsize), copies, sums, y.shape[2:], lying(y), images_apart(y),
+        x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets,
+        places(STEPS, widest(x.itemsize)), FIRST_ROWS, lanes_of(x.itemsize), copies, packed, sums, y.shape[2:],
+        lying(y), images_apart(y), first_job(),
     )
 
 
@@ -369,12 +413,13 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
     ):
         return
     way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
-    copies, sums, blocks = scratch(dy.dtype, *(parts[name] for name in CORRELATE))
+    copies, packed, sums, blocks = scratch(dy.dtype, *(parts[name] for name in CORRELATE))
     pack_turned(reshaped(w, (groups, -1, *w.shape[1:])), blocks)
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
         dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
-        FIRST_ROWS, lanes_of(dy.itemsize), copies, sums, dx.shape[2:], lying(dx), images_apart(dx),
+        places(STEPS, widest(dy.itemsize)), FIRST_ROWS, lanes_of(dy.itemsize), copies, packed, sums, dx.shape[2:],
+        lying(dx), images_apart(dx), first_job(),
     )
 
 

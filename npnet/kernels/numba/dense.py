@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import flat, parallel, scratch, serial, share, threads, zeros
-from .tile import FIRST_ROWS, ROWS, tile, whole, widest
+from .tile import FIRST_ROWS, ROWS, STEPS, VECTORS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, will_read, will_write
 from .windows import add, gather, set_all
@@ -20,7 +20,6 @@ from .windows import add, gather, set_all
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
-STEPS = 160  # of a panel in the first-level cache
 PANELS = 8  # that the gradient of the weights writes of a row before it goes on to the next
 
 
@@ -65,7 +64,7 @@ def _multiply(
     panels: Floats, sums: Floats, y: Floats, thread: int, team: int
 ) -> None:
     """y[n, o] = bias[o] + Σ_s a[n, s] b[s, o], or b[o, s], some panels of it on each thread."""
-    width, outputs = 3 * lanes, bias.size
+    width, outputs = VECTORS * lanes, bias.size
     start, stop = share(-(-outputs // width), thread, team)
     for first in range(start * width, min(stop * width, outputs), width):
         columns = min(width, outputs - first)
@@ -83,7 +82,7 @@ def _weight_panels(
 ) -> None:
     """Columns `first`, … of dw, at most PANELS · 48 of them.  panels (PANELS, N · 48), c : a tile."""
     outputs, inputs = sizes
-    images, width = blocks.shape[1], 3 * lanes
+    images, width = blocks.shape[1], VECTORS * lanes
     for panel in range(-(-columns // width)):
         here = min(width, columns - panel * width)
         take(x, False, (images, inputs), first + panel * width, (0, images), here, places, lanes, panels[panel])
@@ -104,7 +103,7 @@ def _weight(
     dw: Floats, thread: int, team: int
 ) -> None:
     """dw[o, c] = Σ_n dy[n, o] x[n, c].  blocks : dy as `_pack` makes it."""
-    wide = PANELS * 3 * lanes
+    wide = PANELS * VECTORS * lanes
     first, last = share(-(-sizes[1] // wide), thread, team)
     for job in range(first, last):
         columns = min(wide, sizes[1] - job * wide)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from .compile import LINE, flat, inlined, parallel, scratch, serial, share, steps, threads
 from .reductions import divide, normalise, share_out, sum_rows, sum_squares, take_shares
 from .sweeps import Sum
-from .tile import in_vector
-from .tile import lanes as lanes_of
+from .tile import in_line
 from .walks import Plan, planned, sweep, sweep_room
 
 Floats = NDArray[Any]
@@ -84,8 +83,11 @@ def _lrn_image_back(
         if i < last:
             row, place = rows[i], taps[i % size]
             if beta == 0.75:
-                for v in range(0, pixels, lanes):
-                    share_out(db, b, d, row + v, pixels - v, shares, place + v, lanes)
+                whole = pixels // lanes * lanes
+                for v in range(0, whole, lanes):
+                    share_out(db, b, d, row + v, None, shares, place + v, lanes)
+                if whole < pixels:
+                    share_out(db, b, d, row + whole, pixels - whole, shares, place + whole, lanes)
             else:
                 here = slice(row, row + pixels)
                 pass_on(db[here], b[here], d[here], shares[place : place + pixels])
@@ -131,15 +133,19 @@ def _lrn_within_forward(
     team: int
 ) -> None:
     """a, d and b of one dimension.  sums : scratch for the sweeps, of every thread a part."""
-    pixels, lanes = plan.height * plan.width, in_vector(a)
+    pixels, lanes = plan.height * plan.width, in_line(a)
     start, stop = share(planes, thread, team)
     for plane in range(start, stop, plan.together):
         some = min(plan.together, stop - plane)
-        sweep(a, plan, plane, some, sums, None, thread * (sums.size // team), None, d, Sum(True))
+        sweep(a, plan, plane, some, sums, None, thread * (sums.size // team), None, d, stop * pixels,
+              Sum(True))
         first, last = plane * pixels, (plane + some) * pixels
         if beta == 0.75:
-            for place in range(first, last, lanes):
-                divide(a, d, place, last - place, alpha, k, b, lanes)
+            whole = first + (last - first) // lanes * lanes
+            for place in range(first, whole, lanes):
+                divide(a, d, place, None, alpha, k, b, lanes)
+            if whole < last:
+                divide(a, d, whole, last - whole, alpha, k, b, lanes)
         else:
             here = slice(first, last)
             divide_by_power(a[here], alpha, beta, k, d[here], b[here])
@@ -150,19 +156,22 @@ def _lrn_within_backward(
     sums: Floats, shares: Floats, da: Floats, thread: int, team: int
 ) -> None:
     """itself : the one place (0) of each sum, for `da` holds them at first, complete."""
-    pixels, lanes, factor = plan.height * plan.width, in_vector(a), a.dtype.type(2 * alpha * beta)
+    pixels, lanes, factor = plan.height * plan.width, in_line(a), a.dtype.type(2 * alpha * beta)
     start, stop = share(planes, thread, team)
     for plane in range(start, stop, plan.together):
         some = min(plan.together, stop - plane)
         first, last = plane * pixels, (plane + some) * pixels
-        here, passed = slice(first, last), shares[thread]
+        here, passed, whole = slice(first, last), shares[thread], first + (last - first) // lanes * lanes
         if beta == 0.75:
-            for place in range(first, last, lanes):
-                share_out(db, b, d, place, last - place, passed, place - first, lanes)
+            for place in range(first, whole, lanes):
+                share_out(db, b, d, place, None, passed, place - first, lanes)
+            if whole < last:
+                share_out(db, b, d, whole, last - whole, passed, whole - first, lanes)
         else:
             pass_on(db[here], b[here], d[here], passed)
         zero = itself[0]  # for a number that it knows, numba would compile all sweeps once more
-        sweep(passed, plan, zero, some, sums, None, thread * (sums.size // team), None, da[here], Sum(False))
+        sweep(passed, plan, zero, some, sums, None, thread * (sums.size // team), None, da[here], last - first,
+              Sum(False))
         if beta == 0.75:
             for place in range(first, last, lanes):
                 take_shares(db, a, d, place, last - place, da, itself, place, factor, da, lanes)
@@ -194,7 +203,7 @@ def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Fl
         [d] = scratch(a.dtype, a.shape)
     written = (b,) if d is None else (b, d)
     _forward(
-        flat(a), a.shape[1], size, t(alpha), t(beta), t(k), rows, _before_line(*written), lanes_of(a.itemsize),
+        flat(a), a.shape[1], size, t(alpha), t(beta), t(k), rows, _before_line(*written), LINE // a.itemsize,
         None if d is None else flat(d), flat(b))
 
 
@@ -205,7 +214,7 @@ def lrn_backward(
     rows = steps(a.shape[0] * a.shape[1] + 1, pixels)
     [shares] = scratch(a.dtype, (threads(), size * pixels))
     _backward(flat(db), flat(a), flat(b), flat(d), a.shape[1], size, t(alpha), t(beta), rows, _twice(size, pixels),
-              _before_line(da), lanes_of(a.itemsize), shares, flat(da))
+              _before_line(da), LINE // a.itemsize, shares, flat(da))
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:

@@ -21,7 +21,7 @@ NOWHERE = -(2**31)  # the number of no pixel, not even of one in the margin: tho
 
 def passed_back(
     dy: Floats, argmax: Places | None, at: int, rows: int, reach: int, wide: int, count: int, size: int, stride: int,
-    v: int, first: int, pixels: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
+    v: int, first: int, pixels: int, pad: int, limit: int, dx: Floats, place: int, end: int, lanes: int
 ) -> None:
     """dx[place + t] = Σ dy of the windows whose largest is pixel first + t, or without argmax of those that see it, for
     t = j · stride + f, j from v on, as many as `lanes`, f < stride; only where 0 ≤ t − pad < limit. With a stride of 1,
@@ -29,6 +29,8 @@ def passed_back(
 
     Those windows are at + j − d − k · wide, for k < rows and d · stride + f < size, and only if
     0 ≤ j − d − k · reach < count.
+
+    Whole vectors may be written of dx before `end`: what lies behind is to be written later.
     """
     for j in range(v, v + lanes):
         for f in range(stride):
@@ -45,12 +47,12 @@ def passed_back(
 
 def passed_back_pair(
     dy: Floats, argmax: Places | None, at: int, rows: int, other_at: int, other_rows: int, wide: int, size: int,
-    stride: int, first: int, pad: int, limit: int, dx: Floats, place: int, lanes: int
+    stride: int, first: int, pad: int, limit: int, dx: Floats, place: int, end: int, lanes: int
 ) -> None:
     """The same for two rows of `limit` pixels, if half a vector holds the windows of one."""
     for r, (last, many) in enumerate(((at, rows), (other_at, other_rows))):
         passed_back(dy, argmax, last, many, 0, wide, wide, size, stride, 0, first + r * limit, first + 2 * limit + pad,
-                    pad, limit, dx, place + r * limit, lanes)
+                    pad, limit, dx, place + r * limit, end, lanes)
 
 
 @cache
@@ -58,24 +60,23 @@ def _back(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
     def back(
         context: Any, dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, v: Any,
-        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any
+        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, end: Any
     ) -> Any:
         """at, rows, first and place : one number each, or those of two rows of pixels."""
         return types.void(
-            dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place), generate
+            dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place, end), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         dy, argmax, dx = (data(context, builder, signature, arguments, i) for i in (0, 1, 13))
-        reach, wide, count, size, v, map_size, pad, limit = (arguments[i] for i in (4, 5, 6, 7, 8, 10, 11, 12))
+        reach, wide, count, size, v, map_size, pad, limit, end = (
+            arguments[i] for i in (4, 5, 6, 7, 8, 10, 11, 12, 15))
         pair = isinstance(signature.args[2], types.BaseTuple)
         at, rows, first, place = (
             cgutils.unpack_tuple(builder, arguments[i]) if pair else [arguments[i]] for i in (2, 3, 9, 14))
-        vectors, integer = Vectors(context, builder, signature.args[0].dtype, stride), ir.IntType(64)
+        vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
         number, parts = signature.args[0].dtype.bitwidth // 8, len(at)
         lanes = vectors.lanes // parts  # of each part
-        few, few_places, few_pixels = (
-            Registers(context, builder, kind, many) for kind, many in (
-                (signature.args[0].dtype, lanes), (types.int32, lanes), (signature.args[0].dtype, stride * lanes)))
+        few, few_places = (Registers(context, builder, kind, lanes) for kind in (signature.args[0].dtype, types.int32))
 
         def of_each(values: list[Any]) -> Any:
             """A vector whose parts are alike in this: one number each."""
@@ -126,14 +127,17 @@ def _back(stride: int) -> Callable[..., None]:
                         mask = builder.and_(mask, vectors.numbers.repeat(enough))
                     sum_before = builder.load(sum_)
                     builder.store(builder.select(mask, builder.fadd(sum_before, terms), sum_before), sum_)
-        for i, there in enumerate(places):
-            values = builder.load(sums[0])
-            if stride == 2:  # side by side again
-                order = [i * lanes + j // 2 + j % 2 * vectors.lanes for j in range(2 * lanes)]
-                values = few_pixels.shuffle(values, builder.load(sums[1]), order)
-            t = builder.sub(skipped, pad)
-            begun, ended = (few_pixels.first(builder.sub(edge, t)) for edge in (integer(0), limit))
-            few_pixels.store(values, dx, there, builder.and_(ended, builder.not_(begun)))
+        results = [builder.load(sum_) for sum_ in sums]
+        if stride == 2:  # side by side again
+            orders = [[i * vectors.lanes // 2 + j // 2 + j % 2 * vectors.lanes for j in range(vectors.lanes)]
+                      for i in range(2)]
+            results = [vectors.numbers.shuffle(results[0], results[1], order) for order in orders]
+        begun, ended = builder.sub(pad, skipped), builder.sub(builder.add(limit, pad), skipped)
+        for i, values in enumerate(results):
+            part = integer(0 if pair else i * vectors.lanes)
+            there = places[i] if pair else builder.add(places[0], part)
+            first_one, last_one = (builder.sub(edge, part) for edge in (begun, ended))
+            vectors.numbers.store_from(values, dx, there, first_one, last_one, end)
         return context.get_dummy_value()
 
     back.__name__ = f"passed_back_{stride}"
@@ -146,23 +150,23 @@ back_1, back_2 = (_back(stride) for stride in STRIDES)
 @overload(passed_back, inline="always")  # type: ignore[untyped-decorator]
 def _passed_back(
     dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
-    first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+    first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, end: Any, lanes: Any
 ) -> Any:
     def choose(
         dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
-        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+        first: Any, pixels: Any, pad: Any, limit: Any, dx: Any, place: Any, end: Any, lanes: Any
     ) -> None:
         if stride == 1 and size == 3:
-            back_1(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place)
+            back_1(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place, end)
         elif stride == 1:
-            back_1(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place)
+            back_1(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place, end)
         elif stride == 2 and size == 3:
-            back_2(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place)
+            back_2(dy, argmax, at, rows, reach, wide, count, 3, v, first, pixels, pad, limit, dx, place, end)
         elif stride == 2:
-            back_2(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place)
+            back_2(dy, argmax, at, rows, reach, wide, count, size, v, first, pixels, pad, limit, dx, place, end)
         else:
             plain_back(dy, argmax, at, rows, reach, wide, count, size, stride, v, first, pixels, pad, limit, dx, place,
-                       lanes)
+                       end, lanes)
 
     return choose
 
@@ -170,18 +174,18 @@ def _passed_back(
 @overload(passed_back_pair, inline="always")  # type: ignore[untyped-decorator]
 def _passed_back_pair(
     dy: Any, argmax: Any, at: Any, rows: Any, other_at: Any, other_rows: Any, wide: Any, size: Any, stride: Any,
-    first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+    first: Any, pad: Any, limit: Any, dx: Any, place: Any, end: Any, lanes: Any
 ) -> Any:
     def choose(
         dy: Any, argmax: Any, at: Any, rows: Any, other_at: Any, other_rows: Any, wide: Any, size: Any, stride: Any,
-        first: Any, pad: Any, limit: Any, dx: Any, place: Any, lanes: Any
+        first: Any, pad: Any, limit: Any, dx: Any, place: Any, end: Any, lanes: Any
     ) -> None:
         if size == 3:
             back_2(dy, argmax, (at, other_at), (rows, other_rows), 0, wide, wide, 3, 0, (first, first + limit), limit,
-                   pad, limit, dx, (place, place + limit))
+                   pad, limit, dx, (place, place + limit), end)
         else:
             back_2(dy, argmax, (at, other_at), (rows, other_rows), 0, wide, wide, size, 0, (first, first + limit),
-                   limit, pad, limit, dx, (place, place + limit))
+                   limit, pad, limit, dx, (place, place + limit), end)
 
     return choose
 

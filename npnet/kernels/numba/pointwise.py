@@ -22,11 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import (
+    claim,
+    first_job,
     flat,
     images_apart,
     lowest,
     lying,
     parallel,
+    piece,
     reshaped,
     scratch,
     serial,
@@ -36,9 +39,9 @@ from .compile import (
     total,
     zeros,
 )
-from .tile import ROWS, tile, whole, widest
+from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
-from .vectors import move, move_plus, will_write
+from .vectors import move, move_plus, will_read, will_write
 from .windows import add, gather, set_all
 
 Floats = NDArray[Any]
@@ -47,18 +50,19 @@ Several = tuple[Floats, ...]
 
 SEVERAL = 3  # convolutions at a time, made up with empty ones: one compiled kernel does for one, two and three
 PIXELS = 400  # that the gradient of the weights sums over at a time
+TOGETHER = 4  # panels that a thread does one after another
 
 
 def _multiply_panels(
     xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, pixels: int, some: Any,
     offsets: Numbers, rows: Numbers, lanes: int, c: Floats, ys: Several, whither: Numbers
 ) -> None:
-    """Panels of 3 · lanes pixels, from one to another, counted through all images; each lies within an image.
+    """Panels of VECTORS · lanes pixels, from one to another, counted through all images; each lies within an image.
 
     whence[j], whither[i] : the first map, how many maps the next image's is away, how many maps; none, if there are no
     more.  way : how far the next output and the next tap are in w.  rows[i, 1] : rows of the last tile of y_i.
     """
-    wide = 3 * lanes
+    wide = VECTORS * lanes
     panels = pixels // wide
     for job in range(some[0], some[1]):
         n, p = job // panels, job % panels * wide
@@ -83,7 +87,7 @@ def _multiply_rests(
     steps: Numbers, rows: Numbers, lanes: int, band: Floats, c: Floats, ys: Several, whither: Numbers
 ) -> None:
     """The pixels of these images that are left over by whole panels, side by side in the band: a row for each tap."""
-    wide = 3 * lanes
+    wide = VECTORS * lanes
     rest = pixels % wide
     across = whole((images[1] - images[0]) * rest, lanes)
     row = 0
@@ -116,13 +120,99 @@ def _multiply(
 ) -> None:
     """sizes : images, pixels, and how many images' rests are put together."""
     images, pixels, together = sizes
-    panels = share(images * (pixels // (3 * lanes)), thread, team)
+    panels = share(images * (pixels // (VECTORS * lanes)), thread, team)
     multiply_panels(xs, whence, ws, way, bs, least, pixels, panels, offsets, rows, lanes, tiles[thread], ys, whither)
-    first, last = share(-(-images // together) if pixels % (3 * lanes) > 0 else 0, thread, team)
+    first, last = share(-(-images // together) if pixels % (VECTORS * lanes) > 0 else 0, thread, team)
     for job in range(first, last):
         few = job * together, min(images, (job + 1) * together)
         multiply_rests(xs, whence, ws, way, bs, least, pixels, few, steps, rows, lanes, bands[thread], tiles[thread],
                        ys, whither)
+
+
+def _pack(
+    x: Floats, there: Numbers, pixels: int, taps: Any, begin: int, end: int, wide: int, panel: Floats
+) -> None:
+    """panel[t · wide + p − begin] = x[taps[0] + t, p] of pixels p, counted through all images, and so many taps."""
+    p = begin
+    while p < end:
+        n, first, count = piece(p, end, pixels)
+        start = (there[0] + n * there[1] + taps[0]) * pixels + first
+        for t in range(taps[1]):
+            move(x, start + t * pixels, panel, t * wide + p - begin, count)
+        p += count
+
+
+def _multiply_packed(
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, sizes: Any, steps: Numbers,
+    rows: Numbers, lanes: int, panels: Floats, tiles: Floats, ys: Several, whither: Numbers, next_job: Numbers,
+    thread: int, team: int
+) -> None:
+    """As `_multiply`. Pixels are counted through all images, so a panel may lie in two of them.
+
+    sizes : images, pixels, tiles of outputs.
+    """
+    wide = VECTORS * lanes
+    jobs = -(-sizes[0] * sizes[1] // wide)
+    first = claim(next_job, TOGETHER)
+    while first < jobs:
+        for job in range(first, min(jobs, first + TOGETHER)):
+            multiply_panel(xs, whence, ws, way, bs, least, sizes, job * wide, steps, rows, lanes, panels[thread],
+                           tiles[thread], ys, whither)
+        first = claim(next_job, TOGETHER)
+
+
+def _multiply_panel(
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, sizes: Any, begin: int,
+    steps: Numbers, rows: Numbers, lanes: int, panel: Floats, c: Floats, ys: Several, whither: Numbers
+) -> None:
+    """Pixels from `begin` on."""
+    images, pixels, blocks = sizes
+    wide, room = VECTORS * lanes, ROWS * VECTORS * lanes
+    end, anew = min(images * pixels, begin + wide), True
+    across = whole(end - begin, lanes)
+    for j in range(len(xs)):
+        some = even_steps(whence[j, 2]) if whence[j, 2] > 0 else 1
+        for tap in range(0, whence[j, 2], some):
+            taps, block = (tap, min(some, whence[j, 2] - tap)), 0
+            pack(xs[j], whence[j], pixels, taps, begin, end, wide, panel)
+            k, p, then = j, begin, tap + some  # what is packed next
+            if then >= whence[j, 2]:
+                k, then = j + 1, 0
+            if k == len(xs) or whence[k, 2] == 0:
+                k, p = 0, begin + wide
+            n, p = p // pixels, p % pixels
+            ahead = (whence[k, 0] + n * whence[k, 1] + then) * pixels + p
+            more = min(STEPS, whence[k, 2] - then)
+            each = -(-more // blocks)
+            for i in range(len(ys)):
+                for o in range(0, whither[i, 2], ROWS):
+                    few = min(ROWS, whither[i, 2] - o)
+                    for t in range(block * each, min(more, (block + 1) * each)):
+                        will_read(xs[k], ahead + t * pixels, wide)
+                    weights = ws[i + j][o * way[0] + tap * way[1] :]
+                    tile(weights, rows[i, few // ROWS], way[1], panel, steps[: taps[1]], anew, c[block * room :],
+                         across)
+                    block += 1
+            anew = False
+    write(c, room, across, bs, least, pixels, begin, end, ys, whither)
+
+
+def _write(
+    c: Floats, room: int, across: int, bs: Several, least: Any, pixels: int, begin: int, end: int, ys: Several,
+    whither: Numbers
+) -> None:
+    """y_i = b_i + what is in the tiles, `room` numbers each, or `least` if that is less."""
+    p = begin
+    while p < end:
+        n, first, count = piece(p, end, pixels)
+        block = 0
+        for i in range(len(ys)):
+            start = (whither[i, 0] + n * whither[i, 1]) * pixels + first
+            for o in range(whither[i, 2]):
+                source = (block + o // ROWS) * room + o % ROWS * across + p - begin
+                move_plus(c, source, bs[i][o], least, ys[i], start + o * pixels, count)
+            block += -(-whither[i, 2] // ROWS)
+        p += count
 
 
 def _sum_products(
@@ -134,7 +224,7 @@ def _sum_products(
     some : images from one to another, and pixels of each.  there : of x, as a row of `whence`.
     """
     first, last, begin, end = some
-    count, wide, channels = end - begin, 3 * lanes, there[2]
+    count, wide, channels = end - begin, VECTORS * lanes, there[2]
     for part in range(partial.shape[0]):
         for n in range(first, last):
             for channel in range(part * wide, min(channels, (part + 1) * wide), lanes):
@@ -175,7 +265,7 @@ def _backward_weight(
 
 def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: Floats, db_i: Floats) -> None:
     """dw[o, c] and db[o] of one convolution: sums over the threads, always in the same order."""
-    wide = 3 * lanes
+    wide = VECTORS * lanes
     for o in range(dw.shape[0]):
         for part in range(partial.shape[1]):
             count, across = min(wide, dw.shape[1] - part * wide), whole(dw.shape[1] - part * wide, lanes)
@@ -190,6 +280,8 @@ def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: 
 
 multiply_panels, multiply_rests, sum_products = (
     serial(_multiply_panels), serial(_multiply_rests), serial(_sum_products))
+pack, write, multiply_panel = serial(_pack), serial(_write), serial(_multiply_panel)
+multiply_packed = parallel(_multiply_packed)
 multiply, backward_weight, collect = parallel(_multiply), parallel(_backward_weight), serial(_collect)
 
 
@@ -235,9 +327,17 @@ def _product(
     images, pixels, (lanes, wide) = x.shape[0], x.shape[2] * x.shape[3], (lanes_of(x.itemsize), widest(x.itemsize))
     most, taps = max(maps.channels for maps in whence), sum(maps.channels for maps in whence)
     way = (1, ws[0].shape[1]) if turned else (ws[0].shape[1], 1)
+    targets, rows = _places(whither, way[0])
+    if PACKED:
+        blocks = sum(-(-maps.channels // ROWS) for maps in whither)
+        panels, tiles = scratch(x.dtype, (team, STEPS * wide), (team, blocks * ROWS * wide))
+        multiply_packed(
+            _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), lowest(rectify, x.dtype),
+            (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels, tiles, _filled_up(ys), targets,
+            first_job())
+        return
     together = max(1, min(wide // (pixels % wide or wide), -(-images // team)))
     bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))
-    targets, rows = _places(whither, way[0])
     multiply(
         _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), lowest(rectify, x.dtype),
         (images, pixels, together), steps(most, pixels), steps(taps, wide), rows, lanes, bands, tiles,

@@ -42,7 +42,8 @@ def _max_pool_forward(
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
         some = min(plan.together, last - plane)
-        sweep(x, plan, plane, some, best, which, thread * (best.size // team), argmax, y, None)
+        sweep(x, plan, plane, some, best, which, thread * (best.size // team), argmax, y,
+              last * plan.tall * plan.wide, None)
 
 
 def _max_pool_backward(
@@ -59,7 +60,7 @@ def _max_pool_backward(
             count, q = min(MAPS, end - plane) * pixels, -before
             for v in range(0, count + before, lanes):
                 passed_back(dy, argmax, plane * pixels, size, wide, wide, count, size, stride, v, q - v, pixels,
-                            before, count, dx, plane * pixels - before, lanes)
+                            before, count, dx, plane * pixels - before, end * pixels, lanes)
                 q = q + lanes if q + lanes < pixels else q + lanes - pixels
     else:
         pass_back(dy, argmax, begin * tall * wide, plan, begin, end, dx)
@@ -77,7 +78,8 @@ def _average_pool_forward(
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
         some, windows = min(plan.together, last - plane), plan.tall * plan.wide
-        sweep(x, plan, plane, some, sums, None, thread * (sums.size // team), None, y, Sum(False))
+        sweep(x, plan, plane, some, sums, None, thread * (sums.size // team), None, y, last * windows,
+              Sum(False))
         times(y[plane * windows : (plane + some) * windows], shares)
 
 

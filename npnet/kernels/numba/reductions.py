@@ -14,6 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from .compile import LINE
 from .tile import Registers, ask_for, data, lanes
 
 Floats = NDArray[Any]
@@ -61,7 +62,12 @@ def _sums(plain: Callable[..., None], squared: bool) -> None:
                         term = builder.fmul(term, term, flags=("contract",))
                     builder.store(builder.fadd(builder.load(sum_), term, flags=("contract",)), sum_)
             for place, sum_ in zip(places, sums, strict=True):
-                registers.store(builder.load(sum_), total, builder.add(arguments[3], place), mask)
+                there = builder.add(arguments[3], place)
+                if mask is None:
+                    registers.store(builder.load(sum_), total, there)
+                else:
+                    registers.store_first(builder.load(sum_), total, there, arguments[5],
+                                          builder.add(there, arguments[5]))
             return context.get_dummy_value()
 
         return types.void(source, taps, total, place, v, count), generate
@@ -87,6 +93,13 @@ _sums(sum_rows, squared=False)
 _sums(sum_squares, squared=True)
 
 
+def _of_a_line(context: Any, builder: ir.IRBuilder, signature: Any) -> Registers:
+    """As many numbers as a line of the cache, in one register or two: what is written past the caches must be whole
+    lines, written at once."""
+    number = signature.args[0].dtype
+    return Registers(context, builder, number, LINE * 8 // number.bitwidth)
+
+
 def normalise(
     a: Floats, taps: Numbers, v: int, count: int | None, alpha: float, k: float, place: int, d: Floats | None,
     b: Floats, lanes: int
@@ -109,9 +122,10 @@ def normalise(
 
 
 def _three_quarters(registers: Registers, value: Any) -> Any:
-    """value^−¾, of r = value^−½: r² r^−½."""
-    root = registers.inverse_root(value)
-    return registers.builder.fmul(registers.builder.fmul(root, root), registers.inverse_root(root))
+    """value^−¾, of r = value^−½: r² r^−½. Of ∞ it is 0, not 0 · ∞."""
+    build, root = registers.builder, registers.inverse_root(value)
+    power = build.fmul(build.fmul(root, root), registers.inverse_root(root))
+    return build.select(build.fcmp_ordered("==", root, registers.constant(0)), root, power)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -120,7 +134,7 @@ def _normalise(
 ) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         a, taps, d, b = (data(context, builder, signature, arguments, i) for i in (0, 1, 7, 8))
-        registers, integer = Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
+        registers, integer = _of_a_line(context, builder, signature), ir.IntType(64)
         v, here = arguments[2], builder.add(arguments[6], arguments[2])
         mask = None if count == types.none else registers.first(arguments[3])
         sum_ = cgutils.alloca_once_value(builder, registers.constant(0))
@@ -157,10 +171,10 @@ def _normalise_vector(
     return run
 
 
-def divide(a: Floats, d: Floats, place: int, count: int, alpha: float, k: float, b: Floats, lanes: int) -> None:
-    """d[place + j] = k + α d[place + j] and b = a / d^¾ there, for j < count, `lanes` of them at most: `normalise` of
-    sums that have been made."""
-    for j in range(place, place + min(count, lanes)):
+def divide(a: Floats, d: Floats, place: int, count: int | None, alpha: float, k: float, b: Floats, lanes: int) -> None:
+    """d[place + j] = k + α d[place + j] and b = a / d^¾ there, for j < count, `lanes` of them at most, or all of these:
+    `normalise` of sums that have been made."""
+    for j in range(place, place + (lanes if count is None else min(count, lanes))):
         d[j] = k + alpha * d[j]
         b[j] = a[j] / d[j] ** 0.75
 
@@ -170,8 +184,8 @@ def _divide(context: Any, a: Any, d: Any, place: Any, count: Any, alpha: Any, k:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         a, d, b = (data(context, builder, signature, arguments, i) for i in (0, 1, 6))
         place, count, alpha, k = (arguments[i] for i in (2, 3, 4, 5))
-        registers = Registers(context, builder, signature.args[0].dtype)
-        mask = registers.first(count)
+        registers = _of_a_line(context, builder, signature)
+        mask = None if signature.args[3] == types.none else registers.first(count)
         scaled = builder.fmul(registers.repeat(alpha), registers.load(d, place, mask), flags=("contract",))
         denominator = builder.fadd(registers.repeat(k), scaled, flags=("contract",))
         registers.store(denominator, d, place, mask)
@@ -191,11 +205,11 @@ def _divide_vector(a: Any, d: Any, place: Any, count: Any, alpha: Any, k: Any, b
 
 
 def share_out(
-    db: Floats, b: Floats, d: Floats, start: int, count: int, shares: Floats, place: int, lanes: int
+    db: Floats, b: Floats, d: Floats, start: int, count: int | None, shares: Floats, place: int, lanes: int
 ) -> None:
-    """shares[place + j] = db b / d at start + j, for j < count, `lanes` of them at most. On the way back, what a
-    channel passes on to those in its window."""
-    for j in range(min(count, lanes)):
+    """shares[place + j] = db b / d at start + j, for j < count, `lanes` of them at most, or all of these. On the way
+    back, what a channel passes on to those in its window."""
+    for j in range(lanes if count is None else min(count, lanes)):
         shares[place + j] = db[start + j] * b[start + j] / d[start + j]
 
 
@@ -206,10 +220,10 @@ def _share_out(
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         db, b, d, shares = (data(context, builder, signature, arguments, i) for i in (0, 1, 2, 5))
         start, count, place = (arguments[i] for i in (3, 4, 6))
-        registers, integer = Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
+        registers, integer = _of_a_line(context, builder, signature), ir.IntType(64)
         for x in (db, b, d):
             ask_for(builder, x, builder.add(start, integer(AHEAD // registers.itemsize)), write=False)
-        mask = registers.first(count)
+        mask = None if signature.args[4] == types.none else registers.first(count)
         product = builder.fmul(registers.load(db, start, mask), registers.load(b, start, mask))
         root = registers.inverse_root(registers.load(d, start, mask, 1))
         registers.store(builder.fmul(product, builder.fmul(root, root)), shares, place, mask)
@@ -248,7 +262,7 @@ def _take_shares(
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         db, a, d, shares, taps, da = (data(context, builder, signature, arguments, i) for i in (0, 1, 2, 5, 6, 9))
         start, count, v, factor = (arguments[i] for i in (3, 4, 7, 8))
-        registers, integer = Registers(context, builder, signature.args[0].dtype), ir.IntType(64)
+        registers, integer = _of_a_line(context, builder, signature), ir.IntType(64)
         ask_for(builder, a, builder.add(start, integer(AHEAD // registers.itemsize)), write=False)
         mask = None if signature.args[4] == types.none else registers.first(count)
         sum_ = cgutils.alloca_once_value(builder, registers.constant(0))
@@ -260,9 +274,11 @@ def _take_shares(
         power = _three_quarters(registers, registers.load(d, start, mask, 1))
         passed = builder.fmul(builder.fmul(registers.repeat(factor), registers.load(a, start, mask)),
                               builder.load(sum_))
-        registers.store(
-            builder.fsub(builder.fmul(registers.load(db, start, mask), power), passed), da, start, mask,
-            past_caches=mask is None)
+        result = builder.fsub(builder.fmul(registers.load(db, start, mask), power), passed)
+        if mask is None:
+            registers.store(result, da, start, past_caches=True)
+        else:
+            registers.store_first(result, da, start, count, builder.add(start, count))
         return context.get_dummy_value()
 
     return types.void(db, a, d, start, count, shares, taps, v, factor, da), generate

@@ -28,7 +28,7 @@ from .tile import Registers, ask_for, data
 
 Floats = NDArray[Any]
 Places = NDArray[np.int32]
-Mask = NDArray[np.bool_]
+Mask = NDArray[np.int32]  # −1 for yes
 
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written
@@ -69,10 +69,11 @@ def across(
 
 def down(
     best: Floats, which: Places | None, place: int, apart: int, size: int, y: Floats, argmax: Places | None, out: int,
-    count: int, lanes: int, what: Sum | None
+    count: int, end: int, lanes: int, what: Sum | None
 ) -> None:
     """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, `lanes` of them at most; and
-    argmax[out + j] is what `which` says of it, if it is asked. Or their sum. Whole vectors of best and which are read.
+    argmax[out + j] is what `which` says of it, if it is asked. Or their sum. Whole vectors of best and which are read,
+    and may be written of y and argmax before `end`: what lies behind is to be written later.
     """
     for j in range(min(count, lanes)):
         value, where = best[place + j], place + j
@@ -89,17 +90,17 @@ def down(
 
 def down_pair(
     best: Floats, which: Places | None, place: int, apart: int, below: int, size: int, y: Floats,
-    argmax: Places | None, out: int, wide: int, rows: int, lanes: int, what: Sum | None
+    argmax: Places | None, out: int, wide: int, rows: int, end: int, lanes: int, what: Sum | None
 ) -> None:
     """The same for two rows of windows, or one, if half a vector holds a row:
     y[out + r · wide + j] = the largest of best[place + r · below + k · apart + j], for r < rows, j < wide."""
     for r in range(rows):
-        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, lanes, what)
+        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, end, lanes, what)
 
 
 def down_maps(
     best: Floats, which: Places | None, place: int, width: int, size: int, pad: int, rows: Places, height: int,
-    before: int, left: int, pixels: int, y: Floats, argmax: Places | None, out: int, count: int, lanes: int,
+    before: int, left: int, pixels: int, y: Floats, argmax: Places | None, out: int, count: int, end: int, lanes: int,
     what: Sum | None
 ) -> None:
     """The same where the rows of many maps lie one after another: y[out + j] = the largest of
@@ -126,13 +127,12 @@ STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
 
 
 class Vectors:
-    """Of numbers, as many as there are lanes; `stride` times as many; and of places."""
+    """Of numbers, as many as there are lanes, and of places."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any, stride: int) -> None:
+    def __init__(self, context: Any, builder: ir.IRBuilder, number: Any) -> None:
         self.builder = builder
         self.numbers = Registers(context, builder, number)
         self.lanes = self.numbers.vector.count
-        self.wide = Registers(context, builder, number, stride * self.lanes)
         self.places = Registers(context, builder, types.int32, self.lanes)
 
     def place(self, value: Any) -> Any:
@@ -142,9 +142,9 @@ class Vectors:
         """A mask: 0 ≤ place < count."""
         return self.builder.icmp_unsigned("<", places, self.places.repeat(self.place(count)))
 
-    def each(self, values: Any, first: int, step: int) -> Any:
-        """Of a wide vector every so manyth."""
-        return self.numbers.shuffle(values, values, range(first, values.type.count, step))
+    def each(self, values: list[Any], first: int) -> Any:
+        """Of so many vectors every so manyth number."""
+        return self.numbers.shuffle(values[0], values[-1], range(first, len(values) * self.lanes, len(values)))
 
     def taken(self, what: Any, new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
         """The sum, or what is `larger`. `what`: its type."""
@@ -199,13 +199,14 @@ def _across(stride: int) -> Callable[..., None]:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 10, 11))
         start, line, apart, at, count, size, first, place = (arguments[i] for i in (1, 2, 4, 6, 7, 8, 9, 12))
-        vectors = Vectors(context, builder, signature.args[0].dtype, stride)
+        vectors = Vectors(context, builder, signature.args[0].dtype)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
         what = signature.args[13]
         nothing = _nothing(what)
         for i in range(stride):  # lines that are as many pixels as these
             ask_for(builder, x, builder.add(start, integer((AHEAD + i * 64) // number)), write=False)
-        some = vectors.wide.first(builder.mul(count, integer(stride)))
+        parts = [integer(i * vectors.lanes) for i in range(stride)]
+        some = [vectors.numbers.first(builder.sub(builder.mul(count, integer(stride)), part)) for part in parts]
         one_row = signature.args[2] == types.none
         steps = vectors.places.constant(range(0, stride * vectors.lanes, stride))
         if not one_row:
@@ -222,30 +223,26 @@ def _across(stride: int) -> Callable[..., None]:
             of_squares = builder.icmp_unsigned("!=", of_squares, ir.Constant(of_squares.type, 0))
             return builder.select(of_squares, builder.fmul(pixels, pixels), pixels)
 
-        def group(tap: Any) -> Any:
-            """As many pixels of each window as the stride is."""
+        def group(tap: Any) -> list[Any]:
+            """As many pixels of each window as the stride is: as many vectors, of two rows one each."""
             before_these = builder.mul(builder.sdiv(tap, integer(stride)), apart)
             there = builder.add(before_these, builder.mul(at, integer(stride)))
-            mask, here = builder.and_(vectors.wide.read_mask(inside, there), some), builder.add(start, tap)
-            if one_row:
-                return squared(vectors.wide.load(x, here, mask, nothing))
-            count = stride * vectors.lanes
-            halves = [range(count // 2), range(count // 2, count)]
-            rows = Registers(context, builder, signature.args[0].dtype, count // 2)
-            one, other = (
-                rows.load(x, there, rows.shuffle(mask, mask, places), nothing)
-                for there, places in zip((here, builder.add(here, line)), halves, strict=True))
-            return squared(rows.shuffle(one, other, range(count)))
+            here, found = builder.add(start, tap), []
+            for i, (part, few) in enumerate(zip(parts, some, strict=True)):
+                mask = builder.and_(vectors.numbers.read_mask(inside, builder.add(there, part)), few)
+                place = builder.add(here, part if one_row else builder.mul(line, integer(i)))
+                found.append(squared(vectors.numbers.load(x, place, mask, nothing)))
+            return found
 
-        def seen(pixels: Any, tap: Any, q: int) -> tuple[Any, ...]:
-            values = vectors.each(pixels, q, stride)
+        def seen(pixels: list[Any], tap: Any, q: int) -> tuple[Any, ...]:
+            values = vectors.each(pixels, q)
             tap = builder.add(tap, integer(q))
             if q:  # the window may have ended
                 values = builder.select(builder.icmp_signed("<", tap, size), values, vectors.numbers.constant(nothing))
             return (values, builder.add(places, vectors.places.repeat(vectors.place(tap)))) if which else (values,)
 
         pixels = group(integer(0))
-        least: tuple[Any, ...] = (vectors.each(pixels, 0, stride),)
+        least: tuple[Any, ...] = (vectors.each(pixels, 0),)
         if which:
             least = (*least, builder.add(places, vectors.places.load(before, at)))
         get, set_to = _changing(builder, least)
@@ -296,13 +293,13 @@ def _over_across(
 @intrinsic  # type: ignore[untyped-decorator]
 def _down(
     context: Any, best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
-    wide: Any, rows: Any, what: Any
+    wide: Any, rows: Any, end: Any, what: Any
 ) -> Any:
     """`below`: None for one row of windows, of which it takes a vector."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         best, which, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 7))
-        place, apart, step, size, out, wide, rows = (arguments[i] for i in (2, 3, 4, 5, 8, 9, 10))
-        vectors, integer = Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
+        place, apart, step, size, out, wide, rows, end = (arguments[i] for i in (2, 3, 4, 5, 8, 9, 10, 11))
+        vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
         half, pair = vectors.lanes // 2, below != types.none
         written = _results(vectors, y, argmax, out)
 
@@ -321,31 +318,30 @@ def _down(
         get, set_to = _changing(builder, there(place))
         with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
             set_to(vectors.taken(what, there(builder.add(place, builder.mul(loop.index, apart))), get()))
-        mask = vectors.numbers.first(wide)
-        second = builder.and_(mask, vectors.numbers.repeat(builder.icmp_signed(">", rows, integer(1))))
+        second = builder.select(builder.icmp_signed(">", rows, integer(1)), wide, integer(0))
         for (start, registers), values in zip(written, get(), strict=True):
-            registers.store(values, start, out, mask)
+            registers.store_first(values, start, out, wide, end)
             if pair:
                 values = registers.shuffle(values, values, [*range(half, 2 * half), *range(half)])
-                registers.store(values, start, builder.add(out, wide), second)
+                registers.store_first(values, start, builder.add(out, wide), second, end)
         return context.get_dummy_value()
 
-    return types.void(best, which, place, apart, below, size, y, argmax, out, wide, rows, what), generate
+    return types.void(best, which, place, apart, below, size, y, argmax, out, wide, rows, end, what), generate
 
 
 @overload(down, inline="always")  # type: ignore[untyped-decorator]
 def _over_down(
-    best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any,
-    what: Any
+    best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any,
+    lanes: Any, what: Any
 ) -> Any:
     def choose(
-        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any,
-        what: Any
+        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any,
+        lanes: Any, what: Any
     ) -> None:
         if size == 3:
-            _down(best, which, place, apart, None, 3, y, argmax, out, count, 1, what)
+            _down(best, which, place, apart, None, 3, y, argmax, out, count, 1, end, what)
         else:
-            _down(best, which, place, apart, None, size, y, argmax, out, count, 1, what)
+            _down(best, which, place, apart, None, size, y, argmax, out, count, 1, end, what)
 
     return choose
 
@@ -353,16 +349,16 @@ def _over_down(
 @overload(down_pair, inline="always")  # type: ignore[untyped-decorator]
 def _over_down_pair(
     best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-    rows: Any, lanes: Any, what: Any
+    rows: Any, end: Any, lanes: Any, what: Any
 ) -> Any:
     def choose(
         best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-        rows: Any, lanes: Any, what: Any
+        rows: Any, end: Any, lanes: Any, what: Any
     ) -> None:
         if size == 3:
-            _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows, what)
+            _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows, end, what)
         else:
-            _down(best, which, place, apart, below, size, y, argmax, out, wide, rows, what)
+            _down(best, which, place, apart, below, size, y, argmax, out, wide, rows, end, what)
 
     return choose
 
@@ -370,13 +366,13 @@ def _over_down_pair(
 @intrinsic  # type: ignore[untyped-decorator]
 def _down_maps(
     context: Any, best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any,
-    before: Any, left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, what: Any
+    before: Any, left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any, what: Any
 ) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         best, which, rows, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 11, 12))
-        place, width, size, pad, height, before, left, pixels, out, count = (
-            arguments[i] for i in (2, 3, 4, 5, 7, 8, 9, 10, 13, 14))
-        vectors, integer = Vectors(context, builder, signature.args[0].dtype, 1), ir.IntType(64)
+        place, width, size, pad, height, before, left, pixels, out, count, end = (
+            arguments[i] for i in (2, 3, 4, 5, 7, 8, 9, 10, 13, 14, 15))
+        vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
         written = _results(vectors, y, argmax, out)
         nothing = _nothing(what)
         begin = vectors.numbers.constant(nothing), vectors.places.constant(0)
@@ -401,30 +397,30 @@ def _down_maps(
             first, second = (
                 vectors.places.repeat(vectors.place(value)) for value in (before, builder.add(before, pixels)))
             results = results[0], builder.sub(results[1], builder.select(next_map, second, first))
-        mask = vectors.numbers.first(count)
         for (start, registers), values in zip(written, results, strict=True):
-            registers.store(values, start, out, mask)
+            registers.store_first(values, start, out, count, end)
         return context.get_dummy_value()
 
     return types.void(
-        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, what), generate
+        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, end,
+        what), generate
 
 
 @overload(down_maps, inline="always")  # type: ignore[untyped-decorator]
 def _over_down_maps(
     best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any, left: Any,
-    pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any, what: Any
+    pixels: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any
 ) -> Any:
     def choose(
         best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any,
-        left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, lanes: Any, what: Any
+        left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any
     ) -> None:
         if size == 3:
             _down_maps(best, which, place, width, 3, pad, rows, height, before, left, pixels, y, argmax, out, count,
-                       what)
+                       end, what)
         else:
             _down_maps(best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count,
-                       what)
+                       end, what)
 
     return choose
 

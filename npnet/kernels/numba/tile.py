@@ -1,9 +1,9 @@
 """A tile of a matrix product, held in the processor's registers: what is fast here is made of it.
 
 A processor core multiplies and adds two vectors of 16 float32 (AVX-512) in each cycle, but reads two and writes one. A
-product stays at full speed only if what is read is used several times before the next is: ROWS × 3 vectors of the
-result stay in registers while the sum runs, and each step of it reads 3 vectors of b and ROWS numbers of a, for
-ROWS · 3 multiplications. Compilers do not find this arrangement by themselves; `_registers` spells it out.
+product stays at full speed only if what is read is used several times before the next is: ROWS × VECTORS of the result
+stay in registers while the sum runs, and each step of it reads VECTORS of b and ROWS numbers of a, for ROWS · VECTORS
+multiplications. Compilers do not find this arrangement by themselves; `_registers` spells it out.
 """
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -18,23 +18,30 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
+from .compile import LINE
+
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
 
-def _registers_of_this_machine() -> tuple[int, int]:
-    """Rows of a tile, and bytes in a vector: with 3 vectors a row, as many as there are registers for."""
+def _registers_of_this_machine() -> tuple[int, int, int]:
+    """Rows of a tile, vectors in a row, and bytes in a vector: for the sums, three quarters of the registers."""
     has = llvm.get_host_cpu_features()
     if has.get("avx512f"):
-        return 8, 64  # 24 of 32 registers
-    if has.get("avx2"):
-        return 4, 32  # 12 of 16
-    return (8 if has.get("neon") else 4), 16
+        return 8, 3, 64  # 24 of 32 registers
+    if has.get("avx2") and has.get("fma"):
+        return 4, 3, 32  # 12 of 16
+    return (8, 3, 16) if has.get("neon") else (4, 2, 16)
 
 
-ROWS, BYTES = _registers_of_this_machine()
-ESTIMATES = BYTES == 64 and numba.config.CPU_NAME is None and numba.config.CPU_FEATURES is None
-"""Has the processor that numba compiles for AVX-512's instruction for 1 / √x? (Its user may have named another.)"""
+ROWS, VECTORS, BYTES = _registers_of_this_machine()
+if BYTES == 32:
+    llvm.initialize_native_asmparser()  # for `_multiply_add`
+
+ESTIMATES = {64: "llvm.x86.avx512.rsqrt14.ps.512", 32: "llvm.x86.avx.rsqrt.ps.256"}.get(BYTES)
+"""The instruction for about 1 / √x of a register of float32; None if numba's user has named another processor."""
+if numba.config.CPU_NAME is not None or numba.config.CPU_FEATURES is not None:
+    ESTIMATES = None
 
 
 def lanes(itemsize: int) -> int:
@@ -48,35 +55,58 @@ def in_vector(x: Floats) -> int:
     return lanes(x.itemsize)
 
 
-@overload(in_vector, inline="always")  # type: ignore[untyped-decorator]
-def _in_vector(x: Any) -> Any:
-    count = lanes(x.dtype.bitwidth // 8)
+def in_line(x: Floats) -> int:
+    """Numbers in a line of the cache. What is no product takes as many at a time, in one register or in several: a step
+    has its own costs, and only whole lines can be written past the caches."""
+    return LINE // x.itemsize
 
-    def known(x: Any) -> int:
-        return count
 
-    return known
+def _known(numbers: Callable[[Floats], int], itemsize: Callable[[int], int]) -> None:
+    @overload(numbers, inline="always")  # type: ignore[untyped-decorator]
+    def in_compiled_code(x: Any) -> Any:
+        count = itemsize(x.dtype.bitwidth // 8)
+
+        def known(x: Any) -> int:
+            return count
+
+        return known
+
+
+_known(in_vector, lanes)
+_known(in_line, lambda itemsize: LINE // itemsize)
 
 
 def widest(itemsize: int) -> int:
-    """Columns of a tile of three vectors."""
-    return 3 * lanes(itemsize)
+    """Columns of a tile."""
+    return VECTORS * lanes(itemsize)
 
 
 @register_jitable  # type: ignore[untyped-decorator]
 def whole(columns: int, lanes: int) -> int:
-    """The width of the tile for so many columns more: whole vectors, three at most."""
-    return -(-min(columns, 3 * lanes) // lanes) * lanes
+    """The width of the tile for so many columns more: whole vectors, VECTORS at most."""
+    return -(-min(columns, VECTORS * lanes) // lanes) * lanes
 
 
 FIRST_ROWS = np.arange(ROWS)
+
+PACKED = BYTES < 64
+"""Are the columns of a tile brought close together first, and summed over in steps? With AVX-512, the second-level
+cache gives a line in a cycle, and reading them where they lie is faster. Where it gives half a line, tiles would wait:
+1 × 1 convolutions ran at 58 % of the best matrix product, and run at 70."""
+STEPS = 160  # that are summed over at a time: so many columns stay in the first-level cache (32 KB), beside the rows
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def even_steps(count: int) -> int:
+    """How many at a time, if as few times as possible, and about as many each time."""
+    return -(-count // -(-count // STEPS))
 
 
 def tile(
     a: Floats, rows: Numbers, step: int, b: Floats, offsets: Numbers, anew: bool, c: Floats, width: int,
     ahead: int | None = None
 ) -> None:
-    """c[r · width + v] += Σ_t a[rows[r] + t · step] · b[offsets[t] + v] for v < width, one, two or three times `lanes`.
+    """c[r · width + v] += Σ_t a[rows[r] + t · step] · b[offsets[t] + v] for v < width, `lanes` or some times as many.
     `anew`: = in place of +=, whatever c was before.
 
     a, b, c : of one dimension.  rows (ROWS,).  ahead : what is read next, so far behind what is read now: a line of it
@@ -110,8 +140,10 @@ class Registers:
         return self._masked("load", self.vector, [place, self.align, mask, self.constant(other)])
 
     def store(self, value: Any, start: Any, index: Any, mask: Any = None, past_caches: bool = False) -> None:
+        """past_caches : the numbers are a line of the cache, and begin one. Where that is one register: of two, the
+        processor writes half lines (it took twice as long)."""
         place = self.at(start, index)
-        if past_caches:
+        if past_caches and self.itemsize * self.vector.count == BYTES:
             stored = self.builder.store(value, place, align=self.itemsize * self.vector.count)
             one = ir.Constant(ir.IntType(32), 1)
             stored.set_metadata("nontemporal", self.builder.module.add_metadata([one]))
@@ -119,6 +151,31 @@ class Registers:
             self.builder.store(value, place, align=self.itemsize)
         else:
             self._masked("store", ir.VoidType(), [value, place, self.align, mask])
+
+    def store_first(self, value: Any, start: Any, index: Any, count: Any, end: Any) -> None:
+        """The first `count` numbers. What lies behind them, before `end`, may be lost: a masked store takes AVX2 as
+        long as a dozen others, so it writes whole vectors as far as it may."""
+        self._store_few(value, start, index, self.first(count), self._ends_before(end, index))
+
+    def store_from(self, value: Any, start: Any, index: Any, first: Any, count: Any, end: Any) -> None:
+        """The same of the numbers from `first` on to `count`."""
+        mask = self.builder.and_(self.first(count), self.builder.not_(self.first(first)))
+        all_ = self.builder.icmp_signed("<=", first, ir.Constant(first.type, 0))
+        self._store_few(value, start, index, mask, self.builder.and_(all_, self._ends_before(end, index)))
+
+    def _ends_before(self, end: Any, index: Any) -> Any:
+        return self.builder.icmp_signed(
+            "<=", self.builder.add(index, ir.Constant(index.type, self.vector.count)), end)
+
+    def _store_few(self, value: Any, start: Any, index: Any, mask: Any, rather_all: Any) -> None:
+        if BYTES == 64:
+            self.store(value, start, index, mask)
+            return
+        with self.builder.if_else(rather_all) as (whole, part):
+            with whole:
+                self.store(value, start, index)
+            with part:
+                self.store(value, start, index, mask)
 
     def _masked(self, way: str, result: Any, arguments: list[Any]) -> Any:
         kind = "i" if isinstance(self.number, ir.IntType) else "f"
@@ -135,30 +192,46 @@ class Registers:
         """1 / √value of positive numbers.
 
         Roots and quotients of a vector take the processor ten cycles each, an estimate to 14 bits two; a step of
-        Newton's, y ← y (3 − value y²) / 2, makes 28 bits of 14, more than float32 has.
+        Newton's, y ← y (3 − value y²) / 2, makes 28 bits of 14, more than float32 has. (Of the 12 that AVX2 has, it
+        makes 22, so it takes two.) That of ∞ is 0, of which a step would make ∞ · 0.
         """
         build = self.builder
-        if not ESTIMATES or self.itemsize != 4 or self.vector.count != 16:
+        if ESTIMATES is None or self.itemsize != 4 or self.vector.count % (BYTES // 4):
             return build.fdiv(self.constant(1), self.root(value))
-        kinds = [self.vector, self.vector, ir.IntType(16)]
-        estimate = cgutils.get_or_insert_function(
-            build.module, ir.FunctionType(self.vector, kinds), "llvm.x86.avx512.rsqrt14.ps.512")
-        y = build.call(estimate, [value, self.constant(0), ir.Constant(ir.IntType(16), -1)])
-        half = build.fmul(build.fmul(value, self.constant(-0.5)), y)
-        return build.fmul(y, build.fadd(self.constant(1.5), build.fmul(half, y, flags=("contract",)),
-                                        flags=("contract",)))
+        parts = [self._estimate(self.shuffle(value, value, range(i, i + BYTES // 4)))
+                 for i in range(0, self.vector.count, BYTES // 4)]
+        y = parts[0] if len(parts) == 1 else self.shuffle(parts[0], parts[1], range(self.vector.count))
+        zero, half = build.fcmp_ordered("==", y, self.constant(0)), build.fmul(value, self.constant(-0.5))
+        better = y
+        for _ in range(1 if BYTES == 64 else 2):
+            square = build.fmul(build.fmul(half, better), better, flags=("contract",))
+            better = build.fmul(better, build.fadd(self.constant(1.5), square, flags=("contract",)))
+        return build.select(zero, y, better)
 
-    def repeat(self, value: Any) -> Any:
-        """The number in every lane."""
-        vector, number = ir.VectorType(value.type, self.vector.count), ir.IntType(32)
+    def _estimate(self, value: Any) -> Any:
+        """Of one register."""
+        more = [ir.Constant(value.type, [0] * value.type.count), ir.Constant(ir.IntType(16), -1)] if BYTES == 64 else []
+        kind = ir.FunctionType(value.type, [x.type for x in (value, *more)])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, ESTIMATES), [value, *more])
+
+    def repeat(self, value: Any, count: int | None = None) -> Any:
+        """The number in every lane, or in a vector of so many."""
+        vector, number = ir.VectorType(value.type, count or self.vector.count), ir.IntType(32)
         one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(number, 0))
         everywhere = ir.Constant(ir.VectorType(number, vector.count), [0] * vector.count)
         return self.builder.shuffle_vector(one, one, everywhere)
 
     def first(self, count: Any) -> Any:
-        """A mask: the first `count` lanes. As bits of one number: to compare every lane takes longer."""
+        """A mask: the first `count` lanes. Where masks are bits, as bits of one number: to compare every lane takes
+        longer."""
         lanes, integer = self.vector.count, ir.IntType(64)
         count = self.builder.sext(count, integer) if count.type.width < integer.width else count
+        if BYTES < 64:
+            number = ir.IntType(8 * self.itemsize)
+            count = self.builder.select(self.builder.icmp_signed(">", count, integer(lanes)), integer(lanes), count)
+            return self.builder.icmp_signed(
+                "<", ir.Constant(ir.VectorType(number, lanes), list(range(lanes))),
+                self.repeat(self.builder.trunc(count, number) if number.width < integer.width else count))
         for way, limit in ((">", integer(0)), ("<", integer(lanes))):
             count = self.builder.select(self.builder.icmp_signed(way, count, limit), count, limit)
         if lanes < integer.width:
@@ -169,11 +242,11 @@ class Registers:
             "<", ir.Constant(ir.VectorType(integer, lanes), list(range(lanes))), self.repeat(count))
 
     def read_mask(self, start: Any, index: Any) -> Any:
-        """A mask that lies in memory, a byte to a lane."""
-        bytes_ = ir.VectorType(ir.IntType(8), self.vector.count)
+        """A mask that lies in memory, 32 bits to a lane, −1 or 0: with AVX2, a mask is what it reads, for a float32."""
+        words = ir.VectorType(ir.IntType(32), self.vector.count)
         values = self.builder.load(
-            self.builder.bitcast(self.builder.gep(start, [index]), bytes_.as_pointer()), align=1)
-        return self.builder.icmp_signed("!=", values, ir.Constant(bytes_, [0] * self.vector.count))
+            self.builder.bitcast(self.builder.gep(start, [index]), words.as_pointer()), align=4)
+        return self.builder.icmp_signed("<", values, ir.Constant(words, [0] * self.vector.count))
 
     def constant(self, value: float | Sequence[float]) -> Any:
         """One number in every lane, or a number for each."""
@@ -207,6 +280,29 @@ def ask_for(builder: ir.IRBuilder, start: Any, index: Any, write: bool) -> None:
     builder.call(fetch, [line, *(ir.Constant(number, i) for i in (int(write), 2, 1))])  # into the second-level cache
 
 
+def _multiply_add(builder: ir.IRBuilder, registers: Registers, factor: Any, columns: list[Any], sums: list[Any]) -> Any:
+    """sums + the number at `factor` · columns.
+
+    Where there are 16 registers, 12 hold sums, 3 columns, 1 the number, and none is to spare. LLVM reads all numbers of
+    a step first, and makes room by putting sums into memory and back, which takes twice as long. So the instructions
+    of a row are one piece to it there.
+    """
+    if BYTES != 32:
+        number = registers.repeat(builder.load(factor))
+        products = [builder.fmul(number, column, flags=("contract",)) for column in columns]  # with the sum: one step
+        return [builder.fadd(product, sum_, flags=("contract",)) for product, sum_ in zip(products, sums, strict=True)]
+    kind, many = ("ss", "ps") if registers.itemsize == 4 else ("sd", "pd"), len(columns)
+    lines = [f"vbroadcast{kind[0]} (${many + 1}), $0"]  # $0 the number, then the sums, where it is read, the columns
+    lines += [f"vfmadd231{kind[1]} ${many + 2 + v}, $0, ${1 + v}" for v in range(many)]
+    where = ["=&x", *["=&x"] * many, "r", *["x"] * many, *(str(1 + v) for v in range(many))]
+    result = ir.LiteralStructType([registers.vector] * (many + 1))
+    given = [factor, *columns, *sums]
+    piece = ir.InlineAsm(ir.FunctionType(result, [x.type for x in given]), "\n".join(lines), ",".join(where),
+                         side_effect=True)  # else LLVM might put them in another order
+    made = builder.call(piece, given)
+    return [builder.extract_value(made, 1 + v) for v in range(many)]
+
+
 @cache
 def _registers(vectors: int) -> Callable[..., None]:
     """`tile` with c of so many vectors in a row, in instructions: LLVM's, from which those of the machine are made."""
@@ -234,9 +330,13 @@ def _registers(vectors: int) -> Callable[..., None]:
         anew = context.cast(builder, arguments[5], signature.args[5], types.boolean)
         places = [(r, v) for r in range(ROWS) for v in range(vectors)]
         sums = {place: cgutils.alloca_once(builder, vector) for place in places}  # LLVM makes registers of these
-        for r, v in places:
-            before = registers.load(c, place(r, v))
-            builder.store(builder.select(anew, registers.constant(0), before), sums[r, v])
+        with builder.if_else(anew) as (from_zero, from_before):  # c may be far away: it is read only if it must be
+            with from_zero:
+                for where in places:
+                    builder.store(registers.constant(0), sums[where])
+            with from_before:
+                for where in places:
+                    builder.store(registers.load(c, place(*where)), sums[where])
         starts = [at(a, builder.load(at(rows, r))) for r in range(ROWS)]
         with cgutils.for_range(builder, count, intp=integer) as loop:
             row = at(b, builder.load(at(offsets, loop.index)))
@@ -245,10 +345,9 @@ def _registers(vectors: int) -> Callable[..., None]:
                 ask_for(builder, row, arguments[7], write=False)
             along = builder.mul(loop.index, step)
             for r in range(ROWS):
-                factor = registers.repeat(builder.load(at(starts[r], along)))
-                for v in range(vectors):
-                    product = builder.fmul(factor, columns[v], flags=("contract",))  # with the sum: one instruction
-                    builder.store(builder.fadd(product, builder.load(sums[r, v]), flags=("contract",)), sums[r, v])
+                factor, before = at(starts[r], along), [builder.load(sums[r, v]) for v in range(vectors)]
+                for v, sum_ in enumerate(_multiply_add(builder, registers, factor, columns, before)):
+                    builder.store(sum_, sums[r, v])
         for r, v in places:
             registers.store(builder.load(sums[r, v]), c, place(r, v))
         return context.get_dummy_value()
@@ -257,7 +356,7 @@ def _registers(vectors: int) -> Callable[..., None]:
     return multiply  # type: ignore[no-any-return]
 
 
-one, two, three = (_registers(vectors) for vectors in (1, 2, 3))
+one, two, most = (_registers(vectors) for vectors in (1, 2, VECTORS))
 
 
 @overload(tile)  # type: ignore[untyped-decorator]
@@ -270,8 +369,8 @@ def _tile(
     def choose(
         a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any, ahead: Any = None
     ) -> None:
-        if width == 3 * single:
-            three(a, rows, step, b, offsets, anew, c, ahead)
+        if width == VECTORS * single:
+            most(a, rows, step, b, offsets, anew, c, ahead)
         elif width == 2 * single:
             two(a, rows, step, b, offsets, anew, c, None)
         else:

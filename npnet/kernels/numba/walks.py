@@ -63,7 +63,7 @@ def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return Plan(
         size, stride, pad, height, width, tall, wide, joined, pairs, pitch, band, together, rows * pitch,
-        inside.ravel(), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32), np.asarray(maps, np.int32),
+        -inside.ravel().astype(np.int32), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32), np.asarray(maps, np.int32),
         seen)
 
 
@@ -119,7 +119,7 @@ def _sweep_pairs(
 
 def _sweep_down(
     best: Floats, which: Places | None, base: int, plan: Plan, plane: int, planes: int, i: int,
-    argmax: Places | None, y: Floats, what: Sum | None
+    argmax: Places | None, y: Floats, end: int, what: Sum | None
 ) -> None:
     """The largest of each window, from those of its rows."""
     size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
@@ -129,12 +129,12 @@ def _sweep_down(
         for r in range(runs):
             row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
             for v in range(0, count, lanes):
-                down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, lanes, what)
+                down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, end, lanes, what)
 
 
 def _sweep_down_pairs(
     best: Floats, which: Places | None, base: int, plan: Plan, plane: int, planes: int, i: int,
-    argmax: Places | None, y: Floats, what: Sum | None
+    argmax: Places | None, y: Floats, end: int, what: Sum | None
 ) -> None:
     """The same, two rows at a time."""
     size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
@@ -142,12 +142,13 @@ def _sweep_down_pairs(
     for m in range(planes):
         for r in range(0, rows, 2):
             row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
-            down_pair(best, which, row, pitch, below, size, y, argmax, out, wide, min(2, rows - r), lanes, what)
+            down_pair(best, which, row, pitch, below, size, y, argmax, out, wide, min(2, rows - r),
+                      end, lanes, what)
 
 
 def _sweep_maps(
     x: Floats, plan: Plan, plane: int, planes: int, best: Floats, which: Places | None, base: int,
-    argmax: Places | None, y: Floats, what: Sum | None
+    argmax: Places | None, y: Floats, end: int, what: Sum | None
 ) -> None:
     """Both sweeps over all rows of some maps as one row: for small maps, of which a vector sees two."""
     size, pad, height, width, lanes, inside, apart, skipped, rows = (
@@ -161,7 +162,7 @@ def _sweep_maps(
     q = 0
     for v in range(0, count, lanes):
         down_maps(best, which, base + v, width, size, pad, rows[q:], height, before, pixels - q, pixels, y, argmax,
-                  first + v, count - v, lanes, what)
+                  first + v, count - v, end, lanes, what)
         q += lanes
         if q >= pixels:
             q, before = q - pixels, before + pixels
@@ -169,21 +170,22 @@ def _sweep_maps(
 
 def _sweep(
     x: Floats, plan: Plan, plane: int, planes: int, best: Floats, which: Places | None, base: int,
-    argmax: Places | None, y: Floats, what: Sum | None
+    argmax: Places | None, y: Floats, end: int, what: Sum | None
 ) -> None:
     """Of some maps, `plan.together` at most, the largest of each window, or the sum.
 
-    All of one dimension; best and which : from `base` on, what is kept between the sweeps."""
+    All of one dimension; best and which : from `base` on, what is kept between the sweeps.  end : before it, what lies
+    behind the results in y and argmax is to be written later."""
     pixels = plan.height * plan.width
     if plan.stride == 1 and plan.joined and plan.height == plan.band and pixels >= in_vector(best):
-        sweep_maps(x, plan, plane, planes, best, which, base, argmax, y, what)
+        sweep_maps(x, plan, plane, planes, best, which, base, argmax, y, end, what)
     else:
         for i in range(0, plan.tall, plan.band):
             sweep_across(x, plan, plane, planes, i, best, which, base, what)
             if plan.pairs:
-                sweep_down_pairs(best, which, base, plan, plane, planes, i, argmax, y, what)
+                sweep_down_pairs(best, which, base, plan, plane, planes, i, argmax, y, end, what)
             else:
-                sweep_down(best, which, base, plan, plane, planes, i, argmax, y, what)
+                sweep_down(best, which, base, plan, plane, planes, i, argmax, y, end, what)
 
 
 def _pass_back(
@@ -200,7 +202,7 @@ def _pass_back(
             at, rows = start + ((plane - begin) * tall + seen[r, 0]) * wide, seen[r, 1]
             for v in range(0, swept, lanes):
                 passed_back(dy, argmax, at, rows, 0, wide, wide, size, stride, v, r * width - pad, height * width, pad,
-                            width, dx, (plane * height + r) * width - pad, lanes)
+                            width, dx, (plane * height + r) * width - pad, end * height * width, lanes)
 
 
 def _pass_back_pairs(
@@ -213,11 +215,12 @@ def _pass_back_pairs(
         for r in range(0, height - 1, 2):
             passed_back_pair(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], first + seen[r + 1, 0] * wide,
                              seen[r + 1, 1], wide, size, stride, r * width - pad, pad, width, dx,
-                             (plane * height + r) * width - pad, lanes)
+                             (plane * height + r) * width - pad, end * height * width, lanes)
         if height % 2:
             r = height - 1
             passed_back(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], 0, wide, wide, size, stride, 0,
-                        r * width - pad, height * width, pad, width, dx, (plane * height + r) * width - pad, lanes)
+                        r * width - pad, height * width, pad, width, dx, (plane * height + r) * width - pad,
+                        end * height * width, lanes)
 
 
 sweep, sweep_across, sweep_pairs, sweep_down, sweep_down_pairs, sweep_maps = (

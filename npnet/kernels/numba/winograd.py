@@ -25,7 +25,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import flat, images_apart, inlined, lowest, lying, parallel, scratch, serial, serial_sums, share, threads
+from .compile import (
+    LINE,
+    claim,
+    first_job,
+    flat,
+    images_apart,
+    inlined,
+    lowest,
+    lying,
+    parallel,
+    scratch,
+    serial,
+    serial_sums,
+    share,
+    threads,
+)
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
@@ -217,7 +232,7 @@ def _multiply(v: Floats, channels: int, u: Floats, cut: Any, tiles: int, used: i
 def _correlate(
     x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, least: Any, way: Any, tiles: int, jobs: Any, pad: int,
     lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any,
-    finite: Any, y: Floats, apart: int, thread: int, team: int
+    finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int, team: int
 ) -> None:
     """x and y of one dimension, the next image `apart` in y; jobs: rows of tiles in all, and how many of them are done
     together."""
@@ -225,15 +240,14 @@ def _correlate(
     outputs, groups, width = y_shape[0], cut[0], cut[3]
     parts, v, m = (strips[thread], halves[thread]), vs[thread], ms[thread]
     finite[thread] = True
-    first, last = share(-(-total // together), thread, team)
-    end = min(total, last * together)
-    for job in range(first, last):
+    job = claim(next_job, 1)
+    while job * together < total:
         some = job * together, min(total, (job + 1) * together)
         transform(x, x_shape, way, False, pad, lanes, some, 0, parts, v)
         multiply(v, x_shape[0], u, cut, tiles, (some[1] - some[0]) * way[2], rows, offsets, outputs // groups, m)
         finite[thread] &= transform_outputs(
-            m, tiles, y_shape, way, groups, width, lanes, some, end, parts, b, least, v[0], y,
-            apart)
+            m, tiles, y_shape, way, groups, width, lanes, some, some[1], parts, b, least, v[0], y, apart)
+        job = claim(next_job, 1)
 
 
 def _transform_both(
@@ -374,10 +388,13 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
     back = np.stack([(tap + row * (wide if panels > 1 else last)).ravel(), (tap + row * last).ravel()])
     way = _Way(tall, columns, together, summed, cut, *steps, taps.ravel(), taps[:, ::-1].ravel(), back)
 
+    in_line = LINE // itemsize
+
     def places(numbers: int) -> tuple[int, int]:
         """So many of each place. Between two, an odd number of cache lines: all places of a tile are written together,
         and of what lies a power of two apart a cache keeps only a few (it took three times as long)."""
-        return side**2, numbers + lanes * (1 - numbers // lanes % 2)
+        lines = -(-numbers // in_line)
+        return side**2, (lines + 1 - lines % 2) * in_line
 
     return way, {
         "strips": (team, (side * line + lanes) * most),
@@ -411,7 +428,7 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     correlate(
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
         _tiles(way.together, way.columns), (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
-        way.offsets, strips, halves, vs, ms, y.shape[1:], finite, lying(y), images_apart(y),
+        way.offsets, strips, halves, vs, ms, y.shape[1:], finite, lying(y), images_apart(y), first_job(),
     )
     return bool(finite.all())
 
