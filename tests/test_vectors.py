@@ -203,3 +203,12 @@ def test_what_is_divided_by_infinity_is_zero():
     a = np.full(size, 1e20, np.float32)
     normalise(a, np.zeros(1, np.int64), 0, None, np.float32(1), np.float32(2), 0, None, b, size)
     np.testing.assert_array_equal(b, 0)
+
+
+def test_what_is_divided_by_nothing_is_infinite():
+    """1e-30 is a number, its square none."""
+    size = LINE // 4
+    b = aligned(size, np.dtype(np.float32))
+    a = np.full(size, 1e-30, np.float32)
+    normalise(a, np.zeros(1, np.int64), 0, None, np.float32(1), np.float32(0), 0, None, b, size)
+    np.testing.assert_array_equal(b, np.inf)

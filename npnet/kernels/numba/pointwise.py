@@ -153,12 +153,13 @@ def _multiply_packed(
     """
     wide = VECTORS * lanes
     jobs = -(-sizes[0] * sizes[1] // wide)
-    first = claim(next_job, TOGETHER)
+    some = max(1, min(TOGETHER, jobs // (2 * team)))
+    first = claim(next_job, some)
     while first < jobs:
-        for job in range(first, min(jobs, first + TOGETHER)):
+        for job in range(first, min(jobs, first + some)):
             multiply_panel(xs, whence, ws, way, bs, least, sizes, job * wide, steps, rows, lanes, panels[thread],
                            tiles[thread], ys, whither)
-        first = claim(next_job, TOGETHER)
+        first = claim(next_job, some)
 
 
 def _multiply_panel(

@@ -15,6 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
@@ -26,12 +27,13 @@ Numbers = NDArray[np.int64]
 
 def _registers_of_this_machine() -> tuple[int, int, int]:
     """Rows of a tile, vectors in a row, and bytes in a vector: for the sums, three quarters of the registers."""
-    has = llvm.get_host_cpu_features()
-    if has.get("avx512f"):
+    flags = numba.config.CPU_FEATURES  # what numba compiles for, which its user may have chosen
+    has = set((get_host_cpu_features() if flags is None else flags).split(","))
+    if "+avx512f" in has:
         return 8, 3, 64  # 24 of 32 registers
-    if has.get("avx2") and has.get("fma"):
+    if {"+avx2", "+fma"} <= has:
         return 4, 3, 32  # 12 of 16
-    return (8, 3, 16) if has.get("neon") else (4, 2, 16)
+    return (8, 3, 16) if "+neon" in has else (4, 2, 16)
 
 
 ROWS, VECTORS, BYTES = _registers_of_this_machine()
@@ -39,9 +41,7 @@ if BYTES == 32:
     llvm.initialize_native_asmparser()  # for `_multiply_add`
 
 ESTIMATES = {64: "llvm.x86.avx512.rsqrt14.ps.512", 32: "llvm.x86.avx.rsqrt.ps.256"}.get(BYTES)
-"""The instruction for about 1 / √x of a register of float32; None if numba's user has named another processor."""
-if numba.config.CPU_NAME is not None or numba.config.CPU_FEATURES is not None:
-    ESTIMATES = None
+"""The instruction for about 1 / √x of a register of float32."""
 
 
 def lanes(itemsize: int) -> int:
@@ -193,7 +193,7 @@ class Registers:
 
         Roots and quotients of a vector take the processor ten cycles each, an estimate to 14 bits two; a step of
         Newton's, y ← y (3 − value y²) / 2, makes 28 bits of 14, more than float32 has. (Of the 12 that AVX2 has, it
-        makes 22, so it takes two.) That of ∞ is 0, of which a step would make ∞ · 0.
+        makes 22, so it takes two.) That of ∞ is 0 and that of 0 is ∞, of which a step would make 0 · ∞.
         """
         build = self.builder
         if ESTIMATES is None or self.itemsize != 4 or self.vector.count % (BYTES // 4):
@@ -201,12 +201,12 @@ class Registers:
         parts = [self._estimate(self.shuffle(value, value, range(i, i + BYTES // 4)))
                  for i in range(0, self.vector.count, BYTES // 4)]
         y = parts[0] if len(parts) == 1 else self.shuffle(parts[0], parts[1], range(self.vector.count))
-        zero, half = build.fcmp_ordered("==", y, self.constant(0)), build.fmul(value, self.constant(-0.5))
-        better = y
+        better, half = y, build.fmul(value, self.constant(-0.5))
         for _ in range(1 if BYTES == 64 else 2):
             square = build.fmul(build.fmul(half, better), better, flags=("contract",))
             better = build.fmul(better, build.fadd(self.constant(1.5), square, flags=("contract",)))
-        return build.select(zero, y, better)
+        done = [build.fcmp_ordered("==", y, self.constant(limit)) for limit in (0, np.inf)]
+        return build.select(build.or_(done[0], done[1]), y, better)
 
     def _estimate(self, value: Any) -> Any:
         """Of one register."""

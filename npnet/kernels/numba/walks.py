@@ -63,8 +63,8 @@ def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return Plan(
         size, stride, pad, height, width, tall, wide, joined, pairs, pitch, band, together, rows * pitch,
-        -inside.ravel().astype(np.int32), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32), np.asarray(maps, np.int32),
-        seen)
+        -inside.ravel().astype(np.int32), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
+        np.asarray(maps, np.int32), seen)
 
 
 def _sweep_across(
