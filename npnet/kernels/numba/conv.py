@@ -2,8 +2,8 @@
 
 Tap (c, k, l) of all patches, side by side, is channel c of the image moved k up and l to the left. So a channel is
 copied KW times, moved by each l, its rows close together; in such a copy the pixels moved k up are the same numbers
-from another place on. An image of which every pixel stands in KH · KW patches is copied KW times, and never packed
-again as a library's product would. The sums are `tile`s.
+from another place on. An image of which every pixel stands in KH · KW patches is copied KW times, and not packed again
+as a library's product would, but where caches are slow (`tile.PACKED`). The sums are `tile`s.
 
 1 × 1 convolutions go another way, `pointwise`, and 3 × 3 and 5 × 5 with enough channels: `winograd`.
 
@@ -34,7 +34,6 @@ from .compile import (
     total,
     zeros,
 )
-from .compile import steps as places
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
@@ -319,7 +318,7 @@ class _Way(NamedTuple):
     bands: int  # in an image
     shape: tuple[int, ...]  # of the copies that are made at a time: some channels of a band
     offsets: Numbers  # of tap t in the copies; some more, so that whole tiles of taps can be made
-    steps: Numbers  # of the pixels of a band in a panel
+    steps: Numbers  # of the pixels of a band, or of taps, in a panel
 
 
 @cache
@@ -340,7 +339,7 @@ def _plan(
     offsets = np.pad(offsets, (0, -len(offsets) % ROWS), "edge")
     groups, wide = x[1] // channels, widest(itemsize)
     width, pixels = outputs // groups, height * ow
-    return _Way(bands, shape, offsets, np.arange(pixels, dtype=np.int64) * wide), {
+    return _Way(bands, shape, offsets, np.arange(max(pixels, STEPS), dtype=np.int64) * wide), {
         "copies": (team, math.prod(shape) + wide),  # a tile may read past the end of what it needs
         "sums": (team, -(-width // ROWS) * ROWS * wide),
         "packed": (team, (STEPS if PACKED else 0) * wide),
@@ -376,8 +375,8 @@ def conv2d_forward(
     pack(_rows(w, groups), blocks)
     correlate(
         x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets,
-        places(STEPS, widest(x.itemsize)), FIRST_ROWS, lanes_of(x.itemsize), copies, packed, sums, y.shape[2:],
-        lying(y), images_apart(y), first_job(),
+        way.steps, FIRST_ROWS, lanes_of(x.itemsize), copies, packed, sums, y.shape[2:], lying(y),
+        images_apart(y), first_job(),
     )
 
 
@@ -418,8 +417,8 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
         dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
-        places(STEPS, widest(dy.itemsize)), FIRST_ROWS, lanes_of(dy.itemsize), copies, packed, sums, dx.shape[2:],
-        lying(dx), images_apart(dx), first_job(),
+        way.steps, FIRST_ROWS, lanes_of(dy.itemsize), copies, packed, sums, dx.shape[2:], lying(dx),
+        images_apart(dx), first_job(),
     )
 
 

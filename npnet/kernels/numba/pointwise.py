@@ -1,10 +1,11 @@
 """Convolution by 1 × 1: a product of matrices at every pixel, the dimension reductions of GoogLeNet §4.
 
-y[o, p] = b[o] + Σ_c w[o, c] x[c, p]: there are no patches, so nothing is copied. A tile reads 48 pixels of every
-channel, and the weights, where they are; putting either close together first cost more than it gained, half the time
-for few outputs. The pixels that are left over in an image (196 = 4 · 48 + 4) are put together with those of other
+y[o, p] = b[o] + Σ_c w[o, c] x[c, p]: there are no patches, so with AVX-512 nothing is copied. A tile reads 48 pixels of
+every channel, and the weights, where they are; putting either close together first cost more than it gained, half the
+time for few outputs. The pixels that are left over in an image (196 = 4 · 48 + 4) are put together with those of other
 images, until they fill a tile. The rows of y are asked for before the tile is computed: 15 % on maps of 28 × 28. The
 next pixels are asked for while these are computed, a line at each step of a tile: 25 % where there are few outputs.
+Where caches are slower (`tile.PACKED`), pixels are put close together, through all images, and none are left over.
 
 An Inception module begins with three such convolutions of the same x. They are one product here, of the three w one
 above the other, so that x is read once; on the way back, ∂L/∂x is one sum over the outputs of all three:

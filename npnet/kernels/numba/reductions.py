@@ -125,8 +125,7 @@ def _three_quarters(registers: Registers, value: Any) -> Any:
     """value^−¾, of r = value^−½: r² r^−½. Of ∞ it is 0 and of 0 it is ∞, as r is, not 0 · ∞."""
     build, root = registers.builder, registers.inverse_root(value)
     power = build.fmul(build.fmul(root, root), registers.inverse_root(root))
-    limits = [build.fcmp_ordered("==", root, registers.constant(limit)) for limit in (0, np.inf)]
-    return build.select(build.or_(limits[0], limits[1]), root, power)
+    return registers.kept_at_limits(root, power)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

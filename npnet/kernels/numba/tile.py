@@ -205,8 +205,12 @@ class Registers:
         for _ in range(1 if BYTES == 64 else 2):
             square = build.fmul(build.fmul(half, better), better, flags=("contract",))
             better = build.fmul(better, build.fadd(self.constant(1.5), square, flags=("contract",)))
-        done = [build.fcmp_ordered("==", y, self.constant(limit)) for limit in (0, np.inf)]
-        return build.select(build.or_(done[0], done[1]), y, better)
+        return self.kept_at_limits(y, better)
+
+    def kept_at_limits(self, value: Any, otherwise: Any) -> Any:
+        """The value where it is 0 or ∞."""
+        zero, infinite = (self.builder.fcmp_ordered("==", value, self.constant(limit)) for limit in (0, np.inf))
+        return self.builder.select(self.builder.or_(zero, infinite), value, otherwise)
 
     def _estimate(self, value: Any) -> Any:
         """Of one register."""

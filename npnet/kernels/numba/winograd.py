@@ -184,13 +184,13 @@ def _transform(
 
 
 def _transform_outputs(
-    m: Floats, tiles: int, shape: Any, way: Any, groups: int, width: int, lanes: int, some: Any, end: int, parts: Any,
+    m: Floats, tiles: int, shape: Any, way: Any, groups: int, width: int, lanes: int, some: Any, parts: Any,
     b: Floats, least: Any, square: Floats, y: Floats, apart: int
 ) -> bool:
     """y = Aᵀ m A + b. True if all of it is finite.
 
-    m[place] : [g, panel, t, o % width], with room for `tiles` tiles.  end : the first row of tiles that is another's.
-    apart : how far the next image is in y.
+    m[place] : [g, panel, t, o % width], with room for `tiles` tiles.  some : rows of tiles, from one to
+    another, which is another's.  apart : how far the next image is in y.
     """
     strip, half = parts
     kernel, tall, columns = way
@@ -211,7 +211,7 @@ def _transform_outputs(
         by_a_t(kernel, half, line * channels, line * channels, strip, line * channels)
         finite &= add_bias(strip, OUT * line, b, least)
         image = y[index // tall * apart :]
-        last = min(shape[1], (end - index // tall * tall) * OUT)
+        last = min(shape[1], (some[1] - index // tall * tall) * OUT)
         write(strip, line, image, shape, index % tall * OUT, last, square, lanes)
     return finite
 
@@ -246,7 +246,7 @@ def _correlate(
         transform(x, x_shape, way, False, pad, lanes, some, 0, parts, v)
         multiply(v, x_shape[0], u, cut, tiles, (some[1] - some[0]) * way[2], rows, offsets, outputs // groups, m)
         finite[thread] &= transform_outputs(
-            m, tiles, y_shape, way, groups, width, lanes, some, some[1], parts, b, least, v[0], y, apart)
+            m, tiles, y_shape, way, groups, width, lanes, some, parts, b, least, v[0], y, apart)
         job = claim(next_job, 1)
 
 
