@@ -29,10 +29,10 @@ def bits(key: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def halves(key: int, count: int) -> NDArray[np.uint32]:
-    """32 random bits for each counter e < count: of ``bits(key, e // 2)`` the lower half if e is even, or the upper."""
-    whole = bits(key, np.arange(-(-count // 2), dtype=np.uint64))
-    return whole.astype("<u8", copy=False).view("<u4")[:count]
+def quarters(key: int, count: int) -> NDArray[np.uint16]:
+    """16 random bits for each counter e < count: of ``bits(key, e // 4)`` quarter e % 4, beginning with the lowest."""
+    whole = bits(key, np.arange(-(-count // 4), dtype=np.uint64))
+    return whole.astype("<u8", copy=False).view("<u2")[:count]
 
 
 def uniform(key: int, counter: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -20,22 +20,27 @@ def test_a_fraction_of_p_is_dropped(p):
 
 
 def test_the_mask_is_that_of_the_counter():
-    """Of elements, counted in row-major order, two share 64 bits: each is dropped if its half is less than 2³² p."""
+    """Of elements, counted in row-major order, four share 64 bits: each is dropped if its quarter is below 2¹⁶ p."""
     layer = Dropout(0.3)
     layer.seed(7, 1)
-    both = counter.bits(counter.key(counter.key(7, 1), 0), np.arange(60, dtype=np.uint64))
-    shares = np.stack([both & np.uint64(2**32 - 1), both >> np.uint64(32)], axis=1).ravel() / 2.0**32
+    four = counter.bits(counter.key(counter.key(7, 1), 0), np.arange(30, dtype=np.uint64))
+    shares = (four[:, None] >> np.array([0, 16, 32, 48], np.uint64) & np.uint64(2**16 - 1)).ravel() / 2.0**16
     np.testing.assert_array_equal(mask(layer).ravel(), shares >= 0.3)
 
 
-def test_an_odd_number_of_elements_has_the_same_mask_as_far_as_it_goes():
-    np.testing.assert_array_equal(mask(Dropout(), (7,)), mask(Dropout(), (8,))[:7])
+@pytest.mark.parametrize("count", [1, 5, 7, 15, 17, 33, 8191, 8193])
+def test_any_number_of_elements_has_the_same_mask_as_far_as_it_goes(count):
+    np.testing.assert_array_equal(mask(Dropout(), (count,)), mask(Dropout(), (8200,))[:count])
 
 
-def test_halves_of_two_neighbours_are_independent():
-    """A quarter of all pairs are dropped together, were they cut from one hash or not."""
-    kept = mask(Dropout(0.5), (200_000,)).reshape(-1, 2)
-    assert abs((~kept).all(axis=1).mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / len(kept))
+@pytest.mark.parametrize("p", [0.25, 0.5, 0.7])
+def test_elements_that_share_a_hash_are_independent(p):
+    """Of all pairs p² are dropped together, were they cut from one hash or not."""
+    dropped = ~mask(Dropout(p), (400_000,)).reshape(-1, 4)
+    for i in range(4):
+        for j in range(i):
+            both = (dropped[:, i] & dropped[:, j]).mean()
+            assert abs(both - p**2) < 4 * np.sqrt(p**2 * (1 - p**2) / len(dropped)), (i, j)
 
 
 def test_the_mask_is_a_function_of_seed_and_step():

@@ -233,7 +233,7 @@ class Backend(Protocol[A]):
 
         `x` and `y` may be the same array.
 
-        Element e is dropped if ``counter.halves`` gives it less than ⌊p · 2^32⌋: the mask is a function of `key` alone.
+        Element e is dropped if ``counter.quarters`` gives it less than p · 2^16: the mask is a function of `key` alone.
         """
         ...
 

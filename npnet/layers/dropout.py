@@ -21,7 +21,8 @@ class Dropout(Layer):
     Parameters
     ----------
     p : float
-        Probability of being dropped, 0 ≤ p < 1.
+        Probability of being dropped, 0 ≤ p < 1. A number is dropped if 16 random bits are less than p · 2^16, so the
+        probability is p rounded up to a multiple of 2^−16.
     convention : "paper" or "inverted"
 
     Raises

@@ -1,4 +1,5 @@
-"""Dropout's mask, a function of a key alone: `npnet.counter.halves`. AlexNet §4.2."""
+"""Dropout's mask, a function of a key alone: `npnet.counter.quarters`. AlexNet §4.2."""
+import math
 from typing import Any
 
 import numpy as np
@@ -11,29 +12,29 @@ from npnet.counter import GOLDEN, MIX_1, MIX_2
 from npnet.kernels.numpy.dropout import scale
 
 from .compile import compiled, flat
-from .tile import Registers, data, lanes
+from .tile import BYTES, Registers, data
 
 __all__ = ["dropout", "scale"]
 
 Floats = NDArray[Any]
-STEP, FIRST, SECOND, LOWER = np.uint64(GOLDEN), np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(2**32 - 1)
+STEP, FIRST, SECOND, LOWEST = np.uint64(GOLDEN), np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(2**16 - 1)
 
-SIZE = 8192  # numbers at a time; whole vectors
+HASHES = BYTES // 8  # in a vector register
+SIZE = 8192  # numbers at a time; as many as whole registers of hashes decide on
 
 
 def keep(x: Floats, first: int, last: int, threshold: Any, scale: Any, key: Any, y: Floats) -> None:
-    """y[e] = scale · x[e] where element e is kept, else 0, for e from an even one to another.
+    """y[e] = scale · x[e] where element e is kept, else 0, for e from one that is divisible by 4 to another.
 
-    A hash of 64 bits is a dozen operations, most of the work: it decides on two elements, and a vector of hashes is a
-    vector of halves. Compilers see neither.
+    A hash of 64 bits is a dozen operations, most of the work: it decides on four elements, and a vector of hashes is a
+    vector of quarters. Compilers see neither.
     """
     for e in range(first, last):
-        z = key + np.uint64(e // 2) * STEP
+        z = key + np.uint64(e // 4) * STEP
         z = (z ^ (z >> np.uint64(30))) * FIRST
         z = (z ^ (z >> np.uint64(27))) * SECOND
         z ^= z >> np.uint64(31)
-        half = z & LOWER if e % 2 == 0 else z >> np.uint64(32)
-        y[e] = x[e] * scale if half >= threshold else 0
+        y[e] = x[e] * scale if z >> np.uint64(e % 4 * 16) & LOWEST >= threshold else 0
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -43,26 +44,26 @@ def _keep_vector(
     """`count` may be None: a whole vector."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         x, y = (data(context, builder, signature, arguments, i) for i in (0, 6))
-        registers = Registers(context, builder, signature.args[0].dtype)
-        word, pairs = ir.IntType(64), registers.vector.count // 2
+        registers = Registers(context, builder, signature.args[0].dtype, 4 * HASHES)
+        word, number = ir.IntType(64), ir.IntType(32)
 
         def everywhere(value: int) -> Any:
-            return ir.Constant(ir.VectorType(word, pairs), [value] * pairs)
+            return ir.Constant(ir.VectorType(word, HASHES), [value] * HASHES)
 
         def mixed(z: Any, shift: int) -> Any:
             return builder.xor(z, builder.lshr(z, everywhere(shift)))
 
-        counter = builder.lshr(arguments[1], word(1))
+        counter = builder.lshr(arguments[1], word(2))
         start = builder.add(arguments[5], builder.mul(counter, word(GOLDEN)))
-        following = ir.Constant(ir.VectorType(word, pairs), [i * GOLDEN % 2**64 for i in range(pairs)])
-        z = builder.add(registers.repeat(start, pairs), following)
+        following = ir.Constant(ir.VectorType(word, HASHES), [i * GOLDEN % 2**64 for i in range(HASHES)])
+        z = builder.add(registers.repeat(start, HASHES), following)
         z = builder.mul(mixed(z, 30), everywhere(MIX_1))
         z = mixed(builder.mul(mixed(z, 27), everywhere(MIX_2)), 31)
-        halves = builder.bitcast(z, ir.VectorType(ir.IntType(32), 2 * pairs))  # the lower half comes first
-        least = registers.repeat(builder.trunc(arguments[3], ir.IntType(32)))
+        quarters = builder.bitcast(z, ir.VectorType(ir.IntType(16), 4 * HASHES))  # the lowest comes first
+        least = registers.repeat(builder.trunc(arguments[3], number))
         mask = None if count == types.none else registers.first(arguments[2])
         values = builder.fmul(registers.load(x, arguments[1], mask), registers.repeat(arguments[4]))
-        kept = builder.icmp_unsigned(">=", halves, least)
+        kept = builder.icmp_unsigned(">=", builder.zext(quarters, least.type), least)
         registers.store(builder.select(kept, values, registers.constant(0)), y, arguments[1], mask)
         return context.get_dummy_value()
 
@@ -71,7 +72,7 @@ def _keep_vector(
 
 @overload(keep)  # type: ignore[untyped-decorator]
 def _keep(x: Any, first: Any, last: Any, threshold: Any, scale: Any, key: Any, y: Any) -> Any:
-    width = lanes(x.dtype.bitwidth // 8)
+    width = 4 * HASHES
 
     def run(x: Any, first: Any, last: Any, threshold: Any, scale: Any, key: Any, y: Any) -> None:
         whole = first + (last - first) // width * width
@@ -92,4 +93,4 @@ _mask = compiled(_dropout)
 
 
 def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
-    _mask(flat(x), np.uint64(p * 2.0**32), x.dtype.type(scale), np.uint64(key), flat(y))
+    _mask(flat(x), np.uint64(math.ceil(p * 2.0**16)), x.dtype.type(scale), np.uint64(key), flat(y))

@@ -10,7 +10,7 @@ Floats = NDArray[Any]
 
 
 def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
-    kept = counter.halves(key, x.size).reshape(x.shape) >= np.uint32(p * 2.0**32)
+    kept = counter.quarters(key, x.size).reshape(x.shape) >= p * 2.0**16
     y[...] = np.where(kept, x * x.dtype.type(scale), 0)  # not a product with the mask: ∞ · 0 would be NaN
 
 
