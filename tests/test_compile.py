@@ -10,7 +10,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels.numba import compile as compiling
-from npnet.kernels.numba.compile import _Files, claim, first_job, parallel, share, threads
+from npnet.kernels.numba.compile import _Files, claim, first_job, parallel, serial, share, threads
 
 PROGRAM = """
 import numpy as np
@@ -126,8 +126,37 @@ def test_what_an_older_source_was_compiled_to_is_not_found(tmp_path):
 def test_kernels_are_kept_so():
     from npnet.kernels.numba import conv
 
-    for kernel in (conv.correlate, conv.copy):
+    for kernel in (conv.correlate, conv.pack._for_python):
         assert type(kernel._cache._cache_file) is _Files
+
+
+def _twice(x):
+    for i in range(x.size):
+        x[i] += x[i]
+
+
+twice = serial(_twice)
+
+
+def _eight_times(x, thread, team):
+    first, last = share(x.size, thread, team)
+    for _ in range(3):
+        twice(x[first:last])
+
+
+eight_times = parallel(_eight_times)
+
+
+def test_what_compiled_code_calls_becomes_part_of_it():
+    """Machine code of it alone is made where Python calls it, and not before."""
+    x = np.arange(7.0)
+    eight_times(x)
+    np.testing.assert_array_equal(x, 8 * np.arange(7.0))
+    assert len(twice.signatures) == 1
+    assert not twice._for_python.signatures
+    twice(x)
+    np.testing.assert_array_equal(x, 16 * np.arange(7.0))
+    assert len(twice._for_python.signatures) == 1
 
 
 COUNTING = """
