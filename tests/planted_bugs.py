@@ -192,15 +192,19 @@ def max_pool_backward__assigned_not_added(dy, argmax, size, stride, pad, dx):
     """Right until windows overlap, as AlexNet's do: a pixel that is the largest of two windows gets both."""
     dx[...] = 0
     flat = dx.reshape(dx.shape[0] * dx.shape[1], -1)
-    np.put_along_axis(flat, argmax.reshape(len(flat), -1), dy.reshape(len(flat), -1), axis=1)
+    row, column = np.divmod(argmax.astype(int), size)
+    where = (np.arange(dy.shape[2])[:, None] * stride + row) * dx.shape[3] + np.arange(dy.shape[3]) * stride + column
+    np.put_along_axis(flat, where.reshape(len(flat), -1), dy.reshape(len(flat), -1), axis=1)
 
 
 @plant(lambda _: MaxPool2D(3, 2, pad=1), (2, 2, 6, 6), "x")
 def max_pool_backward__place_in_the_padded_image(dy, argmax, size, stride, pad, dx):
     """numpy-ml, Pool2D.backward: the place is that in the image, and is used in the padded one."""
     _, _, h, w = dx.shape
-    padded = np.empty((*dx.shape[:2], h + 2, w + 2))
-    right.max_pool_backward(dy, argmax // w * (w + 2) + argmax % w, size, stride, 0, padded)
+    places = np.empty(dx.shape)
+    padded = np.zeros((*dx.shape[:2], h + 2, w + 2))
+    right.max_pool_backward(dy, argmax, size, stride, pad, places)
+    padded[:, :, :h, :w] = places
     dx[...] = padded[:, :, 1:-1, 1:-1]
 
 

@@ -139,11 +139,12 @@ def pool_calls(n, c, h, w, size, stride, pad, rounding, kind="any"):
     shape = (n, c, *(sliding_size(length, size, stride, pad, rounding) for length in (h, w)))
     x, dy, common = normal(n, c, h, w), normal(*shape), {"size": size, "stride": stride, "pad": pad}
     x = {"any": x, "negative": -1 - np.abs(x), "ties": np.round(x)}[kind]
-    argmax = fresh(shape, np.int32)
+    place = np.min_scalar_type(size**2 - 1)
+    argmax = fresh(shape, place)
     definition.max_pool_forward(x, size, stride, pad, argmax, fresh(shape))
     calls = [
         *(("max_pool_forward", {"x": x, **common, "argmax": where, "y": fresh(shape)})
-          for where in (fresh(shape, np.int32), None)),
+          for where in (fresh(shape, place), None)),
         ("max_pool_backward", {"dy": dy, "argmax": argmax, **common, "dx": fresh(x.shape)}),
     ]
     for count_pad in (False, True):
@@ -236,6 +237,8 @@ CALLS = [
         *pool_calls(1, 4, 7, 7, 3, 1, 1, "ceil", kind),
         *pool_calls(2, 1, 8, 9, 2, 3, 1, "ceil", kind),
         *pool_calls(2, 2, 2, 3, 5, 2, 2, "ceil", kind),
+        *pool_calls(1, 3, 40, 37, 17, 2, 8, "ceil", kind),  # more pixels in a window than a byte counts
+        *pool_calls(1, 2, 20, 30, 17, 1, 3, "ceil", kind),
     )),
     *(call for kernel in ("lrn", "lrn_within") for call in (
         *norm_calls(kernel, 1, 7, 3, 2, 5),

@@ -28,6 +28,13 @@ across, down, down_pair, down_maps, back, back_pair = (
         sweeps.across, sweeps.down, sweeps.down_pair, sweeps.down_maps, passing.passed_back, passing.passed_back_pair))
 
 
+PLACES = pytest.mark.parametrize("place", [np.uint8, np.uint16, np.uint32])
+
+
+def columns_of(count, size):
+    return (np.arange(count) * 7 % size).astype(np.int32)
+
+
 def mask(inside):
     return -inside.ravel().astype(np.int32)
 
@@ -48,7 +55,7 @@ def test_along_a_row(dtype, stride, size):
     """Two columns of margin before, as many windows as fit in that and the row; nothing is read beyond it."""
     single = lanes(np.dtype(dtype).itemsize)
     for width in (1, single + 3):
-        x, pad, first = numbers(width, dtype), min(2, size - 1), 100
+        x, pad = numbers(width, dtype), min(2, size - 1)
         count = -(-width // stride)
         columns = np.arange(stride * 4 * single) - pad
         inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, stride)])
@@ -58,15 +65,16 @@ def test_along_a_row(dtype, stride, size):
             best, which = np.zeros(7 + 4 * single, dtype), np.zeros(7 + 4 * single, np.int32)
             for v in range(0, count, single):
                 function(x, v * stride - pad, None, mask(inside), columns.size, before, v, count - v, size, stride,
-                         v * stride + first - pad, best, which, 7 + v, single, None)
+                         best, which, 7 + v, single, None, sweeps.kind(size, stride))
             assert not best[:7].any()
             results.append((best[7 : 7 + count], which[7 : 7 + count]))
         for best, which in results:
             for j in range(count):
                 seen = range(max(0, j * stride - pad), min(width, j * stride - pad + size))
                 if seen:
-                    assert which[j] == first + seen[x[seen].argmax()]  # the first of equal ones, the first NaN
-                    np.testing.assert_equal(best[j], x[which[j] - first])
+                    where = seen[x[seen].argmax()]  # the first of equal ones, the first NaN
+                    assert which[j] == where - (j * stride - pad)
+                    np.testing.assert_equal(best[j], x[where])
 
 
 @BOTH
@@ -81,31 +89,33 @@ def test_along_two_rows_of_which_half_a_vector_holds_one(dtype, size, rows):
     before = np.maximum(0, -columns[::2]).astype(np.int32)
     for function in (across, sweeps.across):
         best, which = np.zeros(7 + 2 * single, dtype), np.zeros(7 + 2 * single, np.int32)
-        function(x, -pad, width, mask(inside), columns.size, before, 0, rows * half, size, 2, 100 - pad, best, which,
-                 7, single, None)
+        function(x, -pad, width, mask(inside), columns.size, before, 0, rows * half, size, 2, best, which, 7, single,
+                 None, sweeps.kind(size, 2))
         for r in range(rows):
             for j in range(half):
                 seen = range(max(0, 2 * j - pad), min(width, 2 * j - pad + size))
                 if seen:
-                    where = r * width + seen[x[r * width :][seen].argmax()]
-                    assert which[7 + r * half + j] == 100 + where
-                    np.testing.assert_equal(best[7 + r * half + j], x[where])
+                    where = seen[x[r * width :][seen].argmax()]
+                    assert which[7 + r * half + j] == where - (2 * j - pad)
+                    np.testing.assert_equal(best[7 + r * half + j], x[r * width + where])
 
 
 @BOTH
 @SIZES
-def test_down_columns(dtype, size):
+@PLACES
+def test_down_columns(dtype, size, place):
     single = lanes(np.dtype(dtype).itemsize)
-    best, which = numbers(9 * single, dtype), np.arange(9 * single, dtype=np.int32) * 10
+    best, which = numbers(9 * single, dtype), columns_of(9 * single, size)
     for count in (1, single, single + 1):
         done = min(count, single)
         for function, end in ((down, 5 + done), (down, 3 * single), (sweeps.down, 0)):
-            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
-            function(best, which, 3, single + 2, size, y, argmax, 5, count, end, single, None)
-            rows = np.array([best[3 + k * (single + 2) :][:done] for k in range(size)])
-            np.testing.assert_array_equal(y[5 : 5 + done], rows.max(axis=0))
-            np.testing.assert_array_equal(
-                argmax[5 : 5 + done], 10 * (3 + rows.argmax(axis=0) * (single + 2) + np.arange(done)))
+            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, place)
+            function(best, which, 3, single + 2, size, y, argmax, 5, count, end, single, None, sweeps.kind(size, 1))
+            seen = 3 + np.arange(size)[:, None] * (single + 2) + np.arange(done)
+            row = best[seen].argmax(axis=0)
+            where = seen[row, np.arange(done)]
+            np.testing.assert_array_equal(y[5 : 5 + done], best[where])
+            np.testing.assert_array_equal(argmax[5 : 5 + done], row * size + which[where])
             for array in (y, argmax):
                 assert (array[:5] == 7).all()
                 assert (array[max(end, 5 + done) :] == 7).all()
@@ -118,17 +128,19 @@ def test_down_the_columns_of_two_rows_of_windows(dtype, size, rows):
     single = lanes(np.dtype(dtype).itemsize)
     half, below = single // 2, 2 * single + 1
     best = numbers(3 + below + (size + 1) * half + single, dtype)
-    which = np.arange(best.size, dtype=np.int32)
+    which = columns_of(best.size, size)
     for wide in (1, half - 1, half):
         for function, end in ((down_pair, 5 + rows * wide), (down_pair, 3 * single), (sweeps.down_pair, 0)):
-            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
-            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, end, single, None)
+            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.uint8)
+            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, end, single, None,
+                     sweeps.kind(size, 2))
             for r in range(rows):
                 seen = 3 + r * below + np.arange(size)[:, None] * half + np.arange(wide)
                 largest = best[seen].argmax(axis=0)
                 here = slice(5 + r * wide, 5 + (r + 1) * wide)
-                np.testing.assert_array_equal(argmax[here], seen[largest, np.arange(wide)])
-                np.testing.assert_array_equal(y[here], best[argmax[here]])
+                where = seen[largest, np.arange(wide)]
+                np.testing.assert_array_equal(argmax[here], largest * size + which[where])
+                np.testing.assert_array_equal(y[here], best[where])
             for array in (y, argmax):
                 assert (array[:5] == 7).all()
                 assert (array[max(end, 5 + rows * wide) :] == 7).all()
@@ -142,22 +154,23 @@ def test_down_the_columns_of_maps_that_lie_one_after_another(dtype, size, asked)
     single, height, width, pad = lanes(np.dtype(dtype).itemsize), 5, 4, (size - 1) // 2
     pixels, planes = height * width, 3
     best, rows = numbers(planes * pixels, dtype), (np.arange(2 * pixels) % pixels // width).astype(np.int32)
-    which = np.arange(best.size, dtype=np.int32) if asked else None
+    which = columns_of(best.size, size) if asked else None
     for first in (0, pixels - 3, 2 * pixels - 1):
         q, count = first % pixels, min(single + 1, best.size - first)
         done, results = min(count, single), []
         for function, end in ((down_maps, 5 + done), (down_maps, 3 * single), (sweeps.down_maps, 0)):
-            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.int32)
-            function(best, which, first, width, size, pad, rows[q:], height, first - q, pixels - q, pixels, y,
-                     argmax if asked else None, 5, count, end, single, None)
+            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.uint8)
+            function(best, which, first, width, size, pad, rows[q:], height, y, argmax if asked else None, 5, count,
+                     end, single, None, sweeps.kind(size, 1))
             results.append((y, argmax, end))
         for y, argmax, end in results:
             for j in range(done):
                 plane, pixel = divmod(first + j, pixels)
                 seen = [p for k in range(size) if 0 <= (p := pixel + (k - pad) * width) < pixels]
-                where = seen[best[plane * pixels :][seen].argmax()]
-                np.testing.assert_equal(y[5 + j], best[plane * pixels + where])
-                assert argmax[5 + j] == (where if asked else 7)
+                where = plane * pixels + seen[best[plane * pixels :][seen].argmax()]
+                np.testing.assert_equal(y[5 + j], best[where])
+                row = (where - first - j) // width + pad
+                assert argmax[5 + j] == (row * size + which[where] if asked else 7)
             for array in (y, argmax):
                 assert (array[:5] == 7).all()
                 assert (array[max(end, 5 + done) :] == 7).all()
@@ -178,8 +191,8 @@ def test_sums_along_a_row(dtype, stride, size, squares):
         for function in (across, sweeps.across):
             sums = np.zeros(7 + 4 * single, dtype)
             for v in range(0, count, single):
-                function(x, v * stride - pad, None, mask(inside), columns.size, before, v, count - v, size, stride, 0,
-                         sums, None, 7 + v, single, sweeps.Sum(squares))
+                function(x, v * stride - pad, None, mask(inside), columns.size, before, v, count - v, size, stride,
+                         sums, None, 7 + v, single, sweeps.Sum(squares), sweeps.kind(size, stride))
             expected = [np.sum(pixels**2 if squares else pixels) for pixels in seen]
             np.testing.assert_allclose(sums[7 : 7 + count], expected, rtol=1e-5, atol=1e-5)
 
@@ -194,17 +207,17 @@ def test_sums_down_columns(dtype, size):
     which_row = (np.arange(2 * height * width) % (height * width) // width).astype(np.int32)
     for one, pair, maps in ((down, down_pair, down_maps), (sweeps.down, sweeps.down_pair, sweeps.down_maps)):
         y = np.full(3 * single, 7, dtype)
-        one(rows, None, 3, single, size, y, None, 5, single - 1, 4 + single, single, what)
+        one(rows, None, 3, single, size, y, None, 5, single - 1, 4 + single, single, what, sweeps.kind(size, 1))
         expected = sum(rows[3 + k * single :][: single - 1] for k in range(size))
         np.testing.assert_allclose(y[5 : 4 + single], expected, rtol=1e-5, atol=1e-5)
         assert (y[:5] == 7).all()
         assert (y[4 + single :] == 7).all()
-        pair(rows, None, 3, half, below, size, y, None, 5, half, 2, 5 + single, single, what)
+        pair(rows, None, 3, half, below, size, y, None, 5, half, 2, 5 + single, single, what, sweeps.kind(size, 2))
         expected = [sum(rows[3 + r * below + k * half :][:half] for k in range(size)) for r in range(2)]
         np.testing.assert_allclose(y[5 : 5 + single], np.ravel(expected), rtol=1e-5, atol=1e-5)
         first, pixels = height * width - 3, height * width
-        maps(rows, None, first, width, size, pad, which_row[first:], height, 0, 3, pixels, y, None, 5, single,
-             5 + single, single, what)
+        maps(rows, None, first, width, size, pad, which_row[first:], height, y, None, 5, single, 5 + single, single,
+             what, sweeps.kind(size, 1))
         for j in range(single):
             plane, pixel = divmod(first + j, pixels)
             seen = [p for k in range(size) if 0 <= (p := pixel + (k - pad) * width) < pixels]
@@ -222,20 +235,21 @@ def test_back(dtype, stride, size, reach, named):
     rng, single = np.random.default_rng(0), lanes(np.dtype(dtype).itemsize)
     wide, pad, limit = single + 3, min(1, size - 1), stride * (single + 2)
     reach, count = reach * wide, wide * (1 + reach)
-    dy, argmax = rng.standard_normal(2 * wide).astype(dtype), rng.integers(-2, limit, 2 * wide).astype(np.int32)
-    argmax, results = argmax if named else None, []
+    dy, argmax = rng.standard_normal(2 * wide).astype(dtype), rng.integers(0, size**2, 2 * wide).astype(np.uint8)
+    argmax, results, row = argmax if named else None, [], max(0, size - 1 - stride)
     for function, end in ((back, 9 + limit), (back, limit + 20), (passing.passed_back, 0)):
         dx = np.full(limit + 20, 7, dtype)
         for v in range(0, -(-(limit + pad) // stride), single):
-            function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, -pad, 10**6, pad, limit, dx, 9 - pad,
-                     end, single)
+            function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, row, pad, limit, dx, 9 - pad, end,
+                     single, sweeps.kind(size, stride))
         results.append(dx[: 9 + limit] if end > 9 + limit else dx)
     expected = np.full(limit + 20, 7.0)
     for t in range(limit):
         j, f = divmod(t + pad, stride)
-        windows = [(j - d - k * reach, wide + j - d - k * wide) for k in range(2) for d in range(size)
-                   if d * stride + f < size]
-        expected[9 + t] = sum(dy[w] for place, w in windows if 0 <= place < count and (not named or argmax[w] == t))
+        windows = [(j - d - k * reach, wide + j - d - k * wide, (row + k * stride) * size + d * stride + f)
+                   for k in range(2) for d in range(size) if d * stride + f < size]
+        expected[9 + t] = sum(dy[w] for place, w, here in windows
+                              if 0 <= place < count and (not named or argmax[w] == here))
     for dx in results:
         np.testing.assert_allclose(dx, expected[: dx.size], rtol=1e-6, atol=1e-6)
 
@@ -250,19 +264,20 @@ def test_back_to_two_rows(dtype, size, rows, named):
     wide, pad = single // 2 - 1, min(1, size - 1)
     limit = 2 * wide - pad
     dy = rng.standard_normal(3 * wide).astype(dtype)
-    argmax = rng.integers(-2, 2 * limit, 3 * wide).astype(np.int32) if named else None
+    argmax = rng.integers(0, size**2, 3 * wide).astype(np.uint8) if named else None
+    first = 0, min(1, size - 1)  # in which row of their last window the two are
     expected = np.full(2 * limit + 20, 7.0)
     for r in range(2):
         for t in range(limit):
             j, f = divmod(t + pad, 2)
-            windows = [(r + 1 - k) * wide + j - d for k in range(rows[r]) for d in range(size)
-                       if d * 2 + f < size and 0 <= j - d < wide]
-            expected[9 + r * limit + t] = sum(dy[w] for w in windows if not named or argmax[w] == r * limit + t)
+            windows = [((r + 1 - k) * wide + j - d, (first[r] + 2 * k) * size + 2 * d + f)
+                       for k in range(rows[r]) for d in range(size) if d * 2 + f < size and 0 <= j - d < wide]
+            expected[9 + r * limit + t] = sum(dy[w] for w, here in windows if not named or argmax[w] == here)
     done = 9 + 2 * limit
     for function, end in ((back_pair, done), (back_pair, done + 11), (passing.passed_back_pair, 0)):
         dx = np.full(done + 11, 7, dtype)
-        function(dy, argmax, wide, rows[0], 2 * wide, rows[1], wide, size, 2, -pad, pad, limit, dx, 9 - pad, end,
-                 single)
+        function(dy, argmax, wide, rows[0], first[0], 2 * wide, rows[1], first[1], wide, size, 2, pad, limit, dx,
+                 9 - pad, end, single, sweeps.kind(size, 2))
         untouched = dx.size if end <= done else done
         np.testing.assert_allclose(dx[:untouched], expected[:untouched], rtol=1e-6, atol=1e-6)
 
@@ -294,10 +309,13 @@ kept, pad = [], {size // 2}
 fine, coarse = ((1, {maps}, *[length] * 2) for length in ({side}, ({side} + 2 * pad - {size}) // {stride} + 1))
 for at_end in (False, True):
     x, y, dx = fenced(fine, "{kind}", at_end), fenced(coarse, "{kind}", at_end), fenced(fine, "{kind}", at_end)
-    argmax = fenced(coarse, "i4", at_end)
+    argmax = fenced(coarse, "u1", at_end)
     x[...] = 1 + np.arange(x.size).reshape(fine)
     fast.max_pool_forward(x, {size}, {stride}, pad, argmax, y)
-    assert (np.take_along_axis(x.reshape({maps}, -1), argmax.reshape({maps}, -1), 1) == y.reshape({maps}, -1)).all()
+    row, column = np.divmod(argmax.astype(int), {size})
+    row += np.arange(coarse[2])[:, None] * {stride} - pad
+    column += np.arange(coarse[3]) * {stride} - pad
+    assert (x[0, np.arange({maps})[:, None, None], row[0], column[0]] == y[0]).all()
     y[...] = 0
     fast.max_pool_forward(x, {size}, {stride}, pad, None, y)
     assert y.min() > 0
@@ -327,7 +345,7 @@ def test_where_one_map_ends_the_next_begins(dtype):
         dy = np.random.default_rng(1).standard_normal(x.shape).astype(dtype)
         results = []
         for backend in (definition, fast):
-            y, again, dx, argmax = *(np.zeros_like(x) for _ in range(3)), np.zeros(x.shape, np.int32)
+            y, again, dx, argmax = *(np.zeros_like(x) for _ in range(3)), np.zeros(x.shape, np.uint8)
             backend.max_pool_forward(x, size, 1, pad, argmax, y)
             backend.max_pool_forward(x, size, 1, pad, None, again)
             backend.max_pool_backward(dy, argmax, size, 1, pad, dx)

@@ -133,8 +133,9 @@ class Backend(Protocol[A]):
     def max_pool_forward(self, x: A, size: int, stride: int, pad: int, argmax: A | None, y: A) -> None:
         """The largest of each window; pixels outside the image are −∞. A NaN in the window gives NaN.
 
-        argmax : int32 like `y`, written: where the largest was, as row · W + column in its image. Of equal ones, the
-        first in row-major order. None if nobody asks.
+        argmax : like `y`, of an unsigned dtype that holds size² − 1, written: which pixel of the window was largest, as
+        row · size + column in it. Of equal ones, the first in row-major order that lies in the image. None if nobody
+        asks.
         """
         ...
 

@@ -64,15 +64,19 @@ class MaxPool2D(_Pool):
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, C, OH, OW). Keeps a reference to `x`, and in training where each largest was."""
         y = self._output(x)
-        self.argmax = self.array("argmax", y.shape, np.int32) if train else None
+        self.argmax = self._places(y.shape) if train else None
         self.kernels.max_pool_forward(x, self.size, self.stride, self.pad, self.argmax, y)
         return y
+
+    def _places(self, shape: Shape) -> Array:
+        """A number for each of a window's pixels, a byte for windows of up to 16 × 16."""
+        return self.array("argmax", shape, np.min_scalar_type(self.size**2 - 1))
 
     def backward(self, dy: Array) -> Array:
         """(N, C, OH, OW) → (N, C, H, W). Each dy goes to its largest pixel; where windows overlap, they add up."""
         self.check_gradient(dy)
         if self.argmax is None:  # not in training, where nobody was expected to ask
-            self.argmax = self.array("argmax", dy.shape, np.int32)
+            self.argmax = self._places(dy.shape)
             self.kernels.max_pool_forward(
                 self.x, self.size, self.stride, self.pad, self.argmax, self.like("y again", dy)
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from npnet.kernels.numpy.pool import max_pool_backward as max_pool_backward_of_few
 from npnet.kernels.numpy.pool import pixels_counted
 
 from .compile import flat, parallel, scratch, serial, share, threads, total
@@ -54,14 +55,13 @@ def _max_pool_backward(
     tall, wide, lanes = plan.tall, plan.wide, in_vector(dx)
     begin, end = share(planes, thread, team)
     pixels, before = height * width, pad * (wide + 1)
-    alike = stride == 1 and (height, width) == (tall, wide) and size <= wide and pixels >= lanes
-    if alike and (size - 1) * (wide + 1) < pixels:  # all rows as one: what does not see a pixel does not name it
+    alike = (height, width) == (tall, wide) and size <= wide and pixels >= lanes and (size - 1) * (wide + 1) < pixels
+    if len(plan.kind[0]) == 1 and alike:  # all rows as one: what does not see a pixel does not name it
         for plane in range(begin, end, MAPS):
-            count, q = min(MAPS, end - plane) * pixels, -before
+            count = min(MAPS, end - plane) * pixels
             for v in range(0, count + before, lanes):
-                passed_back(dy, argmax, plane * pixels, size, wide, wide, count, size, stride, v, q - v, pixels,
-                            before, count, dx, plane * pixels - before, end * pixels, lanes)
-                q = q + lanes if q + lanes < pixels else q + lanes - pixels
+                passed_back(dy, argmax, plane * pixels, size, wide, wide, count, size, stride, v, 0, before, count, dx,
+                            plane * pixels - before, end * pixels, lanes, plan.kind)
     else:
         pass_back(dy, argmax, begin * tall * wide, plan, begin, end, dx)
 
@@ -190,11 +190,14 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places
     plan = planned(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     room = (threads() * sweep_room(plan, x.itemsize),)
     [best] = scratch(x.dtype, room)
-    which, out = (None, None) if argmax is None else (scratch(argmax.dtype, room)[0], flat(argmax))
+    which, out = (None, None) if argmax is None else (scratch(np.dtype(np.int32), room)[0], flat(argmax))
     _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, out, flat(y))
 
 
 def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:
+    if dy.size < lanes_of(dy.itemsize):
+        max_pool_backward_of_few(dy, argmax, size, stride, pad, dx)
+        return
     plan = planned(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
     _max_backward(flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))
 

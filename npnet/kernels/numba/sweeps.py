@@ -23,15 +23,28 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from .compile import serial
-from .tile import Registers, ask_for, data
+from .compile import LINE, serial
+from .tile import BYTES, Registers, ask_for, data
 
 Floats = NDArray[Any]
-Places = NDArray[np.int32]
+Places = NDArray[Any]  # of a window's pixels: row · size + column. Between the sweeps, of int32
 Mask = NDArray[np.int32]  # −1 for yes
 
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written
+
+
+STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
+
+Kind = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def kind(size: int, stride: int) -> Kind:
+    """What compiled code knows of windows: one of STRIDES, or none of them, as a tuple of that length; and if they are
+    three pixels wide, as most are, whose loops are written out. So a kernel holds one way, and not five: it is compiled
+    in half the time, and keeps its addresses in registers.
+    """
+    return (0,) * (stride if stride in STRIDES else 0), (0,) * (size == 3)
 
 
 class Sum(NamedTuple):
@@ -42,11 +55,11 @@ class Sum(NamedTuple):
 
 def across(
     x: Floats, start: int, line: int | None, inside: Mask, apart: int, before: Places, at: int, count: int, size: int,
-    stride: int, first: int, best: Floats, which: Places | None, place: int, lanes: int, what: Sum | None
+    stride: int, best: Floats, which: Places | None, place: int, lanes: int, what: Sum | None, kind: Kind
 ) -> None:
     """best[place + j] = the largest of x[start + j · stride + l], l < size, for j < count, `lanes` of them at most;
-    and which[place + j] = first + j · stride + l, the first of equal ones. A NaN is larger than all. With no `which`,
-    only the numbers. With a `line`, half of the windows are in the next row, which is so far away. Or their sum.
+    and which[place + j] = l, the first of equal ones. A NaN is larger than all. With no `which`, only the numbers. With
+    a `line`, half of the windows are in the next row, which is so far away. Or their sum.
 
     inside[l // stride · apart + (at + j) · stride + l % stride] says if that pixel counts, before[at + j] how many of
     the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of both, and of best
@@ -64,66 +77,60 @@ def across(
                     value, where = number, l
         best[place + j] = value
         if which is not None:
-            which[place + j] = first + pixel + where
+            which[place + j] = where
 
 
 def down(
     best: Floats, which: Places | None, place: int, apart: int, size: int, y: Floats, argmax: Places | None, out: int,
-    count: int, end: int, lanes: int, what: Sum | None
+    count: int, end: int, lanes: int, what: Sum | None, kind: Kind
 ) -> None:
     """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, `lanes` of them at most; and
-    argmax[out + j] is what `which` says of it, if it is asked. Or their sum. Whole vectors of best and which are read,
-    and may be written of y and argmax before `end`: what lies behind is to be written later.
+    argmax[out + j] is k · size and what `which` says of it, if it is asked. Or their sum. Whole vectors of best and
+    which are read, and may be written of y and argmax before `end`: what lies behind is to be written later.
     """
     for j in range(min(count, lanes)):
-        value, where = best[place + j], place + j
+        value, row = best[place + j], 0
         for k in range(1, size):
             number = best[place + k * apart + j]
             if what is not None:
                 value += number
             elif not number <= value and value == value:
-                value, where = number, place + k * apart + j
+                value, row = number, k
         y[out + j] = value
         if which is not None and argmax is not None:
-            argmax[out + j] = which[where]
+            argmax[out + j] = which[place + row * apart + j] + row * size
 
 
 def down_pair(
     best: Floats, which: Places | None, place: int, apart: int, below: int, size: int, y: Floats,
-    argmax: Places | None, out: int, wide: int, rows: int, end: int, lanes: int, what: Sum | None
+    argmax: Places | None, out: int, wide: int, rows: int, end: int, lanes: int, what: Sum | None, kind: Kind
 ) -> None:
     """The same for two rows of windows, or one, if half a vector holds a row:
     y[out + r · wide + j] = the largest of best[place + r · below + k · apart + j], for r < rows, j < wide."""
     for r in range(rows):
-        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, end, lanes, what)
+        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, end, lanes, what,
+             kind)
 
 
 def down_maps(
     best: Floats, which: Places | None, place: int, width: int, size: int, pad: int, rows: Places, height: int,
-    before: int, left: int, pixels: int, y: Floats, argmax: Places | None, out: int, count: int, end: int, lanes: int,
-    what: Sum | None
+    y: Floats, argmax: Places | None, out: int, count: int, end: int, lanes: int, what: Sum | None, kind: Kind
 ) -> None:
     """The same where the rows of many maps lie one after another: y[out + j] = the largest of
     best[place + (k − pad) · width + j], k < size, of those k that lie in the map: 0 ≤ rows[j] + k − pad < height.
-
-    which : of the pixels of all maps; argmax is to be of each, so `before` is taken off, and `pixels` more from the
-    pixel `left` on, with which the next map begins.
     """
     for j in range(min(count, lanes)):
-        value, where = -np.inf if what is None else 0.0, place
+        value, row = -np.inf if what is None else 0.0, pad
         for k in range(size - 1, -1, -1):  # backwards: of equal ones, and of those that are −∞, the first is meant
             at = place + (k - pad) * width + j
             if 0 <= rows[j] + k - pad < height:
                 if what is not None:
                     value += best[at]
                 elif best[at] >= value or best[at] != best[at]:
-                    value, where = best[at], at
+                    value, row = best[at], k
         y[out + j] = value
         if which is not None and argmax is not None:
-            argmax[out + j] = which[where] - before - (pixels if j >= left else 0)
-
-
-STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
+            argmax[out + j] = which[place + (row - pad) * width + j] + row * size
 
 
 class Vectors:
@@ -137,6 +144,10 @@ class Vectors:
 
     def place(self, value: Any) -> Any:
         return self.builder.trunc(value, ir.IntType(32))
+
+    def in_row(self, columns: Any, row: Any, size: Any) -> Any:
+        """Places: row · size + column."""
+        return self.builder.add(columns, self.places.repeat(self.place(self.builder.mul(row, size))))
 
     def within(self, places: Any, count: Any) -> Any:
         """A mask: 0 ≤ place < count."""
@@ -163,9 +174,11 @@ def _nothing(what: Any) -> float:
     return -np.inf if what == types.none else 0.0
 
 
-def _results(vectors: Vectors, y: Any, argmax: Any, out: Any) -> list[tuple[Any, Registers]]:
-    """Where a sweep writes, and vectors of what; asks for what is written soon."""
-    written = [(y, vectors.numbers), (argmax, vectors.places)] if argmax else [(y, vectors.numbers)]
+def _results(vectors: Vectors, context: Any, y: Any, argmax: Any, kind: Any, out: Any) -> list[tuple[Any, Registers]]:
+    """Where a sweep writes, and vectors of what; asks for what is written soon.  kind : the type of argmax."""
+    written = [(y, vectors.numbers)]
+    if argmax:
+        written.append((argmax, Registers(context, vectors.builder, kind.dtype, vectors.lanes)))
     for start, registers in written:
         soon = ir.Constant(ir.IntType(64), SOON // registers.itemsize)
         ask_for(vectors.builder, start, vectors.builder.add(out, soon), write=True)
@@ -191,35 +204,27 @@ def _across(stride: int) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
     def sweep(
         context: Any, x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any,
-        size: Any, first: Any, best: Any, which: Any, place: Any, what: Any
+        size: Any, best: Any, which: Any, place: Any, what: Any
     ) -> Any:
-        return types.void(
-            x, start, line, inside, apart, before, at, count, size, first, best, which, place, what), generate
+        return types.void(x, start, line, inside, apart, before, at, count, size, best, which, place, what), generate
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 10, 11))
-        start, line, apart, at, count, size, first, place = (arguments[i] for i in (1, 2, 4, 6, 7, 8, 9, 12))
+        x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 9, 10))
+        start, line, apart, at, count, size, place = (arguments[i] for i in (1, 2, 4, 6, 7, 8, 11))
         vectors = Vectors(context, builder, signature.args[0].dtype)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
-        what = signature.args[13]
+        what = signature.args[12]
         nothing = _nothing(what)
-        for i in range(stride):  # lines that are as many pixels as these
-            ask_for(builder, x, builder.add(start, integer((AHEAD + i * 64) // number)), write=False)
+        for i in range(max(1, stride * BYTES // LINE)):  # lines that are as many pixels as these
+            ask_for(builder, x, builder.add(start, integer((AHEAD + i * LINE) // number)), write=False)
         parts = [integer(i * vectors.lanes) for i in range(stride)]
         some = [vectors.numbers.first(builder.sub(builder.mul(count, integer(stride)), part)) for part in parts]
         one_row = signature.args[2] == types.none
-        steps = vectors.places.constant(range(0, stride * vectors.lanes, stride))
-        if not one_row:
-            half = vectors.lanes // 2
-            more = builder.sub(line, integer(half * stride))
-            second = vectors.places.constant([0] * half + [-1] * half)
-            steps = builder.add(steps, builder.and_(second, vectors.places.repeat(vectors.place(more))))
-        places = builder.add(steps, vectors.places.repeat(vectors.place(first)))
 
         def squared(pixels: Any) -> Any:
             if what == types.none:
                 return pixels
-            [of_squares] = cgutils.unpack_tuple(builder, arguments[13])
+            [of_squares] = cgutils.unpack_tuple(builder, arguments[12])
             of_squares = builder.icmp_unsigned("!=", of_squares, ir.Constant(of_squares.type, 0))
             return builder.select(of_squares, builder.fmul(pixels, pixels), pixels)
 
@@ -239,12 +244,12 @@ def _across(stride: int) -> Callable[..., None]:
             tap = builder.add(tap, integer(q))
             if q:  # the window may have ended
                 values = builder.select(builder.icmp_signed("<", tap, size), values, vectors.numbers.constant(nothing))
-            return (values, builder.add(places, vectors.places.repeat(vectors.place(tap)))) if which else (values,)
+            return (values, vectors.places.repeat(vectors.place(tap))) if which else (values,)
 
         pixels = group(integer(0))
         least: tuple[Any, ...] = (vectors.each(pixels, 0),)
         if which:
-            least = (*least, builder.add(places, vectors.places.load(before, at)))
+            least = (*least, vectors.places.load(before, at))
         get, set_to = _changing(builder, least)
         for q in range(1, stride):
             set_to(vectors.taken(what, seen(pixels, integer(0), q), get()))
@@ -262,32 +267,36 @@ def _across(stride: int) -> Callable[..., None]:
     return sweep  # type: ignore[no-any-return]
 
 
-across_1, across_2 = (_across(stride) for stride in STRIDES)
-
-
 @overload(across, inline="always")  # type: ignore[untyped-decorator]
 def _over_across(
     x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
-    first: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any
+    best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
 ) -> Any:
-    """With three pixels to a window said apart: the loop over them is written out then, which takes a quarter less."""
-    def choose(
+    """With three pixels to a window the loop over them is written out, which takes a quarter less."""
+    def plainly(
         x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
-        stride: Any, first: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any
+        stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
     ) -> None:
-        if stride == 1 and size == 3:
-            across_1(x, start, line, inside, apart, before, at, count, 3, first, best, which, place, what)
-        elif stride == 1:
-            across_1(x, start, line, inside, apart, before, at, count, size, first, best, which, place, what)
-        elif stride == 2 and size == 3:
-            across_2(x, start, line, inside, apart, before, at, count, 3, first, best, which, place, what)
-        elif stride == 2:
-            across_2(x, start, line, inside, apart, before, at, count, size, first, best, which, place, what)
-        else:
-            plain_across(
-                x, start, line, inside, apart, before, at, count, size, stride, first, best, which, place, lanes, what)
+        plain_across(
+            x, start, line, inside, apart, before, at, count, size, stride, best, which, place, lanes, what, kind)
 
-    return choose
+    if kind[0].count not in STRIDES:
+        return plainly
+    swept = _across(kind[0].count)
+
+    def of_three(
+        x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
+        stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
+    ) -> None:
+        swept(x, start, line, inside, apart, before, at, count, 3, best, which, place, what)
+
+    def of_any(
+        x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
+        stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
+    ) -> None:
+        swept(x, start, line, inside, apart, before, at, count, size, best, which, place, what)
+
+    return of_three if kind[1].count else of_any
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -301,7 +310,7 @@ def _down(
         place, apart, step, size, out, wide, rows, end = (arguments[i] for i in (2, 3, 4, 5, 8, 9, 10, 11))
         vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
         half, pair = vectors.lanes // 2, below != types.none
-        written = _results(vectors, y, argmax, out)
+        written = _results(vectors, context, y, argmax, signature.args[7], out)
 
         def both(registers: Registers, start: Any, row: Any) -> Any:
             """A row; of a pair, half of each."""
@@ -311,15 +320,17 @@ def _down(
             halves = [*range(half), *range(2 * half, 3 * half)]
             return registers.shuffle(values, registers.load(start, builder.add(row, step)), halves)
 
-        def there(row: Any) -> tuple[Any, ...]:
+        def there(k: Any) -> tuple[Any, ...]:
+            row = builder.add(place, builder.mul(k, apart))
             number = both(vectors.numbers, best, row)
-            return (number, both(vectors.places, which, row)) if which else (number,)
+            return (number, vectors.in_row(both(vectors.places, which, row), k, size)) if which else (number,)
 
-        get, set_to = _changing(builder, there(place))
+        get, set_to = _changing(builder, there(integer(0)))
         with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
-            set_to(vectors.taken(what, there(builder.add(place, builder.mul(loop.index, apart))), get()))
+            set_to(vectors.taken(what, there(loop.index), get()))
         second = builder.select(builder.icmp_signed(">", rows, integer(1)), wide, integer(0))
         for (start, registers), values in zip(written, get(), strict=True):
+            values = registers.narrowed(values)
             registers.store_first(values, start, out, wide, end)
             if pair:
                 values = registers.shuffle(values, values, [*range(half, 2 * half), *range(half)])
@@ -332,97 +343,97 @@ def _down(
 @overload(down, inline="always")  # type: ignore[untyped-decorator]
 def _over_down(
     best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any,
-    lanes: Any, what: Any
+    lanes: Any, what: Any, kind: Any
 ) -> Any:
-    def choose(
-        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any,
-        lanes: Any, what: Any
+    def of_three(
+        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any,
+        end: Any, lanes: Any, what: Any, kind: Any
     ) -> None:
-        if size == 3:
-            _down(best, which, place, apart, None, 3, y, argmax, out, count, 1, end, what)
-        else:
-            _down(best, which, place, apart, None, size, y, argmax, out, count, 1, end, what)
+        _down(best, which, place, apart, None, 3, y, argmax, out, count, 1, end, what)
 
-    return choose
+    def of_any(
+        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any,
+        end: Any, lanes: Any, what: Any, kind: Any
+    ) -> None:
+        _down(best, which, place, apart, None, size, y, argmax, out, count, 1, end, what)
+
+    return of_three if kind[1].count else of_any
 
 
 @overload(down_pair, inline="always")  # type: ignore[untyped-decorator]
 def _over_down_pair(
     best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-    rows: Any, end: Any, lanes: Any, what: Any
+    rows: Any, end: Any, lanes: Any, what: Any, kind: Any
 ) -> Any:
-    def choose(
-        best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-        rows: Any, end: Any, lanes: Any, what: Any
+    def of_three(
+        best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
+        wide: Any, rows: Any, end: Any, lanes: Any, what: Any, kind: Any
     ) -> None:
-        if size == 3:
-            _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows, end, what)
-        else:
-            _down(best, which, place, apart, below, size, y, argmax, out, wide, rows, end, what)
+        _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows, end, what)
 
-    return choose
+    def of_any(
+        best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
+        wide: Any, rows: Any, end: Any, lanes: Any, what: Any, kind: Any
+    ) -> None:
+        _down(best, which, place, apart, below, size, y, argmax, out, wide, rows, end, what)
+
+    return of_three if kind[1].count else of_any
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _down_maps(
-    context: Any, best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any,
-    before: Any, left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any, what: Any
+    context: Any, best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any,
+    argmax: Any, out: Any, count: Any, end: Any, what: Any
 ) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        best, which, rows, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 11, 12))
-        place, width, size, pad, height, before, left, pixels, out, count, end = (
-            arguments[i] for i in (2, 3, 4, 5, 7, 8, 9, 10, 13, 14, 15))
+        best, which, rows, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 8, 9))
+        place, width, size, pad, height, out, count, end = (arguments[i] for i in (2, 3, 4, 5, 7, 10, 11, 12))
         vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
-        written = _results(vectors, y, argmax, out)
+        written = _results(vectors, context, y, argmax, signature.args[9], out)
         nothing = _nothing(what)
         begin = vectors.numbers.constant(nothing), vectors.places.constant(0)
         get, set_to = _changing(builder, begin if which else begin[:1])
         row = vectors.places.load(rows, integer(0))
         with cgutils.for_range(builder, size, intp=integer) as loop:
-            tap = builder.sub(builder.sub(size, integer(1)), builder.add(loop.index, pad))  # k − pad, backwards
+            k = builder.sub(builder.sub(size, integer(1)), loop.index)  # backwards
+            tap = builder.sub(k, pad)
             inside = vectors.within(builder.add(row, vectors.places.repeat(vectors.place(tap))), height)
             at, old = builder.add(place, builder.mul(tap, width)), get()
             number = vectors.numbers.load(best, at, inside, nothing)
             if what == types.none:
                 larger = builder.and_(inside, builder.or_(
                     builder.fcmp_ordered(">=", number, old[0]), builder.fcmp_unordered("uno", number, number)))
-                new = (number, vectors.places.load(which, at, inside)) if which else (number,)
+                new = (
+                    (number, vectors.in_row(vectors.places.load(which, at, inside), k, size)) if which else (number,))
                 set_to(builder.select(larger, one, other) for one, other in zip(new, old, strict=True))
             else:
                 set_to(vectors.taken(what, (number,), old))
-        results = get()
-        if which:
-            lane = vectors.places.constant(range(vectors.lanes))
-            next_map = builder.icmp_signed(">=", lane, vectors.places.repeat(vectors.place(left)))
-            first, second = (
-                vectors.places.repeat(vectors.place(value)) for value in (before, builder.add(before, pixels)))
-            results = results[0], builder.sub(results[1], builder.select(next_map, second, first))
-        for (start, registers), values in zip(written, results, strict=True):
-            registers.store_first(values, start, out, count, end)
+        for (start, registers), values in zip(written, get(), strict=True):
+            registers.store_first(registers.narrowed(values), start, out, count, end)
         return context.get_dummy_value()
 
     return types.void(
-        best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count, end,
-        what), generate
+        best, which, place, width, size, pad, rows, height, y, argmax, out, count, end, what), generate
 
 
 @overload(down_maps, inline="always")  # type: ignore[untyped-decorator]
 def _over_down_maps(
-    best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any, left: Any,
-    pixels: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any
+    best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any, argmax: Any,
+    out: Any, count: Any, end: Any, lanes: Any, what: Any, kind: Any
 ) -> Any:
-    def choose(
-        best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, before: Any,
-        left: Any, pixels: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any
+    def of_three(
+        best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any,
+        argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any, kind: Any
     ) -> None:
-        if size == 3:
-            _down_maps(best, which, place, width, 3, pad, rows, height, before, left, pixels, y, argmax, out, count,
-                       end, what)
-        else:
-            _down_maps(best, which, place, width, size, pad, rows, height, before, left, pixels, y, argmax, out, count,
-                       end, what)
+        _down_maps(best, which, place, width, 3, pad, rows, height, y, argmax, out, count, end, what)
 
-    return choose
+    def of_any(
+        best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any,
+        argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any, kind: Any
+    ) -> None:
+        _down_maps(best, which, place, width, size, pad, rows, height, y, argmax, out, count, end, what)
+
+    return of_three if kind[1].count else of_any
 
 
 plain_across = serial(across)

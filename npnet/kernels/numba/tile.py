@@ -139,6 +139,35 @@ class Registers:
             return self.builder.load(place, align=self.itemsize)
         return self._masked("load", self.vector, [place, self.align, mask, self.constant(other)])
 
+    def load_some(self, start: Any, index: Any, mask: Any, is_there: Any, size: Any) -> Any:
+        """The vector there, as far as the mask is set; whatever comes where it is not. Of an array of so many integers,
+        a vector at least, in which all of it is, or perhaps not. AVX2 has no masks for bytes: it reads the first or the
+        last vector instead, and moves that to its place."""
+        if BYTES == 64:
+            return self.load(start, index, mask)
+        build, value, lanes = self.builder, cgutils.alloca_once(self.builder, self.vector), self.vector.count
+        with build.if_else(is_there) as (whole, part):
+            with whole:
+                build.store(self.load(start, index), value)
+            with part:
+                near = self._limited(index, 0, build.sub(size, index.type(lanes)))
+                beyond = self._limited(build.sub(index, near), 1 - lanes, index.type(lanes - 1))
+                bits = ir.IntType(8 * self.itemsize * lanes)
+                there = build.bitcast(self.load(start, near), bits)
+                ahead, behind = (
+                    build.mul(self._limited(many, 0, index.type(lanes)), index.type(8 * self.itemsize))
+                    for many in (beyond, build.neg(beyond)))
+                if bits.width != index.type.width:
+                    to_width = build.zext if bits.width > index.type.width else build.trunc
+                    ahead, behind = (to_width(many, bits) for many in (ahead, behind))
+                build.store(build.bitcast(build.shl(build.lshr(there, ahead), behind), self.vector), value)
+        return build.load(value)
+
+    def _limited(self, value: Any, least: int, most: Any) -> Any:
+        for way, limit in (("<", value.type(least)), (">", most)):
+            value = self.builder.select(self.builder.icmp_signed(way, value, limit), limit, value)
+        return value
+
     def store(self, value: Any, start: Any, index: Any, mask: Any = None, past_caches: bool = False) -> None:
         """past_caches : the numbers are a line of the cache, and begin one. Where that is one register: of two, the
         processor writes half lines (it took twice as long)."""
@@ -182,6 +211,11 @@ class Registers:
         name = f"llvm.masked.{way}.v{self.vector.count}{kind}{8 * self.itemsize}.p0"
         function = ir.FunctionType(result, [argument.type for argument in arguments])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), arguments)
+
+    def narrowed(self, values: Any) -> Any:
+        """Integers of more bits as those that the array holds; floats as they are."""
+        narrow = isinstance(self.number, ir.IntType) and values.type.element.width > self.number.width
+        return self.builder.trunc(values, self.vector) if narrow else values
 
     def root(self, value: Any) -> Any:
         kind, name = self.vector, f"llvm.sqrt.v{self.vector.count}f{8 * self.itemsize}"

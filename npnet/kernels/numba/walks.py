@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .compile import serial
 from .passing import passed_back, passed_back_pair
-from .sweeps import Floats, Mask, Places, Sum, across, down, down_maps, down_pair
+from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, down_pair, kind
 from .tile import in_vector
 from .tile import lanes as lanes_of
 
@@ -40,6 +40,7 @@ class Plan(NamedTuple):
     before: Places  # how many of each window's first pixels are not in their row
     rows: Places  # in which row each pixel is, of maps one after another
     seen: Numbers  # of each row of pixels, the last row of windows that sees it, and how many do
+    kind: Kind
 
 
 @cache
@@ -64,7 +65,7 @@ def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     return Plan(
         size, stride, pad, height, width, tall, wide, joined, pairs, pitch, band, together, rows * pitch,
         -inside.ravel().astype(np.int32), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
-        np.asarray(maps, np.int32), seen)
+        np.asarray(maps, np.int32), seen, kind(size, stride))
 
 
 def _sweep_across(
@@ -83,7 +84,7 @@ def _sweep_across(
     together = last - first if plan.joined else 1
     for m in range(planes):
         room = base + m * plan.room
-        if plan.pairs:
+        if len(plan.kind[0]) == 2 and plan.pairs:
             sweep_pairs(x, plan, plane + m, first, last, top, best, which, room, what)
         else:
             for r in range(first, last, together):
@@ -91,14 +92,14 @@ def _sweep_across(
                 start, count = (plane + m) * height * width + row, together * pitch
                 for v in range(0, count, lanes):
                     skip = v * stride
-                    across(x, start + skip, None, inside, apart, before, v, count - v, size, stride, row + skip, best,
-                           which, place + v, lanes, what)
+                    across(x, start + skip, None, inside, apart, before, v, count - v, size, stride, best, which,
+                           place + v, lanes, what, plan.kind)
         above, below = room + (first - top) * pitch, room + (last - top) * pitch
         for row in range(room, above, pitch):
             for j in range(pitch):
                 best[row + j] = nothing
-                if which is not None:
-                    which[row + j] = which[above + j]  # the first that counts
+                if which is not None:  # the first that counts, some rows on
+                    which[row + j] = which[above + j] + (above - row) // pitch * size
         for j in range(below, room + rows * pitch):
             best[j] = nothing
 
@@ -114,7 +115,7 @@ def _sweep_pairs(
     for r in range(first, last, 2):
         row = r * width - plan.pad
         across(x, plane * height * width + row, width, inside, apart, before, 0, (last - r) * pitch, size, stride,
-               row, best, which, room + (r - top) * pitch, lanes, what)
+               best, which, room + (r - top) * pitch, lanes, what, plan.kind)
 
 
 def _sweep_down(
@@ -129,7 +130,7 @@ def _sweep_down(
         for r in range(runs):
             row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
             for v in range(0, count, lanes):
-                down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, end, lanes, what)
+                down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, end, lanes, what, plan.kind)
 
 
 def _sweep_down_pairs(
@@ -143,7 +144,7 @@ def _sweep_down_pairs(
         for r in range(0, rows, 2):
             row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
             down_pair(best, which, row, pitch, below, size, y, argmax, out, wide, min(2, rows - r),
-                      end, lanes, what)
+                      end, lanes, what, plan.kind)
 
 
 def _sweep_maps(
@@ -153,19 +154,17 @@ def _sweep_maps(
     """Both sweeps over all rows of some maps as one row: for small maps, of which a vector sees two."""
     size, pad, height, width, lanes, inside, apart, skipped, rows = (
         plan.size, plan.pad, plan.height, plan.width, in_vector(best), plan.inside, plan.apart, plan.before, plan.rows)
-    pixels, q, before = height * width, 0, 0
+    pixels, q = height * width, 0
     first, count = plane * pixels, planes * pixels
     for v in range(0, count, lanes):
-        across(x, first + v - pad, None, inside, apart, skipped, q, count - v, size, 1, v - pad, best, which, base + v,
-               lanes, what)
+        across(x, first + v - pad, None, inside, apart, skipped, q, count - v, size, 1, best, which, base + v, lanes,
+               what, plan.kind)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
     q = 0
     for v in range(0, count, lanes):
-        down_maps(best, which, base + v, width, size, pad, rows[q:], height, before, pixels - q, pixels, y, argmax,
-                  first + v, count - v, end, lanes, what)
-        q += lanes
-        if q >= pixels:
-            q, before = q - pixels, before + pixels
+        down_maps(best, which, base + v, width, size, pad, rows[q:], height, y, argmax, first + v, count - v, end,
+                  lanes, what, plan.kind)
+        q = q + lanes if q + lanes < pixels else q + lanes - pixels
 
 
 def _sweep(
@@ -177,12 +176,12 @@ def _sweep(
     All of one dimension; best and which : from `base` on, what is kept between the sweeps.  end : before it, what lies
     behind the results in y and argmax is to be written later."""
     pixels = plan.height * plan.width
-    if plan.stride == 1 and plan.joined and plan.height == plan.band and pixels >= in_vector(best):
+    if len(plan.kind[0]) == 1 and plan.joined and plan.height == plan.band and pixels >= in_vector(best):
         sweep_maps(x, plan, plane, planes, best, which, base, argmax, y, end, what)
     else:
         for i in range(0, plan.tall, plan.band):
             sweep_across(x, plan, plane, planes, i, best, which, base, what)
-            if plan.pairs:
+            if len(plan.kind[0]) == 2 and plan.pairs:
                 sweep_down_pairs(best, which, base, plan, plane, planes, i, argmax, y, end, what)
             else:
                 sweep_down(best, which, base, plan, plane, planes, i, argmax, y, end, what)
@@ -194,15 +193,15 @@ def _pass_back(
     """To the pixels of maps from one to another, row by row. Their windows are in dy from `start` on."""
     size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
     tall, wide, lanes, seen, swept = plan.tall, plan.wide, in_vector(dx), plan.seen, -(-(width + pad) // stride)
-    if stride == 2 and swept <= lanes // 2:  # half a vector is enough for a row
+    if len(plan.kind[0]) == 2 and swept <= lanes // 2:  # half a vector is enough for a row
         pass_back_pairs(dy, argmax, start, plan, begin, end, dx)
         return
     for plane in range(begin, end):
         for r in range(height):
             at, rows = start + ((plane - begin) * tall + seen[r, 0]) * wide, seen[r, 1]
             for v in range(0, swept, lanes):
-                passed_back(dy, argmax, at, rows, 0, wide, wide, size, stride, v, r * width - pad, height * width, pad,
-                            width, dx, (plane * height + r) * width - pad, end * height * width, lanes)
+                passed_back(dy, argmax, at, rows, 0, wide, wide, size, stride, v, r + pad - seen[r, 0] * stride, pad,
+                            width, dx, (plane * height + r) * width - pad, end * height * width, lanes, plan.kind)
 
 
 def _pass_back_pairs(
@@ -213,14 +212,15 @@ def _pass_back_pairs(
     for plane in range(begin, end):
         first = start + (plane - begin) * tall * wide
         for r in range(0, height - 1, 2):
-            passed_back_pair(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], first + seen[r + 1, 0] * wide,
-                             seen[r + 1, 1], wide, size, stride, r * width - pad, pad, width, dx,
-                             (plane * height + r) * width - pad, end * height * width, lanes)
+            passed_back_pair(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], r + pad - seen[r, 0] * stride,
+                             first + seen[r + 1, 0] * wide, seen[r + 1, 1], r + 1 + pad - seen[r + 1, 0] * stride,
+                             wide, size, stride, pad, width, dx, (plane * height + r) * width - pad,
+                             end * height * width, lanes, plan.kind)
         if height % 2:
             r = height - 1
             passed_back(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], 0, wide, wide, size, stride, 0,
-                        r * width - pad, height * width, pad, width, dx, (plane * height + r) * width - pad,
-                        end * height * width, lanes)
+                        r + pad - seen[r, 0] * stride, pad, width, dx, (plane * height + r) * width - pad,
+                        end * height * width, lanes, plan.kind)
 
 
 sweep, sweep_across, sweep_pairs, sweep_down, sweep_down_pairs, sweep_maps = (

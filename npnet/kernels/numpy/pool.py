@@ -13,20 +13,21 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArra
     y[...] = np.take_along_axis(windows, place[..., None], axis=-1)[..., 0]
     if argmax is None:
         return
-    rows = np.arange(y.shape[2])[:, None] * stride - pad + place // size
-    columns = np.arange(y.shape[3]) * stride - pad + place % size
     # where all is −∞ the first place may lie in the padding: the first in the image is meant
-    argmax[...] = np.maximum(rows, 0) * x.shape[3] + np.maximum(columns, 0)
+    row = np.maximum(place // size, pad - np.arange(y.shape[2])[:, None] * stride)
+    argmax[...] = row * size + np.maximum(place % size, pad - np.arange(y.shape[3]) * stride)
 
 
 def max_pool_backward(
     dy: Floats, argmax: NDArray[Any], size: int, stride: int, pad: int, dx: Floats
 ) -> None:
     n, c, h, w = dx.shape
-    planes = np.arange(n * c)[:, None] * (h * w)
-    target = (planes + argmax.reshape(n * c, -1)).ravel()
+    row, column = np.divmod(argmax.astype(np.int64), size)
+    rows = np.arange(dy.shape[2])[:, None] * stride - pad + row
+    columns = np.arange(dy.shape[3]) * stride - pad + column
+    planes = np.arange(n * c).reshape(n, c, 1, 1) * (h * w)
     dx[...] = 0
-    np.add.at(dx.reshape(-1), target, dy.reshape(-1))
+    np.add.at(dx.reshape(-1), (planes + rows * w + columns).ravel(), dy.reshape(-1))
 
 
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
