@@ -1,5 +1,6 @@
 """Teams of threads: each gets its number and what it was called with, whichever library numba's threads come from."""
 import os
+import pickle
 import subprocess
 import sys
 
@@ -157,6 +158,15 @@ def test_what_compiled_code_calls_becomes_part_of_it():
     twice(x)
     np.testing.assert_array_equal(x, 16 * np.arange(7.0))
     assert len(twice._for_python.signatures) == 1
+
+
+def test_what_compiled_code_calls_can_be_sent_to_another_process():
+    """Numba's functions can; here by the name of the loop, in a process that has made none of them."""
+    code = ("import pickle, sys\nimport numpy as np\nfrom npnet.kernels.numba import compile\n"
+            "assert pickle.loads(bytes.fromhex(sys.argv[1]))(np.ones(5, np.float32)) == 5")
+    result = subprocess.run([sys.executable, "-c", code, pickle.dumps(compiling.total).hex()],
+                            capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-500:]
 
 
 COUNTING = """

@@ -105,6 +105,15 @@ class _Part(CPUDispatcher):  # type: ignore[misc]
     def __call__(self, *arguments: Any) -> Any:
         return self._for_python(*arguments)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As the loop and the options it was made of: numba's way would call `__init__` with other arguments."""
+        options = {name: value for name, value in self.targetoptions.items() if name in ("fastmath", *UNCOUNTED)}
+        return _remade, (self.py_func, options)
+
+
+def _remade(loop: Loop, options: dict[str, Any]) -> _Part:
+    return _Part(loop, **options)
+
 
 def compiled(loop: Loop, few: int = FEW) -> Loop:
     """On all cores: a `prange` is divided among the threads. If the first array has few numbers, all are for the thread
