@@ -153,7 +153,7 @@ def test_what_compiled_code_calls_becomes_part_of_it():
     x = np.arange(7.0)
     eight_times(x)
     np.testing.assert_array_equal(x, 8 * np.arange(7.0))
-    assert len(twice.signatures) == 1
+    assert len(twice.signatures) <= 1  # none, if the cache had what calls it
     assert not twice._for_python.signatures
     twice(x)
     np.testing.assert_array_equal(x, 16 * np.arange(7.0))
