@@ -65,7 +65,7 @@ def test_along_a_row(dtype, stride, size):
             best, which = np.zeros(7 + 4 * single, dtype), np.zeros(7 + 4 * single, np.int32)
             for v in range(0, count, single):
                 function(x, v * stride - pad, None, mask(inside), columns.size, before, v, count - v, size, stride,
-                         best, which, 7 + v, single, None, sweeps.kind(size, stride))
+                         best, which, 7 + v, single, None, sweeps.kind(stride))
             assert not best[:7].any()
             results.append((best[7 : 7 + count], which[7 : 7 + count]))
         for best, which in results:
@@ -90,7 +90,7 @@ def test_along_two_rows_of_which_half_a_vector_holds_one(dtype, size, rows):
     for function in (across, sweeps.across):
         best, which = np.zeros(7 + 2 * single, dtype), np.zeros(7 + 2 * single, np.int32)
         function(x, -pad, width, mask(inside), columns.size, before, 0, rows * half, size, 2, best, which, 7, single,
-                 None, sweeps.kind(size, 2))
+                 None, sweeps.kind(2))
         for r in range(rows):
             for j in range(half):
                 seen = range(max(0, 2 * j - pad), min(width, 2 * j - pad + size))
@@ -110,7 +110,7 @@ def test_down_columns(dtype, size, place):
         done = min(count, single)
         for function, end in ((down, 5 + done), (down, 3 * single), (sweeps.down, 0)):
             y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, place)
-            function(best, which, 3, single + 2, size, y, argmax, 5, count, end, single, None, sweeps.kind(size, 1))
+            function(best, which, 3, single + 2, size, y, argmax, 5, count, end, single, None)
             seen = 3 + np.arange(size)[:, None] * (single + 2) + np.arange(done)
             row = best[seen].argmax(axis=0)
             where = seen[row, np.arange(done)]
@@ -132,8 +132,7 @@ def test_down_the_columns_of_two_rows_of_windows(dtype, size, rows):
     for wide in (1, half - 1, half):
         for function, end in ((down_pair, 5 + rows * wide), (down_pair, 3 * single), (sweeps.down_pair, 0)):
             y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.uint8)
-            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, end, single, None,
-                     sweeps.kind(size, 2))
+            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, end, single, None)
             for r in range(rows):
                 seen = 3 + r * below + np.arange(size)[:, None] * half + np.arange(wide)
                 largest = best[seen].argmax(axis=0)
@@ -161,7 +160,7 @@ def test_down_the_columns_of_maps_that_lie_one_after_another(dtype, size, asked)
         for function, end in ((down_maps, 5 + done), (down_maps, 3 * single), (sweeps.down_maps, 0)):
             y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.uint8)
             function(best, which, first, width, size, pad, rows[q:], height, y, argmax if asked else None, 5, count,
-                     end, single, None, sweeps.kind(size, 1))
+                     end, single, None)
             results.append((y, argmax, end))
         for y, argmax, end in results:
             for j in range(done):
@@ -192,7 +191,7 @@ def test_sums_along_a_row(dtype, stride, size, squares):
             sums = np.zeros(7 + 4 * single, dtype)
             for v in range(0, count, single):
                 function(x, v * stride - pad, None, mask(inside), columns.size, before, v, count - v, size, stride,
-                         sums, None, 7 + v, single, sweeps.Sum(squares), sweeps.kind(size, stride))
+                         sums, None, 7 + v, single, sweeps.Sum(squares), sweeps.kind(stride))
             expected = [np.sum(pixels**2 if squares else pixels) for pixels in seen]
             np.testing.assert_allclose(sums[7 : 7 + count], expected, rtol=1e-5, atol=1e-5)
 
@@ -207,17 +206,17 @@ def test_sums_down_columns(dtype, size):
     which_row = (np.arange(2 * height * width) % (height * width) // width).astype(np.int32)
     for one, pair, maps in ((down, down_pair, down_maps), (sweeps.down, sweeps.down_pair, sweeps.down_maps)):
         y = np.full(3 * single, 7, dtype)
-        one(rows, None, 3, single, size, y, None, 5, single - 1, 4 + single, single, what, sweeps.kind(size, 1))
+        one(rows, None, 3, single, size, y, None, 5, single - 1, 4 + single, single, what)
         expected = sum(rows[3 + k * single :][: single - 1] for k in range(size))
         np.testing.assert_allclose(y[5 : 4 + single], expected, rtol=1e-5, atol=1e-5)
         assert (y[:5] == 7).all()
         assert (y[4 + single :] == 7).all()
-        pair(rows, None, 3, half, below, size, y, None, 5, half, 2, 5 + single, single, what, sweeps.kind(size, 2))
+        pair(rows, None, 3, half, below, size, y, None, 5, half, 2, 5 + single, single, what)
         expected = [sum(rows[3 + r * below + k * half :][:half] for k in range(size)) for r in range(2)]
         np.testing.assert_allclose(y[5 : 5 + single], np.ravel(expected), rtol=1e-5, atol=1e-5)
         first, pixels = height * width - 3, height * width
         maps(rows, None, first, width, size, pad, which_row[first:], height, y, None, 5, single, 5 + single, single,
-             what, sweeps.kind(size, 1))
+             what)
         for j in range(single):
             plane, pixel = divmod(first + j, pixels)
             seen = [p for k in range(size) if 0 <= (p := pixel + (k - pad) * width) < pixels]
@@ -241,7 +240,7 @@ def test_back(dtype, stride, size, reach, named):
         dx = np.full(limit + 20, 7, dtype)
         for v in range(0, -(-(limit + pad) // stride), single):
             function(dy, argmax, wide, 2, reach, wide, count, size, stride, v, row, pad, limit, dx, 9 - pad, end,
-                     single, sweeps.kind(size, stride))
+                     single, sweeps.kind(stride))
         results.append(dx[: 9 + limit] if end > 9 + limit else dx)
     expected = np.full(limit + 20, 7.0)
     for t in range(limit):
@@ -277,7 +276,7 @@ def test_back_to_two_rows(dtype, size, rows, named):
     for function, end in ((back_pair, done), (back_pair, done + 11), (passing.passed_back_pair, 0)):
         dx = np.full(done + 11, 7, dtype)
         function(dy, argmax, wide, rows[0], first[0], 2 * wide, rows[1], first[1], wide, size, 2, pad, limit, dx,
-                 9 - pad, end, single, sweeps.kind(size, 2))
+                 9 - pad, end, single)
         untouched = dx.size if end <= done else done
         np.testing.assert_allclose(dx[:untouched], expected[:untouched], rtol=1e-6, atol=1e-6)
 

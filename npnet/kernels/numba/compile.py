@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from functools import cache, update_wrapper
+from functools import cache, partial, update_wrapper
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -99,20 +99,15 @@ class _Part(CPUDispatcher):  # type: ignore[misc]
     """
 
     def __init__(self, loop: Loop, **options: Any) -> None:
-        self._for_python = _kept(loop, **options)
+        self._for_python, self._options = _kept(loop, **options), options
         super().__init__(loop, {}, {"nopython": True, "nogil": True, "error_model": "numpy", **options}, _AsPart)
 
     def __call__(self, *arguments: Any) -> Any:
         return self._for_python(*arguments)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As the loop and the options it was made of: numba's way would call `__init__` with other arguments."""
-        options = {name: value for name, value in self.targetoptions.items() if name in ("fastmath", *UNCOUNTED)}
-        return _remade, (self.py_func, options)
-
-
-def _remade(loop: Loop, options: dict[str, Any]) -> _Part:
-    return _Part(loop, **options)
+        """As what it was made of: numba's way would call `__init__` with other arguments."""
+        return partial(_Part, **self._options), (self.py_func,)
 
 
 def compiled(loop: Loop, few: int = FEW) -> Loop:

@@ -17,7 +17,7 @@ from .passing import passed_back
 from .sweeps import STRIDES, Floats, Places, Sum
 from .tile import in_vector
 from .tile import lanes as lanes_of
-from .walks import Plan, pass_back, planned, sweep, sweep_room
+from .walks import Plan, pass_back, planned, size_of, sweep, sweep_room
 from .windows import (
     Spread,
     Windows,
@@ -51,12 +51,12 @@ def _max_pool_backward(
     dy: Floats, argmax: Places, plan: Plan, planes: int, dx: Floats, thread: int, team: int
 ) -> None:
     """Every pixel looks which of the windows that see it name it: windows that overlap are no reason to wait."""
-    size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
+    size, stride, pad, height, width = size_of(plan), plan.stride, plan.pad, plan.height, plan.width
     tall, wide, lanes = plan.tall, plan.wide, in_vector(dx)
     begin, end = share(planes, thread, team)
     pixels, before = height * width, pad * (wide + 1)
     alike = (height, width) == (tall, wide) and size <= wide and pixels >= lanes and (size - 1) * (wide + 1) < pixels
-    if len(plan.kind[0]) == 1 and alike:  # all rows as one: what does not see a pixel does not name it
+    if len(plan.kind) == 1 and alike:  # all rows as one: what does not see a pixel does not name it
         for plane in range(begin, end, MAPS):
             count = min(MAPS, end - plane) * pixels
             for v in range(0, count + before, lanes):
@@ -195,7 +195,7 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places
 
 
 def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:
-    if dy.size < lanes_of(dy.itemsize):
+    if dy.size < lanes_of(dy.itemsize):  # whole vectors of argmax are read
         max_pool_backward_of_few(dy, argmax, size, stride, pad, dx)
         return
     plan = planned(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)

@@ -33,18 +33,15 @@ Mask = NDArray[np.int32]  # −1 for yes
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written
 
-
 STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
 
-Kind = tuple[tuple[int, ...], tuple[int, ...]]
+Kind = tuple[int, ...]
 
 
-def kind(size: int, stride: int) -> Kind:
-    """What compiled code knows of windows: one of STRIDES, or none of them, as a tuple of that length; and if they are
-    three pixels wide, as most are, whose loops are written out. So a kernel holds one way, and not five: it is compiled
-    in half the time, and keeps its addresses in registers.
-    """
-    return (0,) * (stride if stride in STRIDES else 0), (0,) * (size == 3)
+def kind(stride: int) -> Kind:
+    """A stride as compiled code knows it, the length of a tuple; 0 if it is none of STRIDES. So a kernel holds one
+    way, and not three: it is compiled in half the time, and keeps its addresses in registers."""
+    return (0,) * (stride if stride in STRIDES else 0)
 
 
 class Sum(NamedTuple):
@@ -82,7 +79,7 @@ def across(
 
 def down(
     best: Floats, which: Places | None, place: int, apart: int, size: int, y: Floats, argmax: Places | None, out: int,
-    count: int, end: int, lanes: int, what: Sum | None, kind: Kind
+    count: int, end: int, lanes: int, what: Sum | None
 ) -> None:
     """y[out + j] = the largest of best[place + k · apart + j], k < size, for j < count, `lanes` of them at most; and
     argmax[out + j] is k · size and what `which` says of it, if it is asked. Or their sum. Whole vectors of best and
@@ -103,18 +100,17 @@ def down(
 
 def down_pair(
     best: Floats, which: Places | None, place: int, apart: int, below: int, size: int, y: Floats,
-    argmax: Places | None, out: int, wide: int, rows: int, end: int, lanes: int, what: Sum | None, kind: Kind
+    argmax: Places | None, out: int, wide: int, rows: int, end: int, lanes: int, what: Sum | None
 ) -> None:
     """The same for two rows of windows, or one, if half a vector holds a row:
     y[out + r · wide + j] = the largest of best[place + r · below + k · apart + j], for r < rows, j < wide."""
     for r in range(rows):
-        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, end, lanes, what,
-             kind)
+        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, end, lanes, what)
 
 
 def down_maps(
     best: Floats, which: Places | None, place: int, width: int, size: int, pad: int, rows: Places, height: int,
-    y: Floats, argmax: Places | None, out: int, count: int, end: int, lanes: int, what: Sum | None, kind: Kind
+    y: Floats, argmax: Places | None, out: int, count: int, end: int, lanes: int, what: Sum | None
 ) -> None:
     """The same where the rows of many maps lie one after another: y[out + j] = the largest of
     best[place + (k − pad) · width + j], k < size, of those k that lie in the map: 0 ≤ rows[j] + k − pad < height.
@@ -174,11 +170,11 @@ def _nothing(what: Any) -> float:
     return -np.inf if what == types.none else 0.0
 
 
-def _results(vectors: Vectors, context: Any, y: Any, argmax: Any, kind: Any, out: Any) -> list[tuple[Any, Registers]]:
-    """Where a sweep writes, and vectors of what; asks for what is written soon.  kind : the type of argmax."""
+def _results(vectors: Vectors, context: Any, y: Any, argmax: Any, array: Any, out: Any) -> list[tuple[Any, Registers]]:
+    """Where a sweep writes, and vectors of what; asks for what is written soon.  array : the type of argmax."""
     written = [(y, vectors.numbers)]
     if argmax:
-        written.append((argmax, Registers(context, vectors.builder, kind.dtype, vectors.lanes)))
+        written.append((argmax, Registers(context, vectors.builder, array.dtype, vectors.lanes)))
     for start, registers in written:
         soon = ir.Constant(ir.IntType(64), SOON // registers.itemsize)
         ask_for(vectors.builder, start, vectors.builder.add(out, soon), write=True)
@@ -272,7 +268,6 @@ def _over_across(
     x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
     best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
 ) -> Any:
-    """With three pixels to a window the loop over them is written out, which takes a quarter less."""
     def plainly(
         x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
         stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
@@ -280,23 +275,17 @@ def _over_across(
         plain_across(
             x, start, line, inside, apart, before, at, count, size, stride, best, which, place, lanes, what, kind)
 
-    if kind[0].count not in STRIDES:
+    if kind.count not in STRIDES:
         return plainly
-    swept = _across(kind[0].count)
+    swept = _across(kind.count)
 
-    def of_three(
-        x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
-        stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
-    ) -> None:
-        swept(x, start, line, inside, apart, before, at, count, 3, best, which, place, what)
-
-    def of_any(
+    def in_vectors(
         x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
         stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
     ) -> None:
         swept(x, start, line, inside, apart, before, at, count, size, best, which, place, what)
 
-    return of_three if kind[1].count else of_any
+    return in_vectors
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -343,41 +332,29 @@ def _down(
 @overload(down, inline="always")  # type: ignore[untyped-decorator]
 def _over_down(
     best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any,
-    lanes: Any, what: Any, kind: Any
+    lanes: Any, what: Any
 ) -> Any:
-    def of_three(
+    def in_vectors(
         best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any,
-        end: Any, lanes: Any, what: Any, kind: Any
-    ) -> None:
-        _down(best, which, place, apart, None, 3, y, argmax, out, count, 1, end, what)
-
-    def of_any(
-        best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any,
-        end: Any, lanes: Any, what: Any, kind: Any
+        end: Any, lanes: Any, what: Any
     ) -> None:
         _down(best, which, place, apart, None, size, y, argmax, out, count, 1, end, what)
 
-    return of_three if kind[1].count else of_any
+    return in_vectors
 
 
 @overload(down_pair, inline="always")  # type: ignore[untyped-decorator]
 def _over_down_pair(
     best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-    rows: Any, end: Any, lanes: Any, what: Any, kind: Any
+    rows: Any, end: Any, lanes: Any, what: Any
 ) -> Any:
-    def of_three(
+    def in_vectors(
         best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
-        wide: Any, rows: Any, end: Any, lanes: Any, what: Any, kind: Any
-    ) -> None:
-        _down(best, which, place, apart, below, 3, y, argmax, out, wide, rows, end, what)
-
-    def of_any(
-        best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
-        wide: Any, rows: Any, end: Any, lanes: Any, what: Any, kind: Any
+        wide: Any, rows: Any, end: Any, lanes: Any, what: Any
     ) -> None:
         _down(best, which, place, apart, below, size, y, argmax, out, wide, rows, end, what)
 
-    return of_three if kind[1].count else of_any
+    return in_vectors
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -419,21 +396,15 @@ def _down_maps(
 @overload(down_maps, inline="always")  # type: ignore[untyped-decorator]
 def _over_down_maps(
     best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any, argmax: Any,
-    out: Any, count: Any, end: Any, lanes: Any, what: Any, kind: Any
+    out: Any, count: Any, end: Any, lanes: Any, what: Any
 ) -> Any:
-    def of_three(
+    def in_vectors(
         best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any,
-        argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any, kind: Any
-    ) -> None:
-        _down_maps(best, which, place, width, 3, pad, rows, height, y, argmax, out, count, end, what)
-
-    def of_any(
-        best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any,
-        argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any, kind: Any
+        argmax: Any, out: Any, count: Any, end: Any, lanes: Any, what: Any
     ) -> None:
         _down_maps(best, which, place, width, size, pad, rows, height, y, argmax, out, count, end, what)
 
-    return of_three if kind[1].count else of_any
+    return in_vectors
 
 
 plain_across = serial(across)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import serial
+from .compile import inlined, serial
 from .passing import passed_back, passed_back_pair
 from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, down_pair, kind
 from .tile import in_vector
@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     rows: Places  # in which row each pixel is, of maps one after another
     seen: Numbers  # of each row of pixels, the last row of windows that sees it, and how many do
     kind: Kind
+    three: tuple[int, ...]  # something, if windows are three pixels wide
 
 
 @cache
@@ -65,7 +66,16 @@ def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     return Plan(
         size, stride, pad, height, width, tall, wide, joined, pairs, pitch, band, together, rows * pitch,
         -inside.ravel().astype(np.int32), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
-        np.asarray(maps, np.int32), seen, kind(size, stride))
+        np.asarray(maps, np.int32), seen, kind(stride), (0,) * (size == 3))
+
+
+def _size_of(plan: Plan) -> int:
+    """A window's size. Most are three pixels wide, which compiled code knows then: loops over them are written out, and
+    take a quarter less."""
+    return 3 if len(plan.three) == 1 else plan.size
+
+
+size_of = inlined(_size_of)
 
 
 def _sweep_across(
@@ -77,14 +87,14 @@ def _sweep_across(
     """
     nothing = -np.inf if what is None else 0.0
     size, stride, height, width, lanes, pitch, inside, apart, before = (
-        plan.size, plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
+        size_of(plan), plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
         plan.before)
     top, rows = i * stride - plan.pad, (min(plan.band, plan.tall - i) - 1) * stride + size
     first, last = max(0, top), min(height, top + rows)
     together = last - first if plan.joined else 1
     for m in range(planes):
         room = base + m * plan.room
-        if len(plan.kind[0]) == 2 and plan.pairs:
+        if len(plan.kind) == 2 and plan.pairs:
             sweep_pairs(x, plan, plane + m, first, last, top, best, which, room, what)
         else:
             for r in range(first, last, together):
@@ -110,7 +120,7 @@ def _sweep_pairs(
 ) -> None:
     """Two rows at a time of those from one to another, for half a vector holds one."""
     size, stride, height, width, lanes, pitch, inside, apart, before = (
-        plan.size, plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
+        size_of(plan), plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
         plan.before)
     for r in range(first, last, 2):
         row = r * width - plan.pad
@@ -123,14 +133,14 @@ def _sweep_down(
     argmax: Places | None, y: Floats, end: int, what: Sum | None
 ) -> None:
     """The largest of each window, from those of its rows."""
-    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
+    size, tall, wide, lanes, rows = size_of(plan), plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
     pitch, below = plan.pitch, plan.stride * plan.pitch
     runs, count = (1, rows * wide) if plan.stride == 1 else (rows, wide)
     for m in range(planes):
         for r in range(runs):
             row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
             for v in range(0, count, lanes):
-                down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, end, lanes, what, plan.kind)
+                down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, end, lanes, what)
 
 
 def _sweep_down_pairs(
@@ -138,13 +148,13 @@ def _sweep_down_pairs(
     argmax: Places | None, y: Floats, end: int, what: Sum | None
 ) -> None:
     """The same, two rows at a time."""
-    size, tall, wide, lanes, rows = plan.size, plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
+    size, tall, wide, lanes, rows = size_of(plan), plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
     pitch, below = plan.pitch, plan.stride * plan.pitch
     for m in range(planes):
         for r in range(0, rows, 2):
             row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
             down_pair(best, which, row, pitch, below, size, y, argmax, out, wide, min(2, rows - r),
-                      end, lanes, what, plan.kind)
+                      end, lanes, what)
 
 
 def _sweep_maps(
@@ -153,7 +163,8 @@ def _sweep_maps(
 ) -> None:
     """Both sweeps over all rows of some maps as one row: for small maps, of which a vector sees two."""
     size, pad, height, width, lanes, inside, apart, skipped, rows = (
-        plan.size, plan.pad, plan.height, plan.width, in_vector(best), plan.inside, plan.apart, plan.before, plan.rows)
+        size_of(plan), plan.pad, plan.height, plan.width, in_vector(best), plan.inside, plan.apart, plan.before,
+        plan.rows)
     pixels, q = height * width, 0
     first, count = plane * pixels, planes * pixels
     for v in range(0, count, lanes):
@@ -163,7 +174,7 @@ def _sweep_maps(
     q = 0
     for v in range(0, count, lanes):
         down_maps(best, which, base + v, width, size, pad, rows[q:], height, y, argmax, first + v, count - v, end,
-                  lanes, what, plan.kind)
+                  lanes, what)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
 
 
@@ -176,12 +187,12 @@ def _sweep(
     All of one dimension; best and which : from `base` on, what is kept between the sweeps.  end : before it, what lies
     behind the results in y and argmax is to be written later."""
     pixels = plan.height * plan.width
-    if len(plan.kind[0]) == 1 and plan.joined and plan.height == plan.band and pixels >= in_vector(best):
+    if len(plan.kind) == 1 and plan.joined and plan.height == plan.band and pixels >= in_vector(best):
         sweep_maps(x, plan, plane, planes, best, which, base, argmax, y, end, what)
     else:
         for i in range(0, plan.tall, plan.band):
             sweep_across(x, plan, plane, planes, i, best, which, base, what)
-            if len(plan.kind[0]) == 2 and plan.pairs:
+            if len(plan.kind) == 2 and plan.pairs:
                 sweep_down_pairs(best, which, base, plan, plane, planes, i, argmax, y, end, what)
             else:
                 sweep_down(best, which, base, plan, plane, planes, i, argmax, y, end, what)
@@ -191,9 +202,9 @@ def _pass_back(
     dy: Floats, argmax: Places | None, start: int, plan: Plan, begin: int, end: int, dx: Floats
 ) -> None:
     """To the pixels of maps from one to another, row by row. Their windows are in dy from `start` on."""
-    size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
+    size, stride, pad, height, width = size_of(plan), plan.stride, plan.pad, plan.height, plan.width
     tall, wide, lanes, seen, swept = plan.tall, plan.wide, in_vector(dx), plan.seen, -(-(width + pad) // stride)
-    if len(plan.kind[0]) == 2 and swept <= lanes // 2:  # half a vector is enough for a row
+    if len(plan.kind) == 2 and swept <= lanes // 2:  # half a vector is enough for a row
         pass_back_pairs(dy, argmax, start, plan, begin, end, dx)
         return
     for plane in range(begin, end):
@@ -207,7 +218,7 @@ def _pass_back(
 def _pass_back_pairs(
     dy: Floats, argmax: Places | None, start: int, plan: Plan, begin: int, end: int, dx: Floats
 ) -> None:
-    size, stride, pad, height, width = plan.size, plan.stride, plan.pad, plan.height, plan.width
+    size, stride, pad, height, width = size_of(plan), plan.stride, plan.pad, plan.height, plan.width
     tall, wide, lanes, seen = plan.tall, plan.wide, in_vector(dx), plan.seen
     for plane in range(begin, end):
         first = start + (plane - begin) * tall * wide
@@ -215,7 +226,7 @@ def _pass_back_pairs(
             passed_back_pair(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], r + pad - seen[r, 0] * stride,
                              first + seen[r + 1, 0] * wide, seen[r + 1, 1], r + 1 + pad - seen[r + 1, 0] * stride,
                              wide, size, stride, pad, width, dx, (plane * height + r) * width - pad,
-                             end * height * width, lanes, plan.kind)
+                             end * height * width, lanes)
         if height % 2:
             r = height - 1
             passed_back(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], 0, wide, wide, size, stride, 0,
