@@ -20,7 +20,7 @@ from npnet.bench import limits
 from npnet.kernels import numba as fast
 from npnet.kernels import numpy as definition
 from npnet.kernels.numba import pointwise, winograd
-from npnet.kernels.numba.compile import threads
+from npnet.kernels.numba.team import threads
 
 # name: images, channels, outputs, pixels along a side, kernel, stride, padding, groups
 SHAPES = {

@@ -59,7 +59,7 @@ def _blas() -> Iterator[tuple[bool, str, str]]:
     import scipy.linalg.cython_blas  # noqa: F401 (the library that kernels call)
     from threadpoolctl import threadpool_info
 
-    from npnet.kernels.numba.compile import is_scipys
+    from npnet.kernels.numba.team import is_scipys
 
     found = [i for i in threadpool_info() if i["user_api"] == "blas"]
     for i in found:

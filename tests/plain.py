@@ -22,7 +22,7 @@ def use_plain_loops(modules, monkeypatch):
 
 def one_after_another(loop):
     """What a team does in parallel: as many as there is memory for."""
-    from npnet.kernels.numba.compile import threads
+    from npnet.kernels.numba.team import threads
 
     def run(*arguments):
         for thread in range(threads()):

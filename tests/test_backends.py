@@ -51,7 +51,7 @@ def run(backend, name, arguments):
     copies = {k: [np.array(p) for p in v] if isinstance(v, list) else np.array(v) if isinstance(v, np.ndarray) else v
               for k, v in arguments.items()}
     if hasattr(backend, "compile"):
-        for memory in backend.compile._scratch.memory.values():  # nothing may depend on what another kernel has left
+        for memory in backend.arrays._scratch.memory.values():  # nothing may depend on what another kernel has left
             memory.fill(np.nan if memory.dtype.kind == "f" else 1)
     getattr(backend, name)(**copies)
     outputs = written(name, arguments)
@@ -511,7 +511,7 @@ def test_where_nothing_can_be_written_kernels_are_compiled_all_the_same(monkeypa
 def test_kernels_of_a_thread_use_the_same_memory(fast):
     import threading
 
-    scratch, dtype = fast.compile.scratch, np.dtype(np.float32)
+    scratch, dtype = fast.arrays.scratch, np.dtype(np.float32)
     [large] = scratch(dtype, (3, 1000))
     one, other = scratch(dtype, (2, 5), (7,))
     assert [one.shape, other.shape] == [(2, 5), (7,)]

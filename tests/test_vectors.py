@@ -6,7 +6,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels.numba import minimal, reductions, vectors
-from npnet.kernels.numba.compile import LINE, aligned
+from npnet.kernels.numba.arrays import LINE, aligned
 from npnet.kernels.numba.tile import lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -42,7 +42,7 @@ def machine() -> dict[str, Any]:
     """The processor in words, cores, the core type of NumPy's BLAS, versions."""
     from threadpoolctl import threadpool_info
 
-    from npnet.kernels.numba.compile import is_scipys
+    from npnet.kernels.numba.team import is_scipys
 
     blas = [f"{i['internal_api']} {i.get('version', '')} for {i.get('architecture', 'unknown')}"
             for i in sorted(threadpool_info(), key=lambda i: is_scipys(i["filepath"])) if i["user_api"] == "blas"]

@@ -51,7 +51,7 @@ class Npnet:
 
         from npnet import __version__
         from npnet.kernels import active_name
-        from npnet.kernels.numba.compile import threads
+        from npnet.kernels.numba.team import threads
 
         return {"name": f"npnet {__version__}", "version": __version__, "backend": active_name(),
                 "numba": numba.__version__, "threads": threads()}

@@ -18,27 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .compile import (
-    claim,
-    first_job,
-    images_apart,
-    lowest,
-    lying,
-    maps,
-    parallel,
-    reshaped,
-    scratch,
-    serial,
-    share,
-    threads,
-    total,
-    zeros,
-)
+from .arrays import images_apart, lowest, lying, maps, reshaped, scratch, zeros
+from .compile import serial
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
+from .rows import add, set_all, total
+from .team import claim, first_job, parallel, share, threads
 from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, pick, transpose, will_write
-from .windows import add, set_all
 
 __all__ = [
     "conv1x1_backward_data", "conv1x1_backward_weight", "conv1x1_forward", "conv2d_backward_data",
@@ -283,8 +270,11 @@ def _backward_weight(
                         add(c[: ROWS * across], partial[thread, g, block, part, k, : ROWS * across])
 
 
-def _collect(partial: Floats, some: int, lanes: int, dw: Floats) -> None:
-    """dw[g, o, t] = Σ over the threads, always in the same order. There are `some` taps in a part."""
+def _collect(partial: Floats, some: int, lanes: int, dbs: Floats, dw: Floats, db: Floats) -> None:
+    """dw[g, o, t] and db[o] = Σ over the threads, always in the same order. There are `some` taps in a part."""
+    set_all(db, 0)
+    for thread in range(dbs.shape[0]):
+        add(dbs[thread], db)
     groups, width, taps = dw.shape
     for o in range(groups * width):
         g, block, v = o // width, o % width // (VECTORS * lanes), o % width % (VECTORS * lanes)
@@ -398,8 +388,7 @@ def conv2d_backward_weight(
         maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes, copies, panels,
         small, sums, dy.shape[2:], dbs,
     )
-    collect(sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, _rows(dw, groups))
-    np.sum(dbs, axis=0, out=db)
+    collect(sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, dbs, _rows(dw, groups), db)
 
 
 def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> None:

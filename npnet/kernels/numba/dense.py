@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import flat, parallel, scratch, serial, share, threads, zeros
+from .arrays import flat, scratch, zeros
+from .compile import serial
+from .rows import add, set_all
+from .team import parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, STEPS, VECTORS, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, will_read, will_write
-from .windows import add, gather, set_all
+from .windows import gather
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from npnet.counter import GOLDEN, MIX_1, MIX_2
 from npnet.kernels.numpy.dropout import scale
 
-from .compile import compiled, flat
+from .arrays import LINE, flat
+from .team import FEW, parallel, share
 from .tile import BYTES, Registers, data
 
 __all__ = ["dropout", "scale"]
@@ -20,7 +21,6 @@ Floats = NDArray[Any]
 STEP, FIRST, SECOND, LOWEST = np.uint64(GOLDEN), np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(2**16 - 1)
 
 HASHES = BYTES // 8  # in a vector register
-SIZE = 8192  # numbers at a time; as many as whole registers of hashes decide on
 
 
 def keep(x: Floats, first: int, last: int, threshold: Any, scale: Any, key: Any, y: Floats) -> None:
@@ -84,12 +84,12 @@ def _keep(x: Any, first: Any, last: Any, threshold: Any, scale: Any, key: Any, y
     return run
 
 
-def _dropout(x: Floats, threshold: Any, scale: Any, key: Any, y: Floats) -> None:
-    for block in prange(-(-x.size // SIZE)):
-        keep(x, block * SIZE, min(x.size, (block + 1) * SIZE), threshold, scale, key, y)
+def _dropout(x: Floats, threshold: Any, scale: Any, key: Any, y: Floats, thread: int, team: int) -> None:
+    first, last = share(-(-x.size // LINE), thread, team)
+    keep(x, first * LINE, min(x.size, last * LINE), threshold, scale, key, y)
 
 
-_mask = compiled(_dropout)
+_mask = parallel(_dropout, FEW)
 
 
 def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:

@@ -4,7 +4,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import inlined, parallel, reshaped, scratch, share, single_threaded_blas, threads
+from .arrays import reshaped, scratch
+from .compile import inlined
+from .team import parallel, share, single_threaded_blas, threads
 
 Floats = NDArray[Any]
 

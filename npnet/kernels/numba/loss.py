@@ -2,12 +2,13 @@
 import math
 from typing import Any
 
-from numba import prange
 from numpy.typing import NDArray
 
 from npnet.kernels.numpy.loss import check_labels
 
-from .compile import FEW_POWERS, compiled, inlined, serial
+from .compile import inlined, serial
+from .rows import largest
+from .team import FEW_POWERS, divided
 
 Floats = NDArray[Any]
 Labels = NDArray[Any]
@@ -15,11 +16,11 @@ Labels = NDArray[Any]
 
 def _softmax(z: Floats, p: Floats) -> None:
     """Both (N, K)."""
-    for n in prange(z.shape[0]):
-        largest = z[n].max()
+    for n in range(z.shape[0]):
+        most = largest(z[n])
         total = 0.0
         for k in range(z.shape[1]):
-            p[n, k] = math.exp(z[n, k] - largest)
+            p[n, k] = math.exp(z[n, k] - most)
             total += p[n, k]
         for k in range(z.shape[1]):
             p[n, k] /= total
@@ -29,18 +30,19 @@ def _cross_entropy(z: Floats, labels: Labels) -> Any:
     """−log p = log Σ e^z − z of the label, the largest logit taken off: no p is ever 0 here. The mean over n."""
     loss = 0.0
     for n in range(z.shape[0]):
-        largest = z[n].max()
+        most = largest(z[n])
         total = 0.0
         for k in range(z.shape[1]):
-            total += math.exp(z[n, k] - largest)
-        loss += math.log(total) - (z[n, labels[n]] - largest)
+            total += math.exp(z[n, k] - most)
+        loss += math.log(total) - (z[n, labels[n]] - most)
     return loss / z.shape[0]
 
 
-def _softmax_cross_entropy_backward(p: Floats, labels: Labels, dz: Floats) -> None:
-    for n in prange(p.shape[0]):
+def _softmax_cross_entropy_backward(p: Floats, labels: Labels, dz: Floats, images: int) -> None:
+    """images : in all; of p, labels and dz perhaps a part."""
+    for n in range(p.shape[0]):
         for k in range(p.shape[1]):
-            dz[n, k] = (p[n, k] - (1 if k == labels[n] else 0)) / p.shape[0]
+            dz[n, k] = (p[n, k] - (1 if k == labels[n] else 0)) / images
 
 
 def _rank(z: Floats, label: int) -> int:
@@ -54,7 +56,7 @@ def _rank(z: Floats, label: int) -> int:
 
 
 def _label_ranks(z: Floats, labels: Labels, ranks: Labels) -> None:
-    for n in prange(z.shape[0]):
+    for n in range(z.shape[0]):
         ranks[n] = rank(z[n], labels[n])
 
 
@@ -67,9 +69,9 @@ def _errors(z: Floats, labels: Labels) -> int:
 
 
 rank = inlined(_rank)
-_probabilities = compiled(_softmax, FEW_POWERS)
+_probabilities = divided(_softmax, FEW_POWERS)
 cross_entropy, errors = serial(_cross_entropy), serial(_errors)
-_backward, _ranks = compiled(_softmax_cross_entropy_backward), compiled(_label_ranks)
+_backward, _ranks = divided(_softmax_cross_entropy_backward), divided(_label_ranks)
 
 
 def softmax(logits: Floats, probabilities: Floats) -> None:
@@ -86,7 +88,7 @@ def softmax_cross_entropy_forward(
 
 
 def softmax_cross_entropy_backward(probabilities: Floats, labels: Labels, dlogits: Floats) -> None:
-    _backward(probabilities, labels, dlogits)
+    _backward(probabilities, labels, dlogits, len(labels))
 
 
 def label_ranks(scores: Floats, labels: Labels, ranks: Labels) -> None:

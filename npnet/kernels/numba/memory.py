@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from npnet.kernels.numpy.memory import channels, fill, from_host, to_host, view
 
-from .compile import aligned, compiled, flat, images_apart, lying, parallel, piece, share
+from .arrays import aligned, flat, images_apart, lying
+from .rows import add, add_two
+from .team import divided, parallel, piece, share
 from .vectors import move
-from .windows import add, add_two
 
 __all__ = ["add_up", "channels", "copy", "empty", "fill", "from_host", "to_host", "view"]
 
@@ -26,7 +26,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
 
 def _add_up(parts: tuple[Floats, ...], y: Floats) -> None:
     """Two parts or more, of one dimension."""
-    for chunk in prange(-(-y.size // SIZE)):
+    for chunk in range(-(-y.size // SIZE)):
         some = slice(chunk * SIZE, min(y.size, (chunk + 1) * SIZE))
         add_two(parts[0][some], parts[1][some], y[some])
         for i in range(2, len(parts)):
@@ -42,7 +42,7 @@ def _copy(x: Floats, y: Floats, apart: Any, size: int, count: int, thread: int, 
         first += some
 
 
-sum_parts, copy_images = compiled(_add_up), parallel(_copy)
+sum_parts, copy_images = divided(_add_up), parallel(_copy)
 
 
 def add_up(parts: Sequence[Floats], y: Floats) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import LINE, flat, inlined, parallel, scratch, serial, share, steps, threads
+from .arrays import LINE, flat, scratch, steps
+from .compile import inlined, serial
 from .reductions import divide, normalise, share_out, sum_rows, sum_squares, take_shares
 from .sweeps import Sum
+from .team import parallel, share, threads
 from .tile import in_line
 from .walks import Plan, planned, sweep, sweep_room
 

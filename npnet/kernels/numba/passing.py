@@ -12,7 +12,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from .compile import LINE, serial
+from .arrays import LINE
+from .compile import serial
 from .sweeps import SOON, STRIDES, Floats, Kind, Places, Vectors
 from .tile import BYTES, Registers, ask_for, data
 

@@ -22,28 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import (
-    claim,
-    first_job,
-    flat,
-    images_apart,
-    lowest,
-    lying,
-    parallel,
-    piece,
-    reshaped,
-    scratch,
-    serial,
-    share,
-    steps,
-    threads,
-    total,
-    zeros,
-)
+from .arrays import flat, images_apart, lowest, lying, reshaped, scratch, steps, zeros
+from .compile import serial
+from .rows import add, set_all, total
+from .team import claim, first_job, parallel, piece, share, threads
 from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, will_read, will_write
-from .windows import add, gather, set_all
+from .windows import gather
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

@@ -12,25 +12,15 @@ import numpy as np
 from npnet.kernels.numpy.pool import max_pool_backward as max_pool_backward_of_few
 from npnet.kernels.numpy.pool import pixels_counted
 
-from .compile import flat, parallel, scratch, serial, share, threads, total
+from .arrays import flat, scratch
 from .passing import passed_back
+from .rows import multiply, set_all, times, total
 from .sweeps import STRIDES, Floats, Places, Sum
+from .team import parallel, share, threads
 from .tile import in_vector
 from .tile import lanes as lanes_of
 from .walks import Plan, pass_back, planned, size_of, sweep, sweep_room
-from .windows import (
-    Spread,
-    Windows,
-    gather,
-    portion,
-    release,
-    see,
-    set_all,
-    spread,
-    spread_windows,
-    sum_windows,
-    windows,
-)
+from .windows import Spread, Windows, gather, portion, release, see, spread, spread_windows, sum_windows, windows
 
 MAPS = 1024  # one after another, as one: their pixels are counted in 32 bits
 
@@ -66,11 +56,6 @@ def _max_pool_backward(
         pass_back(dy, argmax, begin * tall * wide, plan, begin, end, dx)
 
 
-def _multiply(x: Floats, factors: Floats, y: Floats) -> None:
-    for p in range(x.size):
-        y[p] = x[p] * factors[p]
-
-
 def _average_pool_forward(
     x: Floats, plan: Plan, shares: Floats, planes: int, sums: Floats, y: Floats, thread: int, team: int
 ) -> None:
@@ -92,11 +77,6 @@ def _average_pool_backward(
         some, windows = min(plan.together, last - plane), plan.tall * plan.wide
         multiply(dy[plane * windows : (plane + some) * windows], shares, parts[thread])
         pass_back(parts[thread], None, 0, plan, plane, plane + some, dx)
-
-
-def _times(x: Floats, factors: Floats) -> None:
-    for p in range(x.size):
-        x[p] *= factors[p]
 
 
 def _strided_average_forward(
@@ -159,7 +139,6 @@ def _average_maps_back(dy: Floats, share_of_one: Any, pixels: int, dx: Floats, t
         set_all(dx[plane * pixels : (plane + 1) * pixels], share_of_one * dy[plane])
 
 
-times, multiply = serial(_times), serial(_multiply)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
 _strided_forward, _strided_backward = parallel(_strided_average_forward), parallel(_strided_average_backward)

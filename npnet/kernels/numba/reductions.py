@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from .compile import LINE
+from .arrays import LINE
 from .tile import Registers, ask_for, data, lanes
 
 Floats = NDArray[Any]

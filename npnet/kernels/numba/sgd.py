@@ -1,21 +1,21 @@
 """The update rule of AlexNet §5, as printed: each array is read once and written once."""
 from typing import Any
 
-from numba import prange
 from numpy.typing import NDArray
 
-from .compile import compiled, flat
+from .arrays import flat
+from .team import divided
 
 Floats = NDArray[Any]
 
 
 def _sgd_update(w: Floats, v: Floats, g: Floats, rate: Any, momentum: Any, decay: Any) -> None:
-    for i in prange(w.size):
+    for i in range(w.size):
         v[i] = momentum * v[i] - decay * rate * w[i] - rate * g[i]
         w[i] += v[i]
 
 
-_update = compiled(_sgd_update)
+_update = divided(_sgd_update)
 
 
 def sgd_update(w: Floats, v: Floats, g: Floats, rate: float, momentum: float, decay: float) -> None:

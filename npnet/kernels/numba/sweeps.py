@@ -23,7 +23,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from .compile import LINE, serial
+from .arrays import LINE
+from .compile import serial
 from .tile import BYTES, Registers, ask_for, data
 
 Floats = NDArray[Any]

@@ -19,7 +19,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
-from .compile import LINE
+from .arrays import LINE
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

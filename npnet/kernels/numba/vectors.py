@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
-from .compile import LINE
+from .arrays import LINE
 from .tile import Registers, ask_for, data, lanes
 
 Floats = NDArray[Any]

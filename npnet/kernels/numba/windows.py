@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import inlined, serial, share
+from .compile import inlined, serial
 from .reductions import sum_rows
+from .rows import set_all
+from .team import share
 from .tile import lanes as lanes_of
 from .vectors import from_lanes, to_lanes
 
@@ -170,21 +172,6 @@ def _see(x: Floats, plane: int, planes: int, windows: Windows, i: int, room: Flo
     return some
 
 
-def _set_all(x: Floats, value: Any) -> None:
-    for p in range(x.size):
-        x[p] = value
-
-
-def _add(source: Floats, target: Floats) -> None:
-    for p in range(source.size):
-        target[p] += source[p]
-
-
-def _add_two(one: Floats, other: Floats, total: Floats) -> None:
-    for p in range(total.size):
-        total[p] = one[p] + other[p]
-
-
 def _sum_windows(room: Floats, windows: Windows, rows: int, across: Floats, total: Floats) -> None:
     """total[p] = Σ of window p of so many rows of them: along each row of pixels, then the sums of its rows."""
     phases, grid, n = windows.phases, windows.grid, (rows + (windows.size - 1) // windows.stride) * windows.line
@@ -207,5 +194,4 @@ def _spread_windows(room: Floats, spread: Spread, rows: int, across: Floats, tot
 
 portion, gather, release, clear, see = (
     inlined(_portion), serial(_gather), serial(_release), serial(_clear), serial(_see))
-add, add_two, set_all = serial(_add), serial(_add_two), serial(_set_all)
 sum_windows, spread_windows = serial(_sum_windows), serial(_spread_windows)

@@ -25,23 +25,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import (
-    LINE,
-    claim,
-    first_job,
-    flat,
-    images_apart,
-    inlined,
-    lowest,
-    lying,
-    parallel,
-    scratch,
-    serial,
-    serial_sums,
-    share,
-    threads,
-)
+from .arrays import LINE, flat, images_apart, lowest, lying, scratch
+from .compile import inlined, serial, serial_sums
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
+from .team import claim, first_job, parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
 from .vectors import transpose
@@ -430,7 +417,7 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
         _tiles(way.together, way.columns), (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
         way.offsets, strips, halves, vs, ms, y.shape[1:], finite, lying(y), images_apart(y), first_job(),
     )
-    return bool(finite.all())
+    return False not in finite.tolist()
 
 
 def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
@@ -450,4 +437,4 @@ def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
         sum_products(v, e, (x.shape[1], dy.shape[1]), way.cut, FIRST_ROWS, offsets, first == 0, small, sums)
     [finite] = scratch(np.dtype(bool), (threads(),))
     collect(sums, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw)
-    return bool(finite.all())
+    return False not in finite.tolist()
