@@ -13,6 +13,7 @@ os.environ.pop("OPENBLAS_CORETYPE", None)
 
 import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from npnet.bench import limits
@@ -43,14 +44,19 @@ def by_batch(most):
 
 
 def by_threads(model, batch, most):
-    """How many times as fast all threads are as one."""
-    side, turns = Npnet(model, batch, most), {1: [], most: []}
+    """How many times as fast all threads are as one; and of the machine itself, in the same turns, the matrix product
+    and the copy: cores share their power and their memory, with each other and perhaps with strangers."""
+    side = Npnet(model, batch, most)
+    turns = {name: {1: [], most: []} for name in ("step", "matrix product", "copy")}
     for _ in tqdm(range(5), desc=f"threads, {model}", unit=" rounds"):
-        for number, times in turns.items():
+        for number in (1, most):
             numba.set_num_threads(number)
             side.step()
-            times.append(seconds(side.step, 3))
-    return round(float(np.median(turns[1]) / np.median(turns[most])), 2)
+            turns["step"][number].append(1 / seconds(side.step, 3))
+            with threadpool_limits(number, "blas"):
+                turns["matrix product"][number].append(limits.matrix_product())
+            turns["copy"][number].append(limits.copying(number))
+    return {name: round(float(np.median(of[most]) / np.median(of[1])), 2) for name, of in turns.items()}
 
 
 def over_time(most):
