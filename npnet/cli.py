@@ -116,8 +116,14 @@ def parser() -> Parser:
     sub.add_argument("--quick", action="store_true", help="a small one, in under three minutes on two cores")
     sub.add_argument("--redraw", action="store_true", help="draw from the metrics in --out, without training")
 
-    sub = add("summary", summary, "Layers, shapes, parameters and multiply-adds of a net.", "cifar_18pct")
+    sub = add("summary", summary, "Layers, shapes, parameters and multiply-adds of a net.", "cifar_18pct", "alexnet",
+              "alexnet --preset original")
     sub.add_argument("model")
+    sub.add_argument("--preset", metavar="NAME", help="of alexnet: paper, original, caffe, ... (npnet ledger)")
+
+    sub = add("ledger", ledger, "Every point on which AlexNet's paper, its program, Caffe and torchvision differ.", "",
+              "--markdown > docs/ledger.md")
+    sub.add_argument("--markdown", action="store_true", help="as a page")
 
     sub = add("bench", bench, "How fast a net trains on this machine, layer by layer, and against PyTorch.",
               "cifar_18pct", "alexnet --batch 64 --against torch", "googlenet --batch 32 --json")
@@ -250,8 +256,16 @@ def summary(options: argparse.Namespace) -> int:
     from npnet import models
     from npnet.models.summary import text
 
-    net = models.build(options.model)
-    print(text(net, models.INPUTS[options.model]))
+    arguments = {"preset": options.preset} if options.preset else {}
+    print(text(models.build(options.model, **arguments), models.input_shape(options.model, **arguments)))
+    return 0
+
+
+def ledger(options: argparse.Namespace) -> int:
+    """``npnet ledger``."""
+    from npnet.models import ledger as book
+
+    print(book.page() if options.markdown else book.text(), end="" if options.markdown else "\n")
     return 0
 
 

@@ -63,8 +63,9 @@ def test_what_fails_says_so_in_one_line(npnet, arguments, says):
 
 def test_summary_prints_the_counts(npnet):
     lines = npnet("summary", "cifar_18pct").stdout.splitlines()
-    assert lines[-1].split() == ["total", "89,578", "12,298,240"]
-    assert next(line for line in lines if line.startswith("conv2")).endswith("32 × 16 × 16      25,632      6,553,600")
+    assert lines[-1].split() == ["total", "45,066", "89,578", "12,298,240"]
+    assert next(line for line in lines if line.startswith("conv2")).split()[-8:] == [
+        "32", "×", "16", "×", "16", "8,192", "25,632", "6,553,600"]
 
 
 def test_gradcheck_reports_every_layer(npnet):

@@ -1,20 +1,13 @@
-"""AlexNet as printed, and GoogLeNet with its auxiliary classifiers."""
+"""GoogLeNet with its auxiliary classifiers, and whole steps of both nets."""
 import numpy as np
 import pytest
 
 import npnet
 from npnet import kernels, models
-from npnet.layers import LRN, Conv2D, Dropout, SoftmaxCrossEntropy, WeightedSoftmaxCrossEntropy
+from npnet.layers import Conv2D, Dropout, SoftmaxCrossEntropy, WeightedSoftmaxCrossEntropy
 from npnet.models.summary import rows, text
 from npnet.train import SGD
 
-# AlexNet: parameters and multiply-adds, counted by hand from §3.5 (facts: 60 million parameters)
-ALEXNET = {
-    "conv1": (34_944, 105_415_200, (96, 55, 55)), "conv2": (307_456, 223_948_800, (256, 27, 27)),
-    "conv3": (885_120, 149_520_384, (384, 13, 13)), "conv4": (663_936, 112_140_288, (384, 13, 13)),
-    "conv5": (442_624, 74_760_192, (256, 13, 13)), "fc6": (37_752_832, 37_748_736, (4096,)),
-    "fc7": (16_781_312, 16_777_216, (4096,)), "fc8": (4_097_000, 4_096_000, (1000,)),
-}
 # GoogLeNet: weights (without biases), multiply-adds in millions, shape; Table 1 where it agrees with its own widths
 GOOGLENET = {
     "conv1": (9_408, 118.0, (64, 112, 112)), "inception3a": (163_328, 128.0, (256, 28, 28)),
@@ -24,19 +17,6 @@ GOOGLENET = {
     "inception5a": (1_042_432, 51.1, (832, 7, 7)), "inception5b": (1_442_816, 70.7, (1024, 7, 7)),
     "fc": (1_024_000, 1.0, (1000,)),
 }
-
-
-def test_alexnet_is_the_papers_layer_by_layer():
-    net = models.build("alexnet")
-    found = {row.name: (row.cost.parameters, row.cost.macs, row.shape) for row in rows(net, (3, 224, 224))}
-    assert {name: found[name] for name in ALEXNET} == ALEXNET
-    cost = net.cost((3, 224, 224))
-    assert (cost.parameters, cost.macs) == (60_965_224, 724_406_816)
-    assert [n for n, layer in zip(net.names, net.layers, strict=True) if isinstance(layer, LRN)] == ["norm1", "norm2"]
-    assert {net[n].groups for n in ("norm1", "norm2", "conv2", "conv4", "conv5")} == {2}
-    assert [net[n].groups for n in ("conv1", "conv3")] == [1, 1]
-    assert {n: net[n].bias.initialiser.value for n in ALEXNET} == {
-        "conv1": 0, "conv2": 1, "conv3": 0, "conv4": 1, "conv5": 1, "fc6": 1, "fc7": 1, "fc8": 0}
 
 
 def test_googlenet_is_table_1_row_by_row():

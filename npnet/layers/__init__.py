@@ -9,11 +9,11 @@ from .layer import Cost, Layer
 from .local import Local2D
 from .loss import SoftmaxCrossEntropy
 from .norm import LRN, LRNWithin
-from .parameter import Constant, Gaussian, Initialiser, Parameter, Xavier
+from .parameter import Constant, Gaussian, Initialiser, Parameter, Uniform, Xavier
 from .pool import AvgPool2D, MaxPool2D
 
 __all__ = [
     "LRN", "AbsTanh", "AvgPool2D", "Concat", "Constant", "Conv2D", "Cost", "Dense", "Dropout", "Gaussian",
     "Initialiser", "LRNWithin", "Layer", "Local2D", "MaxPool2D", "Parameter", "ReLU", "Sequential", "Sigmoid",
-    "SoftmaxCrossEntropy", "Tanh", "WeightedSoftmaxCrossEntropy", "WithHeads", "Xavier",
+    "SoftmaxCrossEntropy", "Tanh", "Uniform", "WeightedSoftmaxCrossEntropy", "WithHeads", "Xavier",
 ]

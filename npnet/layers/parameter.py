@@ -41,6 +41,20 @@ class Gaussian(Initialiser):
 
 
 @dataclass(frozen=True)
+class Uniform(Initialiser):
+    """Uniform in ±`limit`. PyTorch begins so, weights and biases, with 1 / √fan-in."""
+
+    limit: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise ValueError(f"limit (={self.limit}) must not be negative")
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
+        return (2 * rng.random(shape, np.float32) - 1) * np.float32(self.limit)
+
+
+@dataclass(frozen=True)
 class Xavier(Initialiser):
     """Uniform in ±√(3 / fan-in), the variance then being 1 / fan-in: Glorot and Bengio 2010, as Caffe does it.
 
@@ -48,8 +62,7 @@ class Xavier(Initialiser):
     """
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
-        limit = math.sqrt(3 / math.prod(shape[1:]))
-        return (2 * rng.random(shape, np.float32) - 1) * np.float32(limit)
+        return Uniform(math.sqrt(3 / math.prod(shape[1:]))).draw(shape, rng)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """The nets: each a function that returns layers."""
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 from npnet.kernels import Shape
 from npnet.layers import Sequential, SoftmaxCrossEntropy, WeightedSoftmaxCrossEntropy, WithHeads
 
-from .alexnet import alexnet
+from .alexnet import alexnet, switches
 from .cifar import cifar_11pct, cifar_13pct, cifar_18pct, cifar_19pct, cifar_80sec, cifar_figure1
 from .googlenet import googlenet, inception
 
 __all__ = [
     "INPUTS", "MODELS", "Net", "alexnet", "build", "cifar_11pct", "cifar_13pct", "cifar_18pct", "cifar_19pct",
-    "cifar_80sec", "cifar_figure1", "googlenet", "inception", "loss",
+    "cifar_80sec", "cifar_figure1", "googlenet", "inception", "input_shape", "loss",
 ]
 
 Net = Sequential | WithHeads
@@ -25,14 +27,25 @@ INPUTS: dict[str, Shape] = {
     **dict.fromkeys(MODELS, (3, 32, 32)), "cifar_13pct": (3, 24, 24), "cifar_11pct": (3, 24, 24),
     "alexnet": (3, 224, 224), "googlenet": (3, 224, 224),
 }
-"""The shape (C, H, W) of the images that each model takes."""
+"""The shape (C, H, W) of the images that each model takes, as it is by default: `input_shape` knows presets too."""
 
 
 def build(name: str, **arguments: object) -> Net:
-    """The model of that name. Raises ValueError, with the names there are, for one that is not known."""
+    """The model of that name. Raises ValueError, with the names there are, for one that is not known, and for a preset
+    of a model that has none."""
     if name not in MODELS:
         raise ValueError(f"model (={name!r}) must be one of {', '.join(MODELS)}")
+    if "preset" in arguments and "preset" not in inspect.signature(MODELS[name]).parameters:
+        raise ValueError(f"model (={name!r}) has no presets: leave preset (={arguments['preset']!r}) away")
     return MODELS[name](**arguments)
+
+
+def input_shape(name: str, **arguments: Any) -> Shape:
+    """The shape (C, H, W) of the images that ``build(name, **arguments)`` takes."""
+    if name != "alexnet":
+        return INPUTS[name]
+    side = switches(**{key: value for key, value in arguments.items() if key not in ("classes", "seed")}).input
+    return 3, side, side
 
 
 def loss(net: Net) -> SoftmaxCrossEntropy | WeightedSoftmaxCrossEntropy:
