@@ -125,6 +125,15 @@ def parser() -> Parser:
               "--markdown > docs/ledger.md")
     sub.add_argument("--markdown", action="store_true", help="as a page")
 
+    sub = add("convert", convert, "Caffe's weights (.caffemodel) as npnet's (.safetensors); says what fitted.",
+              "bvlc_alexnet.caffemodel --model alexnet --preset caffe --out alexnet.safetensors")
+    sub.add_argument("source", type=Path)
+    sub.add_argument("--model", required=True)
+    sub.add_argument("--preset", metavar="NAME", help="of alexnet; default: caffe")
+    sub.add_argument("--classes", type=_positive, default=1000, metavar="N", help="default: 1000")
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE")
+    sub.add_argument("--partial", action="store_true", help="take what fits; the rest begins anew")
+
     sub = add("bench", bench, "How fast a net trains on this machine, layer by layer, and against PyTorch.",
               "cifar_18pct", "alexnet --batch 64 --against torch", "googlenet --batch 32 --json")
     sub.add_argument("model", nargs="?", default="cifar_18pct", help="default: cifar_18pct")
@@ -266,6 +275,20 @@ def ledger(options: argparse.Namespace) -> int:
     from npnet.models import ledger as book
 
     print(book.page() if options.markdown else book.text(), end="" if options.markdown else "\n")
+    return 0
+
+
+def convert(options: argparse.Namespace) -> int:
+    """``npnet convert``."""
+    from npnet import models
+    from npnet.weights import caffe, save_weights
+
+    preset = options.preset or ("caffe" if options.model == "alexnet" else None)
+    net = models.build(options.model, classes=options.classes, **({"preset": preset} if preset else {}))
+    report = caffe.load(net, options.source, partial=options.partial)
+    save_weights(net, options.out)
+    print(report)
+    print(f"{len(report.matched)} of {len(net.parameters())} parameters are in {options.out}")
     return 0
 
 

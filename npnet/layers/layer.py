@@ -170,11 +170,15 @@ class Layer:
 
 
 def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
-    """Raise ValueError unless `x` is (N, *expected), −1 standing for any length, and has the dtype of the weights."""
+    """Raise ValueError unless `x` is (N, *expected), −1 standing for any length, row-major, and has the dtype of the
+    weights."""
     fits = len(x.shape) == len(expected) + 1 and x.shape[0] >= 1
     if not fits or any(e not in (-1, s) for s, e in zip(x.shape[1:], expected, strict=True)):
         wanted = ", ".join(("N", *("any" if e == -1 else str(e) for e in expected)))
         raise ValueError(f"{name}: x of shape (={x.shape}) must be ({wanted}), N at least 1")
+    if isinstance(x, np.ndarray) and not x.flags.c_contiguous:
+        raise ValueError(f"{name}: x of shape (={x.shape}) and strides (={x.strides}) must be row-major: "
+                         f"np.ascontiguousarray(x) makes it so")
     if layer._parameters and x.dtype != layer._parameters[0].dtype:
         raise ValueError(
             f"{name}: x of dtype (={x.dtype}) must be {layer._parameters[0].dtype}, as the weights; "
