@@ -117,7 +117,8 @@ def test_an_optimiser_made_before_astype_is_refused():
 
 def test_an_input_that_is_not_row_major_is_said(backend):
     x = np.zeros((2, 6, 5, 3), np.float32).transpose(0, 3, 1, 2)  # as pictures are read
-    says = r"x of shape \(=\(2, 3, 6, 5\)\) and strides \(=.*\) must be row-major: np\.ascontiguousarray\(x\) makes it so"
+    says = r"x of shape \(=\(2, 3, 6, 5\)\) and strides \(=.*\) must be row-major: "
+    says += r"np\.ascontiguousarray\(x\) makes it so"
     for layer in (Conv2D(3, 4, 3), MaxPool2D(2, 2), LRN()):
         with pytest.raises(ValueError, match=f"{type(layer).__name__}: {says}"):
             layer.forward(x)
