@@ -87,6 +87,16 @@ def parser() -> Parser:
     sub.add_argument("dataset", choices=("cifar10",))
     sub.add_argument("--to", type=Path, metavar="DIR", help="default: NPNET_DATA, else data/")
 
+    sub = add("data", data, "Make photos ready for training: folders of classes become shards.",
+              "prepare photos/ prepared/", "prepare imagenet/ prepared/ --words synset_words.txt --jobs 8")
+    sub.add_argument("action", choices=("prepare",))
+    sub.add_argument("source", type=Path, help="a folder for each class, or train and val with those in them")
+    sub.add_argument("target", type=Path, help="a new folder; the same command goes on with what was stopped")
+    sub.add_argument("--side", type=_positive, default=256, metavar="N", help="pixels; default: 256")
+    sub.add_argument("--squash", action="store_true", help="the whole picture, whatever its shape, as Caffe's tutorial")
+    sub.add_argument("--words", type=Path, metavar="FILE", help="lines of a folder's name and what it means")
+    sub.add_argument("--jobs", type=_positive, default=0, metavar="N", help="processes; default: one for each core")
+
     sub = add("train", train, "Train a net by its published recipe.",
               "cifar_80sec", "cifar_18pct --data shapes --epochs 5", "cifar_80sec --out runs/a --resume")
     sub.add_argument("recipe")
@@ -173,6 +183,23 @@ def download(options: argparse.Namespace) -> int:
 
     folder = cifar10.download(options.to or os.environ.get("NPNET_DATA") or "data")
     print(f"CIFAR-10 is in {folder}")
+    return 0
+
+
+def data(options: argparse.Namespace) -> int:
+    """``npnet data prepare``."""
+    from npnet.data.photos import INDEX
+    from npnet.data.prepare import Settings, prepare
+
+    settings = Settings(side=options.side, squash=options.squash)
+    made = prepare(options.source, options.target, settings, jobs=options.jobs, words=options.words)
+    for split, index in made.items():
+        folder, skipped = options.target / split, index["skipped"]
+        for name, reason in skipped[:5]:
+            print(f"skipped: {name}: {reason}", file=sys.stderr)
+        more = f", {len(skipped)} skipped ({folder / INDEX} lists them)" if skipped else ""
+        print(f"{folder}: {index['images']:,} photos of {len(index['classes'])} classes, {options.side} × "
+              f"{options.side}, in {len(index['shards'])} shards{more}")
     return 0
 
 

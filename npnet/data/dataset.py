@@ -1,15 +1,53 @@
 """A labelled set of images in memory, and the one error a user of data may meet."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from npnet.data import augment
 from npnet.errors import UserError
 
 
 class DataError(UserError):
     """Something about data that the user can mend. One line: what is wrong, where, and what to do about it."""
+
+
+class Images(Protocol):
+    """What a loader and a recipe ask of a set of images, be it in memory or on a disk."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """(C, H, W): image i, to be read only. From any thread."""
+        ...
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """(N,): the order in which an epoch shows the images."""
+        ...
+
+    def take(self, which: int, /) -> "Images":
+        """The first `which`."""
+        ...
+
+    def mean_image(self) -> NDArray[np.float32]:
+        """(C, H, W), in grey levels."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +93,20 @@ class Dataset:
     def __repr__(self) -> str:
         channels, height, width = self.images.shape[1:]
         return f"<{self.name}: {len(self)} images {channels}×{height}×{width}, {len(self.classes)} classes>"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, H, W) of an image."""
+        return (3, *self.images.shape[2:])
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """(3, H, W): image i, a view."""
+        view: NDArray[np.uint8] = self.images[i]
+        return view
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """(N,): the order in which an epoch shows the images."""
+        return augment.order(seed, epoch, len(self))
 
     def take(self, which: int | Sequence[int] | NDArray[np.integer]) -> "Dataset":
         """The first `which` images (a view), or the images with these indices, in this order (a copy).

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from npnet.data import augment
-from npnet.data.dataset import Dataset
+from npnet.data.dataset import Dataset, Images
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -45,7 +45,7 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Images,
         batch: int = 128,
         *,
         mean: NDArray[np.floating] | None = None,
@@ -62,7 +62,7 @@ class Loader:
         for name, value in (("batch", batch), ("threads", threads), ("ahead", ahead)):
             if value < 1:
                 raise ValueError(f"{name} (={value}) must be at least 1")
-        channels, height, width = dataset.images.shape[1:]
+        channels, height, width = dataset.shape
         if crop is not None and not 1 <= crop <= min(height, width):
             raise ValueError(f"crop (={crop}) must be at least 1 and at most {min(height, width)}, the shorter side")
         self.dataset, self.batch, self.crop, self.mirror, self.train = dataset, batch, crop, mirror, train
@@ -105,7 +105,7 @@ class Loader:
         return self._epoch(epoch, skip)
 
     def _epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
-        order = augment.order(self.seed, epoch, self.images) if self.train else np.arange(self.images)
+        order = self.dataset.order(self.seed, epoch) if self.train else np.arange(self.images)
         ring = self._rings.pop() if self._rings else _Ring(self)
         work = _Work(self, ring, epoch, order, skip)
         threads = [threading.Thread(target=work.run, name="npnet-loader", daemon=True) for _ in range(self.threads)]
@@ -125,7 +125,7 @@ class Loader:
 
     def _fit(self, mean: NDArray[Any]) -> NDArray[Any]:
         """The part of the mean that is subtracted from every picture."""
-        whole = self.dataset.images.shape[1:]
+        whole = self.dataset.shape
         if mean.shape not in (whole, (whole[0], 1, 1)):
             raise ValueError(f"mean (={mean.shape}) must have the image's shape {whole}, or ({whole[0]}, 1, 1)")
         if self.crop is None or mean.shape[1:] == (1, 1):
@@ -134,11 +134,11 @@ class Loader:
 
     def _fill(self, epoch: int, index: NDArray[np.int64], pixels: NDArray[np.uint8], x: NDArray[Any]) -> None:
         """Write the pictures `index` into x (n, C, h, w), by way of `pixels`, of the same shape."""
-        images = self.dataset.images
-        if self.crop is None and not (self.train and self.mirror):
-            np.take(images, index, axis=0, out=pixels, mode="clip")  # "raise" would make a copy first
+        dataset = self.dataset
+        if isinstance(dataset, Dataset) and self.crop is None and not (self.train and self.mirror):
+            np.take(dataset.images, index, axis=0, out=pixels, mode="clip")  # "raise" would make a copy first
         else:
-            room = (images.shape[2] - x.shape[2], images.shape[3] - x.shape[3])
+            room = (dataset.shape[1] - x.shape[2], dataset.shape[2] - x.shape[3])
             corner = np.broadcast_to(augment.center_offsets(room), (len(index), 2))
             if self.train and self.crop is not None:
                 corner = augment.crop_offsets(self.seed, epoch, index, room)
@@ -149,7 +149,7 @@ class Loader:
             for i, (sample, (top, left), flip) in enumerate(
                 zip(index.tolist(), corner.tolist(), mirrored.tolist(), strict=True)
             ):
-                window = images[sample, :, top : top + h, left : left + w]
+                window = dataset.image(sample)[:, top : top + h, left : left + w]
                 pixels[i] = window[:, :, ::-1] if flip else window
         if self.mean is None:
             x[...] = pixels

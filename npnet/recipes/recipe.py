@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from npnet import data, models
-from npnet.data import Dataset, Loader
+from npnet.data import Images, Loader
 from npnet.errors import UserError
 from npnet.evaluate import ErrorRate, error_rate
 from npnet.files import read_json, write_json
@@ -69,7 +69,7 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     return recipe, facts
 
 
-def loaders(recipe: Recipe, train: Dataset, test: Dataset | None, seed: int) -> tuple[Loader, Loader | None]:
+def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tuple[Loader, Loader | None]:
     """Of the training set and of the test set, both with the training set's mean image taken off."""
     mean, crop = train.mean_image(), recipe.crop or None
     return (
@@ -80,8 +80,8 @@ def loaders(recipe: Recipe, train: Dataset, test: Dataset | None, seed: int) -> 
 
 def trainer(
     recipe: Recipe,
-    train: Dataset,
-    test: Dataset | None = None,
+    train: Images,
+    test: Images | None = None,
     folder: Path | None = None,
     *,
     seed: int = 0,

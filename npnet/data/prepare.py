@@ -1,0 +1,315 @@
+"""Photos made ready once: folders of classes become shards, a mean image, the covariance of colours. AlexNet §2, §4.1.
+
+Work is done in whole shards, by several processes. After each, what has been counted so far is written down, so that
+the same command goes on where it was stopped, and ends with the same files. Sums are of whole numbers: their order is
+free.
+"""
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npnet import counter
+from npnet.data import photo
+from npnet.data.dataset import DataError
+from npnet.data.photos import ARRAYS, FORMAT, INDEX
+from npnet.files import only_writer, read_json, write_atomically, write_json
+
+STATE = "unfinished.safetensors"
+SPLITS = ("train", "val", "test")
+MIX = int.from_bytes(b"shards")
+
+Entry = tuple[str, int]  # a photo's path below the source, its label
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How photos are made ready.
+
+    side, squash : `photo.square`.  quality : of JPEG, 1 to 95.  per_shard : photos in a shard.  seed : of the order in
+    which photos are laid into shards, so that each holds some of every class.
+    """
+
+    side: int = photo.SIDE
+    squash: bool = False
+    quality: int = 92
+    per_shard: int = 512
+    seed: int = 0
+
+
+@dataclass
+class _Shard:
+    """What came of one."""
+
+    places: NDArray[np.int64]  # of each photo: where it begins, its bytes
+    labels: NDArray[np.int64]
+    sums: NDArray[np.int64]  # of each pixel
+    products: NDArray[np.int64]  # of two colours, over all pixels
+    skipped: list[list[str]]  # photo, reason
+
+
+def prepare(
+    source: str | Path, target: str | Path, settings: Settings = Settings(), *, jobs: int = 0,
+    words: str | Path | None = None, progress: bool = True,
+) -> dict[str, Any]:
+    """Folders of classes in `source`, one for each class, become a folder for `Photos`.
+
+    If `source` holds train and val (or test) with class folders in each, so will `target`; the classes are train's.
+
+    Parameters
+    ----------
+    jobs : processes; 0: as many as there are cores.
+    words : a file whose lines are a folder's name and what it means ("n01440764 tench, Tinca tinca").
+
+    Returns
+    -------
+    Of each split ("" if there are none) the contents of its ``index.json``.
+
+    Raises
+    ------
+    DataError
+        If there are no photos, fewer than two classes, or `target` holds something else. What has been made stays, and
+        the same call goes on from it.
+    """
+    source, target = Path(source), Path(target)
+    if not source.is_dir():
+        raise DataError(f"{source}: there is no such folder")
+    if target.resolve() == source.resolve() or source.resolve() in target.resolve().parents:
+        raise DataError(f"{target}: lies in {source}, the photos themselves: choose a folder elsewhere")
+    meaning = _words(words)
+    inside = sorted(entry.name for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    splits = [split for split in SPLITS if split in inside] if inside and set(inside) <= set(SPLITS) else [""]
+    done, classes = {}, None
+    for split in splits:
+        folders, entries = _listing(source / split, classes)
+        classes = classes or folders
+        done[split] = _split(source / split, target / split, folders, entries, settings, jobs, meaning, progress)
+    return done
+
+
+def _words(path: str | Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
+    pairs = [line.strip().split(maxsplit=1) for line in lines if line.strip()]
+    for number, pair in enumerate(pairs, 1):
+        if len(pair) != 2:
+            raise DataError(f"{path}, entry {number}: {pair[0]!r} must be followed by what it means")
+    return {pair[0]: pair[1] for pair in pairs}
+
+
+def _listing(source: Path, known: list[str] | None) -> tuple[list[str], list[Entry]]:
+    """Names of the classes, and the photos in them, however deep, in order of their names."""
+    folders = sorted(entry.name for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise DataError(f"{source}: holds no folders: there must be one for each class, with its photos in it")
+    if known is None and len(folders) < 2:
+        raise DataError(f"{source}: holds one class ({folders[0]}), and a net tells at least two apart")
+    strange = [name for name in folders if known is not None and name not in known]
+    if strange:
+        raise DataError(f"{source}: holds classes that the training set has not ({', '.join(strange[:3])})")
+    classes = known or folders
+    entries = []
+    for label, name in enumerate(classes):
+        found = sorted(_pictures(source / name)) if name in folders else []
+        if not found and known is None:
+            raise DataError(f"{source / name}: holds no photo ({', '.join(photo.ENDINGS)}): fill the folder, or delete "
+                            f"it")
+        entries += [(Path(path).relative_to(source).as_posix(), label) for path in found]
+    if not entries:
+        raise DataError(f"{source}: holds no photo")
+    return classes, entries
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name.lower().endswith(photo.ENDINGS) and not name.startswith("."):
+                yield os.path.join(where, name)
+
+
+def _split(
+    source: Path, target: Path, classes: list[str], entries: list[Entry], settings: Settings, jobs: int,
+    words: dict[str, str], progress: bool,
+) -> dict[str, Any]:
+    order = counter.generator(settings.seed, len(entries), MIX).permutation(len(entries))
+    entries = [entries[i] for i in order]
+    digest = hashlib.sha256(json.dumps([classes, entries, vars(settings)]).encode()).hexdigest()
+    shards = [f"shard-{i:06d}.tar" for i in range(-(-len(entries) // settings.per_shard))]
+    with only_writer(target, [STATE, INDEX, ARRAYS, *shards]):
+        if (target / INDEX).exists():
+            index = read_json(target / INDEX, "an index of photos")
+            if index.get("digest") == digest:
+                return index
+            raise DataError(f"{target}: holds photos that were prepared otherwise: choose another folder")
+        work = _Work(source, target, classes, entries, settings, shards, digest)
+        work.resume()
+        work.run(jobs, progress)
+        return work.finish(words)
+
+
+class _Work:
+    """A split on its way."""
+
+    def __init__(
+        self, source: Path, target: Path, classes: list[str], entries: list[Entry], settings: Settings,
+        shards: list[str], digest: str,
+    ) -> None:
+        self.source, self.target, self.classes, self.entries = source, target, classes, entries
+        self.settings, self.shards, self.digest = settings, shards, digest
+        self.made: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]] | None] = {}
+        """Of each shard that is written, places and labels; None: they stand in the shard."""
+        self.skipped: dict[int, list[list[str]]] = {}
+        self.sums = np.zeros((3, settings.side, settings.side), np.int64)
+        self.products = np.zeros((3, 3), np.int64)
+
+    def resume(self) -> None:
+        """Takes up what was written down."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self.target / STATE
+        if not path.exists():
+            if any(self.target.glob("*.tar")):
+                raise DataError(f"{self.target}: holds tar files of something else: choose another folder")
+            self._note()  # from now on, what is here is this preparation's
+            return
+        try:
+            with safe_open(path, "np") as file:
+                state = json.loads(file.metadata()["npnet"])
+                self.sums, self.products = file.get_tensor("sums"), file.get_tensor("products")
+            self.made = dict.fromkeys(state["made"])
+            self.skipped = {int(number): pairs for number, pairs in state["skipped"].items()}
+            digest = state["digest"]
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: not whole ({error}): delete {self.target} and begin anew") from None
+        if digest != self.digest:
+            raise DataError(f"{self.target}: another preparation was stopped there (other photos or settings): go on "
+                            f"with that one, or choose another folder")
+
+    def run(self, jobs: int, progress: bool) -> None:
+        from tqdm.auto import tqdm
+
+        size, todo = self.settings.per_shard, [i for i in range(len(self.shards)) if i not in self.made]
+        jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
+        seen = sum(len(self.entries[i * size : (i + 1) * size]) for i in self.made)
+        with (
+            ProcessPoolExecutor(jobs) as pool,
+            tqdm(total=len(self.entries), initial=seen, desc=str(self.target), unit=" photos", dynamic_ncols=True,
+                 disable=not progress) as bar,
+        ):
+            running: dict[Future[_Shard], int] = {}
+            try:
+                while todo or running:
+                    while todo and len(running) < 2 * jobs:  # not all at once: a million names would be copied
+                        i = todo.pop(0)
+                        some = self.entries[i * size : (i + 1) * size]
+                        running[pool.submit(write_shard, self.source, some, i * size, self.target / self.shards[i],
+                                            self.settings)] = i
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        i = running.pop(future)
+                        self._count(i, future.result())
+                        bar.update(len(self.entries[i * size : (i + 1) * size]))
+            except BrokenProcessPool:
+                raise DataError(f"{self.target}: a process was killed, perhaps for want of memory: the same command "
+                                f"goes on; --jobs 1 takes least") from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _count(self, i: int, shard: _Shard) -> None:
+        """Adds a shard that is written, and writes that down."""
+        self.sums += shard.sums
+        self.products += shard.products
+        self.made[i] = shard.places, shard.labels
+        if shard.skipped:
+            self.skipped[i] = shard.skipped
+        self._note()
+
+    def _note(self) -> None:
+        from safetensors.numpy import save
+
+        state = json.dumps({"digest": self.digest, "made": list(self.made), "skipped": self.skipped})
+        write_atomically(self.target / STATE, save({"sums": self.sums, "products": self.products}, {"npnet": state}))
+
+    def finish(self, words: dict[str, str]) -> dict[str, Any]:
+        """The index, and nothing of the state."""
+        from safetensors.numpy import save
+
+        parts = [self.made[i] or _inside(self.target / name) for i, name in enumerate(self.shards)]
+        labels = np.concatenate([labels for _, labels in parts])
+        places = np.concatenate([np.insert(places, 0, i, axis=1) for i, (places, _) in enumerate(parts)])
+        skipped = [pair for i in sorted(self.skipped) for pair in self.skipped[i]]
+        if not len(labels):
+            raise DataError(f"{self.source}: none of {len(self.entries)} photos could be read ({' '.join(skipped[0])})")
+        pixels = len(labels) * self.settings.side**2
+        colour = self.sums.sum((1, 2)) / pixels
+        write_atomically(self.target / ARRAYS, save({
+            "labels": labels, "places": places, "mean": (self.sums / len(labels)).astype(np.float32),
+            "covariance": self.products / pixels - np.outer(colour, colour),
+        }))
+        index = {
+            "format": FORMAT, "name": self.target.name, "images": len(labels), "side": self.settings.side,
+            "classes": self.classes, "images_of_class": np.bincount(labels, minlength=len(self.classes)).tolist(),
+            "words": {name: words[name] for name in self.classes if name in words}, "skipped": skipped,
+            "settings": vars(self.settings), "digest": self.digest, "shards": self.shards,
+        }
+        write_json(self.target / INDEX, index)
+        (self.target / STATE).unlink(missing_ok=True)
+        return index
+
+
+def _inside(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places and labels of a shard that was written before."""
+    places, labels = [], []
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.name.endswith(".jpg"):
+                    places.append((member.offset_data, member.size))
+                elif (content := tar.extractfile(member)) is not None:
+                    labels.append(int(content.read()))
+    except (OSError, tarfile.TarError, ValueError) as error:
+        raise DataError(f"{path}: not whole ({error}): delete {path.parent} and begin anew") from None
+    return np.array(places, np.int64).reshape(-1, 2), np.array(labels, np.int64)
+
+
+def write_shard(source: Path, entries: list[Entry], first: int, path: Path, settings: Settings) -> _Shard:
+    """In a process of its own: reads photos, writes them into a tar, and counts their pixels.
+
+    first : number of the first among all, of which their names in the tar are made.
+    """
+    places, labels, skipped = [], [], []
+    sums, products = np.zeros((3, settings.side, settings.side), np.int64), np.zeros((3, 3), np.int64)
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for i, (name, label) in enumerate(entries):
+            try:
+                image = photo.read(source / name, name, least=0 if settings.squash else 2 * settings.side)
+                pixels = photo.square(image, settings.side, settings.squash)
+            except DataError as error:
+                skipped.append([name, str(error).removeprefix(f"{name}: ")])
+                continue
+            content = photo.encode(pixels, settings.quality)
+            places.append((file.tell() + tarfile.BLOCKSIZE, len(content)))
+            labels.append(label)
+            for ending, part in (("jpg", content), ("cls", f"{label}".encode())):
+                info = tarfile.TarInfo(f"{first + i:09d}.{ending}")
+                info.size = len(part)
+                tar.addfile(info, io.BytesIO(part))
+            sums += pixels
+            flat = pixels.reshape(3, -1).astype(np.int64)
+            products += flat @ flat.T
+    write_atomically(path, file.getvalue())
+    return _Shard(np.array(places, np.int64).reshape(-1, 2), np.array(labels, np.int64), sums, products, skipped)
