@@ -97,6 +97,14 @@ def parser() -> Parser:
     sub.add_argument("--words", type=Path, metavar="FILE", help="lines of a folder's name and what it means")
     sub.add_argument("--jobs", type=_positive, default=0, metavar="N", help="processes; default: one for each core")
 
+    sub = add("augment", augment, "What training makes of a photo, on a sheet: crops, mirrors, colours (AlexNet §4.1).",
+              "photo.jpg", "photo.jpg --data prepared/ --out sheet.png --seed 3")
+    sub.add_argument("image", type=Path)
+    sub.add_argument("--data", type=Path, metavar="DIR", help="photos whose colours it takes; default: ImageNet's")
+    sub.add_argument("--crop", type=_positive, default=224, metavar="N", help="of 256 pixels; default: 224")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="png or svg; default: NAME-augmented.png")
+
     sub = add("train", train, "Train a net by its published recipe.",
               "cifar_80sec", "cifar_18pct --data shapes --epochs 5", "cifar_80sec --out runs/a --resume")
     sub.add_argument("recipe")
@@ -200,6 +208,43 @@ def data(options: argparse.Namespace) -> int:
         more = f", {len(skipped)} skipped ({folder / INDEX} lists them)" if skipped else ""
         print(f"{folder}: {index['images']:,} photos of {len(index['classes'])} classes, {options.side} × "
               f"{options.side}, in {len(index['shards'])} shards{more}")
+    return 0
+
+
+def augment(options: argparse.Namespace) -> int:
+    """``npnet augment``."""
+    import numpy as np
+
+    from npnet import plot
+    from npnet.data import Photos, photo
+    from npnet.data import augment as change
+
+    out = options.out or Path(f"{options.image.stem}-augmented.png")
+    if out.suffix not in (".png", ".svg"):
+        raise UserError(f"{out}: must end in .png or .svg")
+    if not 1 <= options.crop <= photo.SIDE:
+        raise UserError(f"--crop (={options.crop}) must be at most {photo.SIDE}")
+    if not options.image.is_file():
+        raise UserError(f"{options.image}: there is no such file")
+    image = photo.square(photo.read(options.image, str(options.image)))
+    covariance = Photos(options.data).covariance if options.data else change.IMAGENET
+    room, draws = (photo.SIDE - options.crop,) * 2, np.arange(6)
+    corners = change.crop_offsets(options.seed, 0, draws, room).tolist()
+    flips = change.mirror_flags(options.seed, 0, draws).tolist()
+    crops = [image[:, top : top + options.crop, left : left + options.crop] for top, left in corners]
+    crops = [crop[:, :, ::-1] if flip else crop for crop, flip in zip(crops, flips, strict=True)]
+    rows = [(f"the photo, {photo.SIDE} × {photo.SIDE}, and crops of {options.crop} × {options.crop}, "
+             f"half of them mirrored", [image, *crops[:5]])]
+    for roots, what in ((True, "colours shifted by the roots of the eigenvalues, as the program of 2012 did"),
+                        (False, "colours shifted by the eigenvalues, as printed: of pixels from 0 to 255")):
+        shifts = change.colour_shifts(options.seed, 0, draws, change.colour_axes(covariance, roots))
+        shifted = [np.clip(image + s[:, None, None], 0, 255).astype(np.uint8) for s in shifts]
+        levels = ", ".join(f"{s.mean():+.0f}" for s in shifts)
+        rows.append((f"{what} ({levels} grey levels)", shifted))
+    boxes = [(left, top, options.crop, options.crop) for top, left in corners[:5]]
+    plot.sheet(rows, f"{options.image.name}: AlexNet §4.1", [out], boxes)
+    print(f"{out}: {(room[0] + 1) ** 2 * 2:,} crops and mirrors of {options.crop} × {options.crop} are possible"
+          + (" (the paper counts 2,048)" if options.crop == 224 else ""))
     return 0
 
 

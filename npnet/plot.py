@@ -1,5 +1,6 @@
 """Pictures, drawn from numbers that are already there. Knows no layer and no net."""
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,35 @@ def training(lines: Sequence[dict[str, Any]], title: str, paths: Sequence[Path])
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     axes.legend(frameon=False)
     _save(figure, paths, f"{title}: error against epochs")
+
+
+def sheet(
+    rows: Sequence[tuple[str, Sequence[Any]]], heading: str, paths: Sequence[Path],
+    boxes: Sequence[tuple[float, float, float, float]] = (),
+) -> None:
+    """Pictures in rows, each with what it shows.
+
+    rows : (what, images (3, H, W) uint8).  boxes : (x, y, width, height) in pixels, drawn into the very first image.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    columns = max(len(images) for _, images in rows)
+    figure = Figure(figsize=(1.5 * columns, 1.7 * len(rows) + 0.4), dpi=130)
+    figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.6 / (1.7 * len(rows) + 0.4), 0.05, 0.2)
+    FigureCanvasAgg(figure)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=10)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (what, images) in zip(grid, rows, strict=True):
+        for axes, image in zip_longest(line, images):
+            if image is None:
+                axes.set_axis_off()
+                continue
+            axes.imshow(np.transpose(image, (1, 2, 0)), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_color("0.8")
+        line[0].set_title(what, loc="left", fontsize=8).set_in_layout(False)  # it is wider than its column
+    for x, y, width, height in boxes:
+        grid[0, 0].add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=ORANGE, linewidth=1))
+    _save(figure, paths, heading + ": " + "; ".join(what for what, _ in rows))

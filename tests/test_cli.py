@@ -192,3 +192,28 @@ def test_doctor_sees_that_a_data_set_is_damaged(npnet):
     (npnet.folder / "data" / "data_batch_1.bin").write_bytes(bytes(1000))
     found = npnet("doctor", code=1).stdout
     assert "data_batch_1.bin has 1,000 bytes, expected 30,730,000" in found
+
+
+def test_augment_saves_a_sheet(tmp_path, capsys, monkeypatch):
+    import numpy as np
+    from PIL import Image
+
+    from npnet import cli
+
+    monkeypatch.chdir(tmp_path)
+    y, x = np.mgrid[:300, :400]
+    Image.fromarray(np.stack([x % 256, y % 256, (x + y) % 256], -1).astype(np.uint8)).save("photo.jpg")
+    assert cli.main(["augment", "photo.jpg"]) == 0
+    assert capsys.readouterr().out == (
+        "photo-augmented.png: 2,178 crops and mirrors of 224 × 224 are possible (the paper counts 2,048)\n")
+    with Image.open("photo-augmented.png") as sheet:
+        assert sheet.size[0] > 900
+    assert cli.main(["augment", "photo.jpg", "--crop", "32", "--out", "s.svg"]) == 0
+    assert "<svg" in (tmp_path / "s.svg").read_text()
+    for wrong, says in ((["none.jpg"], "none.jpg: there is no such file"),
+                        (["photo.jpg", "--out", "s.txt"], "s.txt: must end in .png or .svg"),
+                        (["photo.jpg", "--crop", "999"], "--crop (=999) must be at most 256"),
+                        (["s.svg"], "s.svg: cannot be read as a picture"),
+                        (["photo.jpg", "--data", "."], "holds no prepared photos")):
+        assert cli.main(["augment", *wrong]) == 2
+        assert says in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,3 +49,55 @@ def test_what_a_sample_gets_does_not_depend_on_its_company(index, seed, epoch):
 def test_the_centre_crop_of_32_starts_at_4():
     image = np.arange(32 * 32, dtype=np.float32).reshape(1, 32, 32)
     np.testing.assert_array_equal(augment.center_crop(image, 24), image[:, 4:28, 4:28])
+
+
+# -- colours -----------------------------------------------------------------------------------------------------------
+
+
+def some_colours():
+    """(3, 50 000) whose covariance is nothing special."""
+    rng = np.random.default_rng(0)
+    return np.array([[50, 10, 0], [45, -12, 6], [40, 3, -9]]) @ rng.standard_normal((3, 50_000)) + 120
+
+
+def test_axes_are_those_of_the_covariance():
+    covariance = np.cov(some_colours(), bias=True)
+    roots, printed = (augment.colour_axes(covariance, roots) for roots in (True, False))
+    np.testing.assert_allclose(roots @ roots.T, covariance, rtol=1e-9)  # Σ p λ pᵀ
+    lengths = np.linalg.norm(roots, axis=0)
+    assert list(lengths) == sorted(lengths, reverse=True)
+    np.testing.assert_allclose(np.linalg.norm(printed, axis=0), lengths**2, rtol=1e-9)
+    np.testing.assert_allclose(printed / lengths, roots, rtol=1e-9)
+    assert (roots.sum(axis=0) >= 0).all()
+
+
+def test_shifts_are_of_the_printed_strength_along_each_axis():
+    """α has the standard deviation 0.1, is drawn anew for every axis and image, and does not follow crops."""
+    axes = augment.colour_axes(np.cov(some_colours(), bias=True), True)
+    shifts = augment.colour_shifts(0, 0, MANY, axes)
+    assert shifts.shape == (len(MANY), 3)
+    alpha = np.linalg.solve(axes, shifts.T)
+    np.testing.assert_allclose(alpha.std(axis=1), 0.1, rtol=0.02)
+    assert abs(alpha.mean(axis=1)).max() < 0.003
+    assert abs(np.corrcoef(alpha) - np.eye(3)).max() < 0.03
+    assert abs((abs(alpha) > 0.196).mean() - 0.05) < 0.004  # normal: a twentieth lies beyond 1.96 σ
+    rows = augment.crop_offsets(0, 0, MANY, (8, 8))[:, 0]
+    assert abs(np.corrcoef(alpha[0], rows)[0, 1]) < 0.03
+    for seed, epoch in ((1, 0), (0, 1)):
+        other = np.linalg.solve(axes, augment.colour_shifts(seed, epoch, MANY, axes).T)
+        assert abs(np.corrcoef(alpha[0], other[0])[0, 1]) < 0.03
+    np.testing.assert_array_equal(augment.colour_shifts(0, 0, MANY[7:9], axes), shifts[7:9])
+
+
+def test_imagenets_published_colours():
+    """cuda-convnet2's roots are 19.72, 37.09 and 121.78: as printed, the first axis shifts by 1,483 levels."""
+    np.testing.assert_allclose(np.linalg.norm(augment.colour_axes(augment.IMAGENET, True), axis=0),
+                               [121.78, 37.09, 19.72], rtol=1e-3)
+    printed = np.linalg.norm(augment.colour_axes(augment.IMAGENET, False), axis=0)
+    assert abs(0.1 * printed[0] - 1483) < 2
+
+
+@pytest.mark.parametrize("wrong", [np.eye(2), np.array([[1, 2, 0], [0, 1, 0], [0, 0, 1.0]])])
+def test_what_is_no_covariance_is_said(wrong):
+    with pytest.raises(ValueError, match=r"covariance \(=.*\) must be symmetric, 3 × 3"):
+        augment.colour_axes(wrong, True)

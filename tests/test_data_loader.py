@@ -158,10 +158,10 @@ def test_an_error_in_a_thread_is_raised_where_the_batch_is_asked_for(threads, mo
     loader = Loader(numbered(), 4, train=False, threads=threads)
     fill = loader._fill
 
-    def fail(epoch, index, pixels, x):
+    def fail(epoch, first, index, pixels, x):
         if 21 in index:
             raise MemoryError("batch 5")
-        fill(epoch, index, pixels, x)
+        fill(epoch, first, index, pixels, x)
 
     monkeypatch.setattr(loader, "_fill", fail)
     batches = loader.epoch(0)
@@ -202,3 +202,46 @@ def test_more_batches_than_there_are_cannot_be_skipped():
         loader.epoch(0, 6)
     with pytest.raises(ValueError, match="no image"):
         Loader(numbered().take(0))
+
+
+AXES = np.array([[9.0, 1, 0], [8, -2, 1], [7, 1, -2]])
+
+
+def test_colours_are_shifted_in_training_alone_and_whole_pictures_alike():
+    data = numbered()
+    mean = data.mean_image()
+    for train in (True, False):
+        plain = Loader(data, 16, mean=mean, crop=6, mirror=True, train=train, seed=3)
+        shifted = Loader(data, 16, mean=mean, crop=6, mirror=True, train=train, seed=3, colour=AXES, gain=1.1)
+        for (x, labels), (y, same) in zip(copies(plain.epoch(4)), copies(shifted.epoch(4)), strict=True):
+            np.testing.assert_array_equal(labels, same)
+            if train:
+                shifts = augment.colour_shifts(3, 4, labels, AXES)[:, :, None, None]
+                np.testing.assert_allclose(y, (x + shifts) / 1.1, rtol=1e-5, atol=1e-4)
+                assert abs(y * 1.1 - x).max() > 0.1
+            else:
+                np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("batch", [3, 16])
+def test_pictures_in_a_row_are_cropped_alike_if_asked(batch):
+    """Whatever the batches are: 8 in a row of the epoch's order, as the program of 2012 took 32."""
+    data = numbered()
+    loader = Loader(data, batch, train=True, seed=3, together=8, **CROPPED)
+    x, labels = (np.concatenate(parts) for parts in zip(*copies(loader.epoch(5)), strict=True))
+    run = np.arange(50) // 8
+    corners, flips = augment.crop_offsets(3, 5, run, (3, 3)), augment.mirror_flags(3, 5, run)
+    assert len({tuple(corner) for corner in corners}) > 3
+    for picture, i, (top, left), flip in zip(x, labels, corners, flips, strict=True):
+        expected = data.images[i, :, top : top + 6, left : left + 6]
+        np.testing.assert_array_equal(picture, expected[:, :, ::-1] if flip else expected)
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ({"colour": np.eye(2)}, r"colour \(=\(2, 2\)\) must be \(3, 3\), as augment\.colour_axes makes it"),
+    ({"gain": 0.0}, r"gain \(=0\.0\) must be greater than 0"),
+    ({"together": 0}, r"together \(=0\) must be at least 1"),
+])
+def test_wrong_changes_are_said(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        Loader(numbered(), 4, **arguments)

@@ -31,6 +31,9 @@ class Loader:
     crop : side of the square crop in pixels, or None for the whole image. In training its place is drawn anew for each
         sample in each epoch, otherwise it is the centre.
     mirror : mirror half of the pictures left to right, drawn likewise; only in training.
+    together : so many pictures in a row are cropped and mirrored alike. 1; in the program of 2012, 32.
+    colour : (3, 3) `augment.colour_axes`, along which every picture is shifted in colour; only in training.
+    gain : what pictures that are shifted in colour are divided by. 1; in the program of 2012, `augment.GAIN`.
     train : shuffle and draw; otherwise the data set's order and its centre crops.
     seed : what the order, crops and mirrors of an epoch follow from, with the number of the epoch.
     threads : background threads that make batches.
@@ -51,6 +54,9 @@ class Loader:
         mean: NDArray[np.floating] | None = None,
         crop: int | None = None,
         mirror: bool = False,
+        together: int = 1,
+        colour: NDArray[np.floating] | None = None,
+        gain: float = 1.0,
         train: bool = True,
         seed: int = 0,
         threads: int = 1,
@@ -59,13 +65,18 @@ class Loader:
     ) -> None:
         if not len(dataset):
             raise ValueError(f"dataset (={dataset.name!r}) holds no image")
-        for name, value in (("batch", batch), ("threads", threads), ("ahead", ahead)):
+        for name, value in (("batch", batch), ("threads", threads), ("ahead", ahead), ("together", together)):
             if value < 1:
                 raise ValueError(f"{name} (={value}) must be at least 1")
         channels, height, width = dataset.shape
         if crop is not None and not 1 <= crop <= min(height, width):
             raise ValueError(f"crop (={crop}) must be at least 1 and at most {min(height, width)}, the shorter side")
         self.dataset, self.batch, self.crop, self.mirror, self.train = dataset, batch, crop, mirror, train
+        if colour is not None and np.shape(colour) != (3, 3):
+            raise ValueError(f"colour (={np.shape(colour)}) must be (3, 3), as augment.colour_axes makes it")
+        if not gain > 0:
+            raise ValueError(f"gain (={gain}) must be greater than 0")
+        self.together, self.colour, self.gain = together, colour, gain
         self.seed, self.threads, self.ahead, self.dtype = seed, threads, ahead, np.dtype(dtype)
         self._shape = (channels, height, width) if crop is None else (channels, crop, crop)
         self.mean = None if mean is None else self._fit(np.asarray(mean, self.dtype))
@@ -132,19 +143,25 @@ class Loader:
             return mean
         return np.ascontiguousarray(augment.center_crop(mean, self.crop))
 
-    def _fill(self, epoch: int, index: NDArray[np.int64], pixels: NDArray[np.uint8], x: NDArray[Any]) -> None:
-        """Write the pictures `index` into x (n, C, h, w), by way of `pixels`, of the same shape."""
+    def _fill(
+        self, epoch: int, first: int, index: NDArray[np.int64], pixels: NDArray[np.uint8], x: NDArray[Any]
+    ) -> None:
+        """Write the pictures `index` into x (n, C, h, w), by way of `pixels`, of the same shape.
+
+        first : which of the epoch's pictures the first of them is.
+        """
         dataset = self.dataset
         if isinstance(dataset, Dataset) and self.crop is None and not (self.train and self.mirror):
             np.take(dataset.images, index, axis=0, out=pixels, mode="clip")  # "raise" would make a copy first
         else:
             room = (dataset.shape[1] - x.shape[2], dataset.shape[2] - x.shape[3])
+            drawn = index if self.together == 1 else (first + np.arange(len(index))) // self.together
             corner = np.broadcast_to(augment.center_offsets(room), (len(index), 2))
             if self.train and self.crop is not None:
-                corner = augment.crop_offsets(self.seed, epoch, index, room)
+                corner = augment.crop_offsets(self.seed, epoch, drawn, room)
             mirrored = np.zeros(len(index), np.bool_)
             if self.train and self.mirror:
-                mirrored = augment.mirror_flags(self.seed, epoch, index)
+                mirrored = augment.mirror_flags(self.seed, epoch, drawn)
             h, w = x.shape[2:]
             for i, (sample, (top, left), flip) in enumerate(
                 zip(index.tolist(), corner.tolist(), mirrored.tolist(), strict=True)
@@ -155,6 +172,9 @@ class Loader:
             x[...] = pixels
         else:
             np.subtract(pixels, self.mean, out=x)
+        if self.train and self.colour is not None:
+            x += augment.colour_shifts(self.seed, epoch, index, self.colour).astype(self.dtype)[:, :, None, None]
+            x /= self.gain
 
 
 class _Ring:
@@ -201,7 +221,7 @@ class _Work:
         ring, index = self.ring, self.order[k * self.loader.batch : (k + 1) * self.loader.batch]
         slot, n = k % ring.slots, len(index)
         x, labels = ring.x[slot, :n], ring.labels[slot, :n]
-        self.loader._fill(self.epoch, index, ring.pixels[slot, :n], x)
+        self.loader._fill(self.epoch, k * self.loader.batch, index, ring.pixels[slot, :n], x)
         np.take(self.loader.dataset.labels, index, out=labels, mode="clip")
         return x, labels
 
