@@ -117,8 +117,10 @@ def parser() -> Parser:
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
     sub.add_argument("--checkpoint-minutes", type=_rate, default=2.0, metavar="M", help="default: 2")
 
-    sub = add("evaluate", evaluate, "Test error of a trained net.", "runs/cifar_80sec-seed0")
+    sub = add("evaluate", evaluate, "Test error of a trained net.", "runs/cifar_80sec-seed0",
+              "runs/alexnet-seed0 --views 10")
     sub.add_argument("run", type=Path, help="folder that npnet train wrote")
+    sub.add_argument("--views", type=int, choices=(1, 10), default=1, help="the centre, or ten views, averaged")
     _data_option(sub)
 
     sub = add("figure1", figure1, "AlexNet's Figure 1: training error with ReLU and with tanh.",
@@ -227,7 +229,7 @@ def augment(options: argparse.Namespace) -> int:
     if not options.image.is_file():
         raise UserError(f"{options.image}: there is no such file")
     image = photo.square(photo.read(options.image, str(options.image)))
-    covariance = Photos(options.data).covariance if options.data else change.IMAGENET
+    covariance = Photos(options.data).covariance() if options.data else change.IMAGENET
     room, draws = (photo.SIDE - options.crop,) * 2, np.arange(6)
     corners = change.crop_offsets(options.seed, 0, draws, room).tolist()
     flips = change.mirror_flags(options.seed, 0, draws).tolist()
@@ -260,6 +262,8 @@ def train(options: argparse.Namespace) -> int:
     recipe = RECIPES[options.recipe]
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate)
     folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
+    if recipe.crop > 32 and not options.data:
+        raise UserError(f"{recipe.name} trains on photos: --data DIR, which npnet data prepare has made")
     name = options.data or _found()
     images = data.load(name, "train")
     if options.images:
@@ -275,7 +279,7 @@ def train(options: argparse.Namespace) -> int:
         raise UserError(f"{folder}: its metrics hold no test error: npnet evaluate {folder} measures it")
     speed = tested[-1]["epoch"] * len(images) / max(run.seconds, 1e-9)
     print(f"{recipe.name} on {name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs, "
-          f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s; its author reports {recipe.reported} on CIFAR-10. "
+          f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s; its author reports {recipe.reported}. "
           f"{folder}")
     return 0
 
@@ -284,14 +288,20 @@ def evaluate(options: argparse.Namespace) -> int:
     """``npnet evaluate``."""
     from dataclasses import asdict
 
+    from tqdm.auto import tqdm
+
     from npnet.files import write_json
     from npnet.recipes import evaluate_run
 
-    recipe, rate = evaluate_run(options.run, options.data)
-    low, high = rate.interval
-    write_json(options.run / "evaluation.json", {**asdict(rate), "interval95": [low, high]})
-    print(f"{recipe.name}: test error {rate.top1:.2%} (95 % interval {low:.1%} to {high:.1%}), not in the first five "
-          f"{rate.top5:.2%}, {rate.images:,} images; its author reports {recipe.reported}")
+    with tqdm(unit=" views", leave=False, dynamic_ncols=True, disable=options.views == 1) as bar:
+        recipe, rate = evaluate_run(options.run, options.data, options.views, bar.update)
+    (low, high), (low5, high5) = rate.interval, rate.interval5
+    name = "evaluation.json" if options.views == 1 else f"evaluation-{options.views}-views.json"
+    write_json(options.run / name, {**asdict(rate), "interval95": [low, high], "top5_interval95": [low5, high5]})
+    views = "" if options.views == 1 else f" of {options.views} views, averaged"
+    print(f"{recipe.name}: test error{views} {rate.top1:.2%} (95 % interval {low:.1%} to {high:.1%}), not in the first "
+          f"five {rate.top5:.2%} ({low5:.1%} to {high5:.1%}), {rate.images:,} images; its author reports "
+          f"{recipe.reported}")
     return 0
 
 

@@ -80,3 +80,13 @@ def test_a_set_is_loaded_by_name_or_folder(tmp_path, monkeypatch):
 def test_importing_loads_nothing_heavy():
     code = "import sys, npnet.data; print([m for m in ('matplotlib', 'pooch', 'PIL', 'tqdm') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_covariance_is_that_of_all_pixels():
+    images = np.random.default_rng(0).integers(0, 256, (1100, 3, 5, 4), dtype=np.uint8)
+    images[:, 1] //= 2
+    data = Dataset(images, np.zeros(1100, np.int64), ("a",), "drawn")
+    colours = images.transpose(1, 0, 2, 3).reshape(3, -1)
+    np.testing.assert_allclose(data.covariance(), np.cov(colours, bias=True), rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match="drawn holds no image: the covariance of nothing is not defined"):
+        data.take(0).covariance()

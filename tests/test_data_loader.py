@@ -245,3 +245,26 @@ def test_pictures_in_a_row_are_cropped_alike_if_asked(batch):
 def test_wrong_changes_are_said(arguments, says):
     with pytest.raises(ValueError, match=says):
         Loader(numbered(), 4, **arguments)
+
+
+def test_ten_views_are_corners_and_centre_and_their_mirrors():
+    data = numbered(n=5)
+    places = [(0, 0), (0, 3), (3, 0), (3, 3), (1, 1)]
+    for view in range(10):
+        top, left = places[view % 5]
+        [(x, labels)] = copies(Loader(data, 5, crop=6, train=False, view=view).epoch(0))
+        expected = data.images[labels][:, :, top : top + 6, left : left + 6]
+        np.testing.assert_array_equal(x, expected[..., ::-1] if view >= 5 else expected)
+    whole = Loader(data, 5, train=False, view=9)
+    np.testing.assert_array_equal(next(whole.epoch(0))[0], data.images[..., ::-1])
+    for arguments in ({"view": 10, "train": False}, {"view": 0}):
+        with pytest.raises(ValueError, match=r"view \(=\d+\) must be at least 0 and less than 10, and train be False"):
+            Loader(data, 5, **arguments)
+
+
+def test_colours_stop_being_shifted():
+    data = numbered()
+    plain, shifted = Loader(data, 50), Loader(data, 50, colour=AXES, colour_epochs=2)
+    for epoch in range(4):
+        same = np.array_equal(next(plain.epoch(epoch))[0], next(shifted.epoch(epoch))[0])
+        assert same == (epoch >= 2)

@@ -66,7 +66,7 @@ def test_mean_and_covariance_are_those_of_the_photos(tmp_path):
         all_.append(photo.square(photo.read(path, "x"), 16).astype(float))
     np.testing.assert_allclose(photos.mean_image(), np.mean(all_, axis=0), rtol=1e-6)
     colours = np.concatenate([x.reshape(3, -1) for x in all_], axis=1)
-    np.testing.assert_allclose(photos.covariance, np.cov(colours, bias=True), rtol=1e-9)
+    np.testing.assert_allclose(photos.covariance(), np.cov(colours, bias=True), rtol=1e-9)
 
 
 def test_shards_are_those_of_webdataset(tmp_path):
@@ -293,3 +293,28 @@ def test_a_folder_of_one_split_is_not_enough_to_train(tmp_path):
         data.load(tmp_path / "out2", "test")
     with pytest.raises(DataError, match="there is no split 'valid'"):
         data.load(tmp_path / "out2", "valid")
+
+
+def test_twenty_thousand_photos_stream(tmp_path):
+    """Links to a few files; every one is met once, and what reading them holds is less than they are."""
+    import tracemalloc
+
+    make(tmp_path / "few", {"cat": 3, "dog": 2})
+    sources = sorted((tmp_path / "few").rglob("*.png"))
+    for label, name in enumerate(("cat", "dog")):
+        folder = tmp_path / "in" / name
+        folder.mkdir(parents=True)
+        for i in range(10_000):
+            os.link(sources[(i + label) % 5], folder / f"{i:05d}.png")
+    prepare(tmp_path / "in", tmp_path / "out", Settings(side=16), jobs=2, progress=False)
+    photos = Photos(tmp_path / "out")
+    assert np.bincount(photos.labels).tolist() == [10_000, 10_000]
+    size = sum(path.stat().st_size for path in (tmp_path / "out").glob("*.tar"))
+    tracemalloc.start()
+    loader, seen = Loader(photos, 256, crop=12, seed=1), np.zeros(2, np.int64)
+    for _, labels in loader.epoch(0):
+        seen += np.bincount(labels, minlength=2)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seen.tolist() == [10_000, 10_000]
+    assert held < size / 4

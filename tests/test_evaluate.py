@@ -4,7 +4,7 @@ from small_run import small_net
 
 from npnet.data import Dataset, Loader, shapes
 from npnet.errors import UserError
-from npnet.evaluate import ErrorRate, error_rate
+from npnet.evaluate import ErrorRate, averaged_error_rate, error_rate, probabilities
 from npnet.layers import Layer
 
 
@@ -84,3 +84,50 @@ def test_the_interval_covers_nineteen_of_twenty():
     hits = [low <= 0.2 <= high for low, high in
             (ErrorRate(k / 300, 0.0, 300).interval for k in rng.binomial(300, 0.2, 2000))]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.015)
+
+
+class Shown(Layer):
+    """Scores by what is in the upper left corner of a view."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = scores
+
+    def forward(self, x, train=True):
+        assert not train
+        y = self.array("y", (x.shape[0], 2), np.float32)
+        seen = self.kernels.to_host(x)[:, 0, 0, 0].astype(int)
+        self.kernels.from_host(np.array([self.scores[i] for i in seen], np.float32), y)
+        return y
+
+
+def test_views_are_averaged_behind_the_softmax(backend):
+    """Of probabilities the first class has more, of scores the second."""
+    images = np.zeros((1, 3, 3, 3), np.uint8)
+    images[0, :, 0, 0], images[0, :, 1, 1] = 1, 2
+    data = Dataset(images, np.array([0]), ("a", "b"), "drawn")
+    net = Shown({0: [0.5, 0], 1: [0.5, 0], 2: [0, 8.0]})
+    loaders = [Loader(data, 1, crop=2, train=False, view=view) for view in (0, 3)]
+    rows = np.concatenate([probabilities(net, loader) for loader in loaders])
+    np.testing.assert_allclose(rows, [[0.6225, 0.3775], [0.0003, 0.9997]], atol=1e-4)
+    assert averaged_error_rate(net, loaders).top1 == 1
+    assert averaged_error_rate(net, [loaders[0]] * 5 + [loaders[1]]).top1 == 0  # though the scores' mean says b
+
+
+def test_the_mean_of_one_view_is_that_view(backend):
+    scores = np.random.default_rng(0).standard_normal((9, 7))
+    labels = np.random.default_rng(1).integers(0, 7, 9)
+    data = pictures(labels, 7)
+    loader = Loader(data, 4, train=False)
+    assert averaged_error_rate(Table(scores), [loader, loader]) == error_rate(Table(scores), loader)
+
+
+def test_scores_that_are_not_finite_have_no_mean(backend):
+    with pytest.raises(UserError, match="it has diverged"):
+        averaged_error_rate(Table(np.full((3, 4), np.nan)), [Loader(pictures([0, 1, 2], 4), 4, train=False)])
+
+
+def test_the_first_five_have_an_interval_too():
+    rate = ErrorRate(0.5, 0.1, 100)
+    assert rate.interval5 == ErrorRate(0.1, 0.0, 100).interval
+    assert rate.interval5[0] < 0.1 < rate.interval5[1]

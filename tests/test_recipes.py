@@ -6,11 +6,14 @@ import pytest
 
 import npnet
 from npnet import data, models
-from npnet.data import shapes
+from npnet.data import Dataset, shapes
 from npnet.errors import UserError
 from npnet.evaluate import error_rate
 from npnet.recipes import RECIPES, Recipe, evaluate_run, load, recipe, trainer
-from npnet.train import checkpoint, metrics
+from npnet.recipes.alexnet import ALEXNET
+from npnet.recipes.cifar import CIFAR
+from npnet.recipes.recipe import loaders, schedule
+from npnet.train import Plateau, checkpoint, metrics
 from npnet.weights import load_arrays
 
 SMALL = replace(RECIPES["cifar_13pct"], epochs=1, batch=20)  # with crops and mirrors
@@ -60,7 +63,7 @@ def test_a_folder_without_a_run_says_so(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", CIFAR)
 def test_every_published_recipe_trains(train, test, name):
     run = trainer(replace(RECIPES[name], epochs=0.5, batch=25), train, test, progress=False)
     assert len(run.run()) == 1
@@ -72,9 +75,61 @@ def test_the_schedules_are_those_of_the_files():
     assert (r["cifar_80sec"].epochs, r["cifar_80sec"].drops) == (10, (8,))
     assert (r["cifar_18pct"].epochs, r["cifar_18pct"].drops) == (140, (120, 130))
     assert (r["cifar_11pct"].epochs, r["cifar_11pct"].drops, r["cifar_11pct"].crop) == (520, (500, 510), 24)
-    for one in r.values():
+    for one in CIFAR.values():
         assert (one.batch, one.momentum, one.rate, one.weight_decay, one.factor) == (128, 0.9, 0.001, 1.0, 0.1)
         assert models.INPUTS[one.model][1] == (one.crop or 32)
+
+
+NARROW = {"widths": (2, 4, 4, 4, 4), "hidden": 6}
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """Of 230 pixels: six crops of 224 fit along each side and one more."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 3, 230, 230), dtype=np.uint8)
+    return Dataset(images, np.arange(8) % 2, ("cat", "dog"), "noise")
+
+
+@pytest.mark.parametrize("name", ALEXNET)
+def test_alexnets_recipes_train_a_narrow_one_and_ten_views_test_it(tmp_path, photos, name, monkeypatch):
+    chosen = RECIPES[name]
+    chosen = replace(chosen, epochs=1, batch=4, arguments={**chosen.arguments, **NARROW})
+    monkeypatch.setattr(npnet.data, "load", lambda *_: photos)
+    run = trainer(chosen, photos, photos, tmp_path, progress=False)
+    assert run.run()[-1]["test_error"] >= 0
+    _, rate = evaluate_run(tmp_path, "x", views=10)
+    assert rate.images == 8
+    with pytest.raises(ValueError, match=r"views \(=7\) must be 1 or 10"):
+        evaluate_run(tmp_path, "x", views=7)
+
+
+def test_alexnets_recipe_is_the_papers_text(photos):
+    chosen = RECIPES["alexnet"]
+    assert (chosen.batch, chosen.momentum, chosen.rate) == (128, 0.9, 0.01)
+    assert (chosen.weight_decay, chosen.epochs) == (0.0005, 90)
+    net = chosen.build(0, classes=7)
+    assert (net.cost((3, 224, 224)).macs, net["fc8"].out_features) == (724_406_816 - 4096 * 993, 7)
+    loader, test = loaders(chosen, photos, photos, 5)
+    assert (loader.crop, loader.mirror, loader.together, loader.gain, loader.colour_epochs) == (224, True, 1, 1.0, None)
+    np.testing.assert_allclose(loader.colour @ loader.colour.T, photos.covariance(), rtol=1e-6)
+    assert (test.crop, test.train, test.batch) == (224, False, 128)
+    assert isinstance(schedule(chosen), Plateau)
+
+
+def test_the_programs_recipe_is_its_log(photos):
+    chosen = RECIPES["alexnet_2012"]
+    rates = schedule(chosen)
+    assert [rates.rate(epoch) for epoch in (22, 23, 51, 78)] == pytest.approx([1e-2, 1e-3, 1e-4, 1e-5])
+    assert [rates.factors(epoch) for epoch in (67, 68, 72)] == [{}, {"conv1": 0.1}, {"conv1": 0.0}]
+    assert rates.rate(68) * rates.factors(68)["conv1"] == pytest.approx(1e-5)
+    loader, _ = loaders(chosen, photos, None, 0)
+    assert (loader.together, loader.gain, loader.colour_epochs) == (32, 1.1, 68)
+    assert chosen.arguments["preset"] == "original"
+
+
+def test_small_images_are_no_photos(train):
+    with pytest.raises(UserError, match=r"alexnet takes crops of 224 × 224 pixels, and .* has 32 × 32: npnet data"):
+        trainer(RECIPES["alexnet"], train)
 
 
 def test_a_trainer_is_what_the_recipe_says(train, test):

@@ -58,3 +58,11 @@ def test_plateau_goes_on_from_its_state_as_json():
 def test_patience_is_at_least_one():
     with pytest.raises(ValueError, match=r"patience \(=0\) must be at least 1"):
         Plateau(0.1, patience=0)
+
+
+def test_layers_are_slowed_and_frozen_from_their_epochs_on():
+    s = Steps(0.1, slow=[(72, "conv1", 0), (68, "conv1", 0.1), (70, "fc8", 10)])
+    assert [s.factors(e) for e in (0, 68, 70, 72.5)] == [
+        {}, {"conv1": 0.1}, {"conv1": 0.1, "fc8": 10}, {"conv1": 0, "fc8": 10}]
+    with pytest.raises(ValueError, match=r"slow \(=\[\(1, 'conv1', -1\)\]\) must have no negative factors"):
+        Steps(0.1, slow=[(1, "conv1", -1)])

@@ -84,3 +84,18 @@ def test_float32_stays_float32(backend):
 def test_impossible_numbers_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         SGD([], **arguments)
+
+
+def test_a_layers_factor_multiplies_its_rate_alone(backend):
+    """By its whole name: conv1 is not conv10."""
+    both = [parameter([1.0], rate=2.0) for _ in range(3)]
+    for p, name in zip(both, ("conv1.weight", "conv10.weight", "block.conv1.weight"), strict=True):
+        p.name = name
+        give(p, [1.0])
+    sgd = SGD(both, rate=0.1, momentum=0.0, weight_decay=0.0)
+    sgd.factors = {"conv1": 0.5}
+    sgd.step()
+    assert [float(p.numpy()[0]) for p in both] == pytest.approx([0.9, 0.8, 0.8])
+    sgd.factors = {"conv1": 0.0, "block": 0.0}
+    sgd.step()
+    assert [float(p.numpy()[0]) for p in both] == pytest.approx([0.9, 0.6, 0.8])

@@ -60,6 +60,19 @@ def center_offsets(room: tuple[int, int]) -> tuple[int, int]:
     return room[0] // 2, room[1] // 2
 
 
+VIEWS = 10
+
+
+def views(room: tuple[int, int]) -> list[tuple[tuple[int, int], bool]]:
+    """Where the ten views of a test image start, and which are mirrored: the four corners and the centre, then the same
+    mirrored. AlexNet §4.1.
+
+    room : rows and columns that the image has more than the crop.
+    """
+    places = [(0, 0), (0, room[1]), (room[0], 0), room, center_offsets(room)]
+    return [(place, mirrored) for mirrored in (False, True) for place in places]
+
+
 def center_crop(image: NDArray[np.float32], crop: int) -> NDArray[np.float32]:
     """(..., H, W) → (..., crop, crop), a view of the middle."""
     y, x = center_offsets((image.shape[-2] - crop, image.shape[-1] - crop))

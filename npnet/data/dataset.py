@@ -49,6 +49,10 @@ class Images(Protocol):
         """(C, H, W), in grey levels."""
         ...
 
+    def covariance(self) -> NDArray[np.float64]:
+        """(C, C), of the colours of all pixels."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -139,3 +143,16 @@ class Dataset:
         for first in range(0, len(self), 4096):  # the sum of 4,096 bytes fits 32 bits, which add faster than 64
             total += self.images[first : first + 4096].sum(axis=0, dtype=np.uint32)
         return (total / len(self)).astype(np.float32)
+
+    def covariance(self) -> NDArray[np.float64]:
+        """(3, 3): the covariance of red, green and blue over all pixels of all images. AlexNet §4.1."""
+        if not len(self):
+            raise ValueError(f"{self.name} holds no image: the covariance of nothing is not defined")
+        total, products = np.zeros(3), np.zeros((3, 3))
+        for first in range(0, len(self), 1024):  # whole numbers below 2^53: float64 adds them exactly
+            colours = self.images[first : first + 1024].transpose(1, 0, 2, 3).reshape(3, -1).astype(np.float64)
+            total += colours.sum(axis=1)
+            products += colours @ colours.T
+        mean = total / (len(self) * self.images[0, 0].size)
+        covariance: NDArray[np.float64] = products / (len(self) * self.images[0, 0].size) - np.outer(mean, mean)
+        return covariance

@@ -32,9 +32,12 @@ class Loader:
         sample in each epoch, otherwise it is the centre.
     mirror : mirror half of the pictures left to right, drawn likewise; only in training.
     together : so many pictures in a row are cropped and mirrored alike. 1; in the program of 2012, 32.
-    colour : (3, 3) `augment.colour_axes`, along which every picture is shifted in colour; only in training.
+    colour : (3, 3) `augment.colour_axes`, along which every picture is shifted in colour; only in training, and only in
+        the first `colour_epochs`.
+    colour_epochs : None for always; in the program of 2012, 68.
     gain : what pictures that are shifted in colour are divided by. 1; in the program of 2012, `augment.GAIN`.
     train : shuffle and draw; otherwise the data set's order and its centre crops.
+    view : out of training, which of the ten views of `augment.views` to hand out in place of the centre.
     seed : what the order, crops and mirrors of an epoch follow from, with the number of the epoch.
     threads : background threads that make batches.
     ahead : batches that may lie ready before they are asked for.
@@ -56,8 +59,10 @@ class Loader:
         mirror: bool = False,
         together: int = 1,
         colour: NDArray[np.floating] | None = None,
+        colour_epochs: int | None = None,
         gain: float = 1.0,
         train: bool = True,
+        view: int | None = None,
         seed: int = 0,
         threads: int = 1,
         ahead: int = 3,
@@ -76,7 +81,10 @@ class Loader:
             raise ValueError(f"colour (={np.shape(colour)}) must be (3, 3), as augment.colour_axes makes it")
         if not gain > 0:
             raise ValueError(f"gain (={gain}) must be greater than 0")
-        self.together, self.colour, self.gain = together, colour, gain
+        if view is not None and (train or not 0 <= view < augment.VIEWS):
+            raise ValueError(f"view (={view}) must be at least 0 and less than {augment.VIEWS}, and train be False")
+        self.view = view
+        self.together, self.colour, self.colour_epochs, self.gain = together, colour, colour_epochs, gain
         self.seed, self.threads, self.ahead, self.dtype = seed, threads, ahead, np.dtype(dtype)
         self._shape = (channels, height, width) if crop is None else (channels, crop, crop)
         self.mean = None if mean is None else self._fit(np.asarray(mean, self.dtype))
@@ -151,7 +159,8 @@ class Loader:
         first : which of the epoch's pictures the first of them is.
         """
         dataset = self.dataset
-        if isinstance(dataset, Dataset) and self.crop is None and not (self.train and self.mirror):
+        changed = self.crop is not None or self.view is not None or (self.train and self.mirror)
+        if isinstance(dataset, Dataset) and not changed:
             np.take(dataset.images, index, axis=0, out=pixels, mode="clip")  # "raise" would make a copy first
         else:
             room = (dataset.shape[1] - x.shape[2], dataset.shape[2] - x.shape[3])
@@ -162,6 +171,9 @@ class Loader:
             mirrored = np.zeros(len(index), np.bool_)
             if self.train and self.mirror:
                 mirrored = augment.mirror_flags(self.seed, epoch, drawn)
+            if self.view is not None:
+                place, flipped = augment.views(room)[self.view]
+                corner, mirrored = np.broadcast_to(place, (len(index), 2)), np.full(len(index), flipped)
             h, w = x.shape[2:]
             for i, (sample, (top, left), flip) in enumerate(
                 zip(index.tolist(), corner.tolist(), mirrored.tolist(), strict=True)
@@ -172,7 +184,7 @@ class Loader:
             x[...] = pixels
         else:
             np.subtract(pixels, self.mean, out=x)
-        if self.train and self.colour is not None:
+        if self.train and self.colour is not None and (self.colour_epochs is None or epoch < self.colour_epochs):
             x += augment.colour_shifts(self.seed, epoch, index, self.colour).astype(self.dtype)[:, :, None, None]
             x /= self.gain
 

@@ -35,8 +35,6 @@ class Photos:
     labels : (N,) int64.
     classes : names of the folders they came from, in the order of the labels.
     words : what those mean, if it was known: ``{"n01440764": "tench, Tinca tinca"}``.
-    mean : (3, H, W) float32, the mean image. AlexNet §2.
-    covariance : (3, 3) float64, of red, green and blue over all pixels. AlexNet §4.1.
     skipped : [photo, reason] of what could not be read.
 
     Raises
@@ -60,9 +58,9 @@ class Photos:
             self._shards: list[str] = index["shards"]
             self.side: int = index["side"]
             self.labels, self._places = arrays["labels"], arrays["places"]
-            self.mean, self.covariance = arrays["mean"], arrays["covariance"]
+            self._mean, self._covariance = arrays["mean"], arrays["covariance"]
             well = (index["format"] == FORMAT and index["images"] == len(self.labels) == len(self._places)
-                    and self.mean.shape == (3, self.side, self.side))
+                    and self._mean.shape == (3, self.side, self.side))
         except (KeyError, TypeError, UserError) as error:
             raise DataError(f"{path}: not an index of this version ({error}): prepare the photos again") from None
         if not well:
@@ -119,7 +117,11 @@ class Photos:
 
     def mean_image(self) -> NDArray[np.float32]:
         """(3, H, W): the mean of every pixel over all photos, in grey levels. AlexNet §2."""
-        return self.mean
+        return self._mean
+
+    def covariance(self) -> NDArray[np.float64]:
+        """(3, 3): the covariance of red, green and blue over all pixels of all photos. AlexNet §4.1."""
+        return self._covariance
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """(N,): the order in which an epoch shows them: the shards mixed, and the photos of every few of them, so that

@@ -1,13 +1,16 @@
 """Error rates."""
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from npnet.data import Loader
 from npnet.errors import UserError
 from npnet.layers import Layer
 
-__all__ = ["ErrorRate", "error_rate"]
+__all__ = ["ErrorRate", "averaged_error_rate", "error_rate", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,15 @@ class ErrorRate:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % confidence interval of `top1` (Wilson's)."""
-        z, n, p = 1.96, self.images, self.top1
+        return self._interval(self.top1)
+
+    @property
+    def interval5(self) -> tuple[float, float]:
+        """That of `top5`."""
+        return self._interval(self.top5)
+
+    def _interval(self, p: float) -> tuple[float, float]:
+        z, n = 1.96, self.images
         middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
         return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
@@ -42,3 +53,39 @@ def error_rate(net: Layer, loader: Loader) -> ErrorRate:
         ranks.append(net.kernels.to_host(rank))
     place = np.concatenate(ranks)
     return ErrorRate(float(np.mean(place >= 1)), float(np.mean(place >= 5)), len(place))
+
+
+def probabilities(net: Layer, loader: Loader, progress: Any = None) -> NDArray[np.float32]:
+    """(N, K): the softmax of the net's scores for all images of `loader`.
+
+    progress : called with the number of images of each batch.
+    """
+    parts = []
+    for images, _ in loader.epoch(0):
+        scores = net.forward(net.upload("evaluate.x", images), train=False)
+        softmax = net.like("evaluate.probabilities", scores)
+        net.kernels.softmax(scores, softmax)
+        parts.append(net.kernels.to_host(softmax))
+        if progress:
+            progress(len(images))
+    return np.concatenate(parts)
+
+
+def averaged_error_rate(net: Layer, loaders: Sequence[Loader], progress: Any = None) -> ErrorRate:
+    """Error rates of the mean of what `net` says of each of the loaders' views of the same images. AlexNet §4.1.
+
+    The mean is of probabilities, behind the softmax, not of scores.
+
+    Raises UserError if it is not finite: the net has diverged.
+    """
+    mean = probabilities(net, loaders[0], progress).astype(np.float64)
+    for loader in loaders[1:]:
+        mean += probabilities(net, loader, progress)
+    mean /= len(loaders)
+    if not np.isfinite(mean).all():
+        raise UserError("the net's scores are not finite: it has diverged; try a smaller learning rate")
+    labels = loaders[0].dataset.labels
+    own = mean[np.arange(len(labels)), labels][:, None]
+    classes = np.arange(mean.shape[1])
+    place = ((mean > own) | ((mean == own) & (classes < labels[:, None]))).sum(axis=1)
+    return ErrorRate(float(np.mean(place >= 1)), float(np.mean(place >= 5)), len(labels))

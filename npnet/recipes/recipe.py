@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from npnet import data, models
-from npnet.data import Images, Loader
+from npnet.data import Images, Loader, augment
 from npnet.errors import UserError
-from npnet.evaluate import ErrorRate, error_rate
+from npnet.evaluate import ErrorRate, averaged_error_rate, error_rate
 from npnet.files import read_json, write_json
 from npnet.kernels import active_name
-from npnet.train import SGD, Steps, Trainer
+from npnet.train import SGD, Plateau, Steps, Trainer
 from npnet.train.checkpoint import NAME as CHECKPOINT
 from npnet.weights import load_weights
 
@@ -24,8 +24,10 @@ class Recipe:
     """All that an experiment is made of, but for the seed and the data themselves.
 
     The images are the training set's minus its mean image, pixels 0 … 255. `crop` is the side of random crops in
-    training (the middle is taken in testing), 0 for none. `rate` falls by `factor` at each of `drops` (epochs).
-    `reported` says in words what its author states, `reported_error` the test error as a fraction.
+    training (the middle is taken in testing), 0 for none; `together`, `gain` and `colour_epochs` as in `Loader`.
+    `colour` is "" for none, "printed" or "roots": see `augment.colour_axes`. `rate` falls by `factor` at each of
+    `drops` (epochs), or, with `patience`, when the test error has not fallen for so many epochs (`Plateau`); `slow` as
+    in `Steps`. `reported` says in words what its author states, `reported_error` the test error as a fraction.
     """
 
     name: str
@@ -39,6 +41,12 @@ class Recipe:
     batch: int = 128
     crop: int = 0
     mirror: bool = False
+    together: int = 1
+    colour: str = ""
+    colour_epochs: int | None = None
+    gain: float = 1.0
+    patience: int = 0
+    slow: tuple[tuple[float, str, float], ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
     reported: str = ""
     reported_error: float | None = None
@@ -60,7 +68,8 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     facts = read_json(path, "a run's recipe")
     try:
         there = facts.pop("recipe")
-        recipe = Recipe(**{**there, "drops": tuple(there["drops"])})
+        slow = tuple((start, layer, times) for start, layer, times in there.get("slow", ()))
+        recipe = Recipe(**{**there, "drops": tuple(there["drops"]), "slow": slow})
         if not (recipe.epochs > 0 and isinstance(facts["images"], int) and isinstance(facts["data"], str)):
             raise ValueError(f"epochs (={recipe.epochs}), images (={facts['images']}), data (={facts['data']!r})")
         recipe.build(0)
@@ -72,10 +81,33 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
 def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tuple[Loader, Loader | None]:
     """Of the training set and of the test set, both with the training set's mean image taken off."""
     mean, crop = train.mean_image(), recipe.crop or None
+    if recipe.crop > min(train.shape[1:]):
+        raise UserError(f"{recipe.name} takes crops of {recipe.crop} × {recipe.crop} pixels, and {train.name} has "
+                        f"{train.shape[1]} × {train.shape[2]}: npnet data prepare makes photos ready, --data DIR takes "
+                        f"them")
+    if recipe.colour not in ("", "printed", "roots"):
+        raise UserError(f"{recipe.name}: colour (={recipe.colour!r}) must be '', 'printed' or 'roots'")
+    colour = augment.colour_axes(train.covariance(), recipe.colour == "roots") if recipe.colour else None
+    few = recipe.batch if train.shape[1] > 64 else 500  # of large images so many as a step has memory for
     return (
-        Loader(train, recipe.batch, mean=mean, crop=crop, mirror=recipe.mirror, seed=seed),
-        Loader(test, 500, mean=mean, crop=crop, train=False) if test else None,
+        Loader(train, recipe.batch, mean=mean, crop=crop, mirror=recipe.mirror, together=recipe.together, colour=colour,
+               colour_epochs=recipe.colour_epochs, gain=recipe.gain, seed=seed),
+        Loader(test, few, mean=mean, crop=crop, train=False) if test else None,
     )
+
+
+def ten_views(recipe: Recipe, train: Images, test: Images) -> list[Loader]:
+    """The ten views of every test image (AlexNet §4.1), each a loader."""
+    mean, few = train.mean_image(), recipe.batch if train.shape[1] > 64 else 500
+    return [Loader(test, few, mean=mean, crop=recipe.crop or None, train=False, view=view)
+            for view in range(augment.VIEWS)]
+
+
+def schedule(recipe: Recipe) -> Steps:
+    """How the rate falls."""
+    if recipe.patience:
+        return Plateau(recipe.rate, recipe.patience, factor=recipe.factor)
+    return Steps(recipe.rate, recipe.drops, recipe.factor, recipe.slow)
 
 
 def trainer(
@@ -114,7 +146,7 @@ def trainer(
 
     run = Trainer(
         net, train_loader, SGD(net.parameters(), recipe.rate, recipe.momentum, recipe.weight_decay),
-        Steps(recipe.rate, recipe.drops, recipe.factor), recipe.epochs, folder,
+        schedule(recipe), recipe.epochs, folder,
         begin=(lambda: recipe.save(folder, **facts)) if folder and new else None,
         evaluate=evaluate if test_loader else None, until=until, checkpoint_minutes=checkpoint_minutes,
         checkpoint_steps=checkpoint_steps, progress=progress, label=label or recipe.name,
@@ -140,11 +172,17 @@ def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -
     return True
 
 
-def evaluate_run(folder: Path, where: str | Path | None = None) -> tuple[Recipe, ErrorRate]:
+def evaluate_run(
+    folder: Path, where: str | Path | None = None, views: int = 1, progress: Any = None
+) -> tuple[Recipe, ErrorRate]:
     """Test error of the run in `folder`, by its last checkpoint; `where` names other data than it was trained on.
 
     The mean image is that of as many training images as the run had.
+
+    views : 1, the centre, or 10, averaged (AlexNet §4.1).  progress : called with the number of images of each batch.
     """
+    if views not in (1, augment.VIEWS):
+        raise ValueError(f"views (={views}) must be 1 or {augment.VIEWS}")
     recipe, facts = load(folder)
     name = where or facts.get("where") or facts["data"].split()[0]
     train, test = data.load(name, "train"), data.load(name, "test")
@@ -153,4 +191,6 @@ def evaluate_run(folder: Path, where: str | Path | None = None) -> tuple[Recipe,
     load_weights(net, folder / CHECKPOINT)
     _, loader = loaders(recipe, train, test, 0)
     assert loader is not None
-    return recipe, error_rate(net, loader)
+    if views == 1:
+        return recipe, error_rate(net, loader)
+    return recipe, averaged_error_rate(net, ten_views(recipe, train, test), progress)

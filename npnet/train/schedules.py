@@ -7,16 +7,29 @@ class Steps:
     """The rate is multiplied by `factor` at each of the epochs `drops` (counted from 0, fractions allowed).
 
     cuda-convnet's "divide by 10 after 8 epochs" is ``Steps(0.001, drops=[8])``.
+
+    slow : (epoch, layer, factor): from that epoch on, the layer's rate is so many times the others'. 0 freezes it. From
+        its own log, the program of 2012: ``[(68, "conv1", 0.1), (72, "conv1", 0)]``.
     """
 
-    def __init__(self, rate: float, drops: Sequence[float] = (), factor: float = 0.1) -> None:
+    def __init__(
+        self, rate: float, drops: Sequence[float] = (), factor: float = 0.1,
+        slow: Sequence[tuple[float, str, float]] = (),
+    ) -> None:
         if list(drops) != sorted(drops):
             raise ValueError(f"drops (={list(drops)}) must be in rising order")
+        if any(times < 0 for _, _, times in slow):
+            raise ValueError(f"slow (={list(slow)}) must have no negative factors")
         self.start, self.drops, self.factor = rate, tuple(drops), factor
+        self.slow = sorted(slow, key=lambda one: one[0])
 
     def rate(self, epoch: float) -> float:
         """The learning rate at `epoch`, a fraction while inside one."""
         return self.start * self.factor ** sum(epoch >= drop for drop in self.drops)
+
+    def factors(self, epoch: float) -> dict[str, float]:
+        """Of the layers whose rate is not that of all: how many times it."""
+        return {layer: times for start, layer, times in self.slow if epoch >= start}
 
     def observe(self, error: float) -> None:
         """Takes the validation error after an epoch."""

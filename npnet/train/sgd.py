@@ -21,6 +21,10 @@ class SGD:
         ε.
     momentum, weight_decay : float
         The paper's 0.9 and 0.0005.
+
+    Attributes
+    ----------
+    factors : by the name of a layer, or of some in it: what its rate is multiplied by. Empty at first; free to be set.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class SGD:
             raise ValueError(f"momentum (={momentum}) must be less than 1")
         self.parameters = list(parameters)
         self.rate, self.momentum, self.weight_decay = rate, momentum, weight_decay
+        self.factors: dict[str, float] = {}
         self.velocities: list[Array] = []
         for p in self.parameters:
             v = p.kernels.empty(p.shape, p.dtype)
@@ -44,6 +49,8 @@ class SGD:
         for p, v in zip(self.parameters, self.velocities, strict=True):
             if v.dtype != p.dtype:
                 raise ValueError(f"{p.name} of dtype (={p.dtype}) must be {v.dtype}, as when the SGD was made")
-            p.kernels.sgd_update(
-                p.value, v, p.grad, self.rate * p.rate, self.momentum, self.weight_decay * p.decay
-            )
+            rate = self.rate * p.rate
+            for layer, times in self.factors.items():
+                if p.name.startswith(f"{layer}."):
+                    rate *= times
+            p.kernels.sgd_update(p.value, v, p.grad, rate, self.momentum, self.weight_decay * p.decay)

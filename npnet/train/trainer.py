@@ -170,7 +170,8 @@ class Trainer:
         x, t = net.upload("trainer.x", images), net.upload("trainer.labels", labels)
         net.set_step(self.step)
         loss = self.loss.forward(net.forward(x, train=True), t)
-        self.sgd.rate = self.schedule.rate(self.step / len(self.loader))
+        epoch = self.step / len(self.loader)
+        self.sgd.rate, self.sgd.factors = self.schedule.rate(epoch), self.schedule.factors(epoch)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss} at step {self.step}")
         net.backward_parameters(self.loss.backward())
