@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("download", "train", "evaluate", "figure1", "summary", "gradcheck", "doctor")
+from npnet.cli import parser
+
+COMMANDS = tuple(parser()._subparsers._group_actions[0].choices)
 SMALL = ("--data", "shapes", "--images", "600", "--epochs", "1")
 
 
