@@ -293,8 +293,17 @@ def evaluate(options: argparse.Namespace) -> int:
     from npnet.files import write_json
     from npnet.recipes import evaluate_run
 
-    with tqdm(unit=" views", leave=False, dynamic_ncols=True, disable=options.views == 1) as bar:
-        recipe, rate = evaluate_run(options.run, options.data, options.views, bar.update)
+    bars: list[Any] = []  # none, if it fails before it has begun
+
+    def show(seen: int, of: int) -> None:
+        if not bars:
+            unit = " images" if options.views == 1 else " views"
+            bars.append(tqdm(total=of, unit=unit, dynamic_ncols=True, leave=False))
+        bars[0].update(seen)
+
+    recipe, rate = evaluate_run(options.run, options.data, options.views, show)
+    for bar in bars:
+        bar.close()
     (low, high), (low5, high5) = rate.interval, rate.interval5
     name = "evaluation.json" if options.views == 1 else f"evaluation-{options.views}-views.json"
     write_json(options.run / name, {**asdict(rate), "interval95": [low, high], "top5_interval95": [low5, high5]})

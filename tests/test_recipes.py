@@ -214,9 +214,19 @@ def test_the_mean_image_that_is_taken_off_is_that_of_the_images_trained_on(tmp_p
     monkeypatch.setattr(data, "load", lambda name, split: {"train": both, "test": test}[split])
     trainer(SMALL, both.take(40), test, tmp_path, progress=False).run()
     seen = []
-    monkeypatch.setattr(recipe, "error_rate", lambda net, loader: seen.append(loader) or error_rate(net, loader))
+    monkeypatch.setattr(recipe, "error_rate", lambda net, loader, *_: seen.append(loader) or error_rate(net, loader))
     evaluate_run(tmp_path)
     assert (seen[0].mean == 10).all()
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_an_evaluation_says_how_far_it_is(tmp_path, train, test, monkeypatch, views):
+    monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
+    trainer(SMALL, train, test, tmp_path, progress=False).run()
+    seen = []
+    evaluate_run(tmp_path, "x", views, lambda some, of: seen.append((some, of)))
+    assert sum(some for some, _ in seen) == views * len(test)
+    assert {of for _, of in seen} == {views * len(test)}
 
 
 def test_a_run_without_a_checkpoint_cannot_be_evaluated(tmp_path):

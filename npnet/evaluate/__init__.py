@@ -1,7 +1,6 @@
 """Error rates."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,11 @@ class ErrorRate:
         return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
-def error_rate(net: Layer, loader: Loader) -> ErrorRate:
+Progress = Callable[[int], object]
+"""Called with the number of images of each batch."""
+
+
+def error_rate(net: Layer, loader: Loader, progress: Progress | None = None) -> ErrorRate:
     """Error rates over all images of `loader` (one that was made with ``train=False``).
 
     Raises UserError if a score is not finite: the net has diverged, and its answers mean nothing.
@@ -51,15 +54,14 @@ def error_rate(net: Layer, loader: Loader) -> ErrorRate:
             raise UserError("the net's scores are not finite: it has diverged; try a smaller learning rate")
         net.kernels.label_ranks(scores, t, rank)
         ranks.append(net.kernels.to_host(rank))
+        if progress:
+            progress(len(labels))
     place = np.concatenate(ranks)
     return ErrorRate(float(np.mean(place >= 1)), float(np.mean(place >= 5)), len(place))
 
 
-def probabilities(net: Layer, loader: Loader, progress: Any = None) -> NDArray[np.float32]:
-    """(N, K): the softmax of the net's scores for all images of `loader`.
-
-    progress : called with the number of images of each batch.
-    """
+def probabilities(net: Layer, loader: Loader, progress: Progress | None = None) -> NDArray[np.float32]:
+    """(N, K): the softmax of the net's scores for all images of `loader`."""
     parts = []
     for images, _ in loader.epoch(0):
         scores = net.forward(net.upload("evaluate.x", images), train=False)
@@ -71,7 +73,7 @@ def probabilities(net: Layer, loader: Loader, progress: Any = None) -> NDArray[n
     return np.concatenate(parts)
 
 
-def averaged_error_rate(net: Layer, loaders: Sequence[Loader], progress: Any = None) -> ErrorRate:
+def averaged_error_rate(net: Layer, loaders: Sequence[Loader], progress: Progress | None = None) -> ErrorRate:
     """Error rates of the mean of what `net` says of each of the loaders' views of the same images. AlexNet §4.1.
 
     The mean is of probabilities, behind the softmax, not of scores.

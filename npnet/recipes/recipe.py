@@ -173,13 +173,15 @@ def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -
 
 
 def evaluate_run(
-    folder: Path, where: str | Path | None = None, views: int = 1, progress: Any = None
+    folder: Path, where: str | Path | None = None, views: int = 1,
+    progress: Callable[[int, int], object] = lambda seen, of: None,
 ) -> tuple[Recipe, ErrorRate]:
     """Test error of the run in `folder`, by its last checkpoint; `where` names other data than it was trained on.
 
     The mean image is that of as many training images as the run had.
 
-    views : 1, the centre, or 10, averaged (AlexNet §4.1).  progress : called with the number of images of each batch.
+    views : 1, the centre, or 10, averaged (AlexNet §4.1).  progress : called with each batch's images, and how many
+        there are in all; every view counts.
     """
     if views not in (1, augment.VIEWS):
         raise ValueError(f"views (={views}) must be 1 or {augment.VIEWS}")
@@ -191,6 +193,7 @@ def evaluate_run(
     load_weights(net, folder / CHECKPOINT)
     _, loader = loaders(recipe, train, test, 0)
     assert loader is not None
+    total = views * len(test)
     if views == 1:
-        return recipe, error_rate(net, loader)
-    return recipe, averaged_error_rate(net, ten_views(recipe, train, test), progress)
+        return recipe, error_rate(net, loader, lambda seen: progress(seen, total))
+    return recipe, averaged_error_rate(net, ten_views(recipe, train, test), lambda seen: progress(seen, total))
