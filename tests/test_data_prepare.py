@@ -206,6 +206,9 @@ def test_wrong_folders_are_said(tmp_path):
         run(tmp_path / "none", tmp_path / "out")
     with pytest.raises(DataError, match="the photos themselves: choose a folder elsewhere"):
         run(tmp_path / "in", tmp_path / "in" / "out")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match="file: is a file: choose a folder"):
+        run(tmp_path / "in", tmp_path / "file")
     for path in (tmp_path / "in").rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(DataError, match=r"none of 2 photos could be read \((cat|dog)/000\.png cannot be read"):

@@ -84,6 +84,8 @@ def prepare(
     source, target = Path(source), Path(target)
     if not source.is_dir():
         raise DataError(f"{source}: there is no such folder")
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target}: is a file: choose a folder")
     if target.resolve() == source.resolve() or source.resolve() in target.resolve().parents:
         raise DataError(f"{target}: lies in {source}, the photos themselves: choose a folder elsewhere")
     meaning = _words(words)
