@@ -213,6 +213,11 @@ def data(options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_new(path: Path) -> None:
+    if path.exists():
+        raise UserError(f"{path}: is there already: --out FILE takes another name, or move it away")
+
+
 def augment(options: argparse.Namespace) -> int:
     """``npnet augment``."""
     import numpy as np
@@ -224,6 +229,7 @@ def augment(options: argparse.Namespace) -> int:
     out = options.out or Path(f"{options.image.stem}-augmented.png")
     if out.suffix not in (".png", ".svg"):
         raise UserError(f"{out}: must end in .png or .svg")
+    _is_new(out)
     if not 1 <= options.crop <= photo.SIDE:
         raise UserError(f"--crop (={options.crop}) must be at most {photo.SIDE}")
     if not options.image.is_file():
@@ -374,9 +380,10 @@ def convert(options: argparse.Namespace) -> int:
     from npnet import models
     from npnet.weights import caffe, save_weights
 
+    _is_new(options.out)
     preset = options.preset or ("caffe" if options.model == "alexnet" else None)
     net = models.build(options.model, classes=options.classes, **({"preset": preset} if preset else {}))
-    report = caffe.load(net, options.source, partial=options.partial)
+    report = caffe.load(net, options.source, models.CAFFE_NAMES.get(options.model), partial=options.partial)
     save_weights(net, options.out)
     print(report)
     print(f"{len(report.matched)} of {len(net.parameters())} parameters are in {options.out}")

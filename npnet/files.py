@@ -70,7 +70,7 @@ def _lock(folder: Path) -> int | None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(held)
-        raise UserError(f"{folder}: another process is training there: wait for it, or stop it") from None
+        raise UserError(f"{folder}: another process is at work there: wait for it, or stop it") from None
     except OSError:  # a file system without locks
         pass
     return held

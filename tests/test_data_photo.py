@@ -36,7 +36,7 @@ def test_every_format(kind):
     assert abs(there - picture()).max() <= (40 if kind == "GIF" else 0)  # GIF has 256 colours
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "LA", "RGBA", "P", "PA", "CMYK", "YCbCr", "I;16", "I", "F"])
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "RGBA", "P", "PA", "CMYK", "YCbCr", "I;16"])
 def test_every_mode_becomes_three_colours(mode):
     levels = np.where(picture()[..., 0] > 127, 200, 40).astype(np.uint8)
     if mode == "I;16":
@@ -45,7 +45,7 @@ def test_every_mode_becomes_three_colours(mode):
         image = Image.fromarray(np.dstack([levels, levels, levels, 0 * levels + 255])).convert("PA")
     else:
         image = Image.fromarray(levels).convert(mode)
-    kind = {"CMYK": "TIFF", "YCbCr": "JPEG", "I": "TIFF", "F": "TIFF", "PA": "TIFF"}.get(mode, "PNG")
+    kind = {"CMYK": "TIFF", "YCbCr": "JPEG", "PA": "TIFF"}.get(mode, "PNG")
     if mode == "PA":
         image = image.convert("RGBA")
         kind = "PNG"
@@ -56,6 +56,31 @@ def test_every_mode_becomes_three_colours(mode):
     assert bright > 100
     if mode not in ("CMYK", "YCbCr", "1"):
         assert abs(there - expected).max() <= 1
+
+
+def test_of_16_bits_the_upper_8_are_taken_however_dark_it_is():
+    levels = np.full((4, 5), 200, np.uint16)
+    assert (pixels(saved(Image.fromarray(levels), "PNG")) == 0).all()
+    assert (pixels(saved(Image.fromarray(levels * 256), "PNG")) == 200).all()
+    assert (pixels(saved(Image.fromarray((levels * 256).astype(np.int32)), "TIFF")) == 200).all()
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    (np.full((4, 5), 0.5, np.float32), "its pixels are fractions"),
+    (np.full((4, 5), 70_000, np.int32), "more than 16 bits"),
+])
+def test_what_brightness_nobody_knows_is_no_photo(values, says):
+    with pytest.raises(DataError, match=says):
+        pixels(saved(Image.fromarray(values), "TIFF"))
+
+
+def test_a_wrong_note_of_the_camera_costs_no_photo():
+    """Two entries: compression, a number, as text; and that the camera was held upright."""
+    entries = struct.pack("<HHI4s", 0x0103, 2, 4, b"abc\0") + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    held = Image.fromarray(np.ascontiguousarray(np.rot90(picture())))
+    np.testing.assert_array_equal(pixels(saved(held, "PNG", exif=exif)), picture())
+    assert pixels(saved(held, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff")).shape == (60, 40, 3)
 
 
 def test_what_is_transparent_lies_on_white():

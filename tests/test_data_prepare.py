@@ -164,8 +164,9 @@ def test_killed_it_goes_on(tmp_path):
         if state.exists() or process.poll() is not None:
             break
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)  # it alone: its workers must end by themselves, and let go of the folder
     process.wait()
+    time.sleep(1.5)
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert len(Photos(tmp_path / "out")) == 300
@@ -177,12 +178,12 @@ def test_what_is_there_already_is_not_touched(tmp_path):
     make(tmp_path / "in", {"cat": 3, "dog": 3})
     run(tmp_path / "in", tmp_path / "out")
     before = contents(tmp_path / "out")
-    with pytest.raises(DataError, match="holds photos that were prepared otherwise: choose another folder"):
+    with pytest.raises(DataError, match="holds photos that were prepared otherwise, or have changed since: choose"):
         run(tmp_path / "in", tmp_path / "out", Settings(side=8, per_shard=4))
     assert contents(tmp_path / "out") == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "backup.tar").write_bytes(b"mine")
-    with pytest.raises(DataError, match="holds tar files of something else: choose another folder"):
+    with pytest.raises(DataError, match="holds something else already: choose a new folder"):
         run(tmp_path / "in", tmp_path / "mine")
     assert contents(tmp_path / "mine") == {"backup.tar": b"mine"}
 
@@ -213,6 +214,59 @@ def test_wrong_folders_are_said(tmp_path):
         path.write_bytes(b"")
     with pytest.raises(DataError, match=r"none of 2 photos could be read \((cat|dog)/000\.png cannot be read"):
         run(tmp_path / "in", tmp_path / "out")
+    for path in (tmp_path / "in").rglob("*.png"):
+        Image.new("RGB", (9, 9)).save(path)
+    assert run(tmp_path / "in", tmp_path / "out")[""]["images"] == 2  # mended
+
+
+def test_photos_that_have_changed_and_shards_that_are_lost_are_noticed(tmp_path):
+    make(tmp_path / "in", {"cat": 3, "dog": 3})
+    run(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "words.txt").write_text("cat a small tiger\n")
+    assert run(tmp_path / "in", tmp_path / "out", words=tmp_path / "words.txt")[""]["words"] == {"cat": "a small tiger"}
+    assert Photos(tmp_path / "out").words == {"cat": "a small tiger"}
+    (tmp_path / "out" / "shard-000001.tar").unlink()
+    with pytest.raises(DataError, match=r"shard-000001\.tar: is missing: choose another folder"):
+        run(tmp_path / "in", tmp_path / "out")
+    Image.new("RGB", (20, 24), "red").save(tmp_path / "in" / "cat" / "000.png")
+    with pytest.raises(DataError, match="prepared otherwise, or have changed since"):
+        run(tmp_path / "in", tmp_path / "out")
+
+
+def test_all_splits_are_looked_at_before_the_first_is_prepared(tmp_path):
+    make(tmp_path / "in" / "train", {"cat": 2, "dog": 2})
+    (tmp_path / "in" / "val").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "in" / "val" / "0.png")  # no class
+    with pytest.raises(DataError, match="val: holds no folders"):
+        run(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    make(tmp_path / "in" / "val", {"cat": 1})
+    (tmp_path / "in" / "devkit").mkdir()
+    with pytest.raises(DataError, match="holds train and val, and beside them devkit: move that away"):
+        run(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in" / "devkit").rmdir()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "train").symlink_to(tmp_path / "in" / "train")
+    with pytest.raises(DataError, match="the photos themselves: choose a folder elsewhere"):
+        run(tmp_path / "in", tmp_path / "linked")
+
+
+def test_pipes_and_hidden_folders_are_no_photos(tmp_path):
+    make(tmp_path / "in", {"cat": 2, "dog": 2})
+    os.mkfifo(tmp_path / "in" / "cat" / "pipe.jpg")
+    make(tmp_path / "in" / "cat", {".ipynb_checkpoints": 2})
+    assert run(tmp_path / "in", tmp_path / "out")[""]["images"] == 4
+
+
+def test_failures_of_the_disk_stop_it_and_are_not_the_photos(tmp_path, monkeypatch):
+    make(tmp_path / "in", {"cat": 2, "dog": 2})
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("PIL.Image.open", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        preparing.write_shard(tmp_path / "in", [("cat/000.png", 0)], 0, tmp_path / "x.tar", SMALL)
 
 
 def test_a_damaged_set_is_said(tmp_path):

@@ -127,6 +127,20 @@ def test_the_programs_recipe_is_its_log(photos):
     assert chosen.arguments["preset"] == "original"
 
 
+def test_a_recipe_with_tuples_goes_on(tmp_path, photos):
+    chosen = replace(RECIPES["alexnet"], epochs=0.5, batch=4, patience=0, arguments=NARROW)
+    trainer(chosen, photos, None, tmp_path, progress=False).run()
+    trainer(replace(chosen, epochs=1), photos, None, tmp_path, resume=True, progress=False).run()
+
+
+def test_a_schedule_is_one_thing_and_names_layers_that_there_are(photos):
+    chosen = replace(RECIPES["alexnet"], arguments=NARROW)
+    with pytest.raises(UserError, match=r"alexnet: its rate falls at epochs \(=\(3,\)\) or with patience \(=5\), not"):
+        schedule(replace(chosen, drops=(3,)))
+    with pytest.raises(ValueError, match=r"slow \(='convolution1'\) must be a layer with parameters"):
+        trainer(replace(chosen, patience=0, slow=((1, "convolution1", 0.1),)), photos)
+
+
 def test_small_images_are_no_photos(train):
     with pytest.raises(UserError, match=r"alexnet takes crops of 224 × 224 pixels, and .* has 32 × 32: npnet data"):
         trainer(RECIPES["alexnet"], train)

@@ -66,3 +66,6 @@ def test_layers_are_slowed_and_frozen_from_their_epochs_on():
         {}, {"conv1": 0.1}, {"conv1": 0.1, "fc8": 10}, {"conv1": 0, "fc8": 10}]
     with pytest.raises(ValueError, match=r"slow \(=\[\(1, 'conv1', -1\)\]\) must have no negative factors"):
         Steps(0.1, slow=[(1, "conv1", -1)])
+    with pytest.raises(ValueError, match="must have no negative factors"):
+        Steps(0.1, slow=[(1, "conv1", float("nan"))])
+    assert Plateau(0.1, slow=[(1, "conv1", 0.5)]).factors(2) == {"conv1": 0.5}

@@ -277,7 +277,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
             other.stdout.readline()
         run = small_trainer(tmp_path)
         run.resume()
-        with pytest.raises(UserError, match="another process is training there: wait for it, or stop it"):
+        with pytest.raises(UserError, match="another process is at work there: wait for it, or stop it"):
             run.run()
     finally:
         other.kill()

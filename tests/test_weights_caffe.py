@@ -143,6 +143,20 @@ def test_a_transposed_matrix_is_no_match(tmp_path):
         caffe.load(net, tmp_path / "net")
 
 
+def test_numbers_that_are_not_finite_and_names_that_come_twice_are_said(tmp_path):
+    net = models.alexnet(preset="caffe", **SMALL)
+    blobs, path = blobs_of(net), tmp_path / "net"
+    for value, doubles in ((np.nan, False), (np.inf, False), (1e300, True)):
+        wrong = blobs["fc7"][0].astype(np.float64)
+        wrong[1, 2] = value
+        path.write_bytes(model({**blobs, "fc7": [wrong, blobs["fc7"][1]]}, True, doubles=doubles))
+        with pytest.raises(UserError, match=r"fc7\.weight holds numbers that are not finite: its net had diverged"):
+            caffe.load(net, path)
+    path.write_bytes(model(blobs, True) + model(blobs, True))
+    with pytest.raises(UserError, match="holds two layers of one name"):
+        caffe.load(net, path)
+
+
 @pytest.mark.parametrize("old", [True, False])
 def test_a_mean_image(tmp_path, old):
     image = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
@@ -169,6 +183,8 @@ ONE = {"conv1": [np.ones((2, 3, 1, 1), np.float32), np.ones(2, np.float32)]}
     (part(2, part(4, b"c") + part(6, whole(1, 7) + part(5, bytes(8)))), "of shape (7, 0, 0, 0) with 2 numbers"),
     (part(2, part(4, b"c") + part(6, part(5, bytes(7)))), "7 bytes of numbers that have 4 each"),
     (part(2, part(6, part(7, part(1, varint(2**63) * 2)) + part(5, bytes(8)))), "with 2 numbers"),
+    (part(2, part(6, part(7, part(1, varint(0) + varint(2**63))))), "with 0 numbers"),
+    (part(2, part(6, part(7, part(1, varint(1) * 100)) + part(5, bytes(4)))), "with 1 numbers"),
     (part(2, part(1, part(1, b"conv"))), "a layer in the format before V1, which Caffe's upgrade_net_proto_binary"),
 ])
 def test_what_is_no_model_is_one_clear_line(tmp_path, content, says):
@@ -214,6 +230,16 @@ def test_the_command_writes_what_npnet_reads(tmp_path, capsys):
     np.testing.assert_array_equal(other["fc8"].weight.numpy(), net["fc8"].weight.numpy())
 
 
+def test_the_command_writes_over_nothing(tmp_path, capsys):
+    source = tmp_path / "net.caffemodel"
+    source.write_bytes(model(ONE, True))
+    before = source.read_bytes()
+    assert cli.main(["convert", str(source), "--model", "alexnet", "--partial", "--out", str(source)]) == 2
+    assert capsys.readouterr().err == (
+        f"npnet convert: {source}: is there already: --out FILE takes another name, or move it away\n")
+    assert source.read_bytes() == before
+
+
 def test_the_command_leaves_nothing_of_what_fails(tmp_path, capsys):
     source, target = tmp_path / "net.caffemodel", tmp_path / "net.safetensors"
     source.write_bytes(model(ONE, True))
@@ -230,5 +256,8 @@ def test_a_published_file():
     layers = caffe.read(REAL / "bvlc_googlenet.caffemodel")
     assert sum(x.size for layer in layers for x in layer.blobs) == 6_998_552
     assert layers[0].name == "conv1/7x7_s2"
+    report = caffe.load(models.googlenet(), REAL / "bvlc_googlenet.caffemodel", models.CAFFE_NAMES["googlenet"], True)
+    assert (len(report.matched), report.different, report.left) == (116, [], [])
+    assert all(name.startswith("head_") for name in report.missing)  # its heads are not in the file
     red, green, blue = caffe.mean(REAL / "imagenet_mean.binaryproto").mean((1, 2))
     assert (round(float(red)), round(float(green)), round(float(blue))) == (123, 117, 104)

@@ -2,6 +2,7 @@
 
 The shorter side is rescaled to 256 pixels, and the 256 × 256 in the middle are cut out.
 """
+import errno
 import io
 import warnings
 from pathlib import Path
@@ -35,7 +36,7 @@ def read(source: Path | bytes, name: str, least: int = 0) -> Any:
     DataError
         If it cannot be read, or has more than 134 million pixels: such a file may have been made to fill the memory.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
@@ -47,23 +48,47 @@ def read(source: Path | bytes, name: str, least: int = 0) -> Any:
                 if least:
                     image.draft(None, (least, least))
                 image.load()
-                return _colours(ImageOps.exif_transpose(image))
+                return _colours(_upright(image))
     except DataError:
         raise
     except Image.DecompressionBombError:
         raise DataError(f"{name}: more than {LARGEST:,} pixels: make it smaller") from None
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's readers raise many kinds
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):  # of the disk, not of the photo
+            raise
         what = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: cannot be read as a picture ({what})") from None
+
+
+ORIENTATION = 0x0112
+
+
+def _upright(image: Any) -> Any:
+    """Turned by what EXIF says of the camera; as it is, where that cannot be read."""
+    from PIL import Image
+
+    turn = Image.Transpose
+    ways = {2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE, 6: turn.ROTATE_270,
+            7: turn.TRANSVERSE, 8: turn.ROTATE_90}
+    try:
+        way = ways.get(image.getexif().get(ORIENTATION))
+    except Exception:  # many kinds, of what is no part of the picture
+        way = None
+    return image if way is None else image.transpose(way)
 
 
 def _colours(image: Any) -> Any:
     from PIL import Image
 
-    if image.mode.startswith("I") or image.mode == "F":  # grey, of 16 bits or more
-        levels = np.asarray(image, np.float64)
-        levels = levels / 257 if levels.max(initial=0) > 255 else levels
-        image = Image.fromarray(np.clip(levels, 0, 255).round().astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, of which nobody knows how bright 1 is")
+    if image.mode.startswith("I"):  # grey, of 16 bits, perhaps in 32
+        levels = np.asarray(image, np.int64)
+        if levels.min(initial=0) < 0 or levels.max(initial=0) > 65535:
+            raise ValueError("its pixels have more than 16 bits")
+        image = Image.fromarray((levels >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -7,8 +7,11 @@ free.
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import tarfile
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -89,14 +92,27 @@ def prepare(
     if target.resolve() == source.resolve() or source.resolve() in target.resolve().parents:
         raise DataError(f"{target}: lies in {source}, the photos themselves: choose a folder elsewhere")
     meaning = _words(words)
-    inside = sorted(entry.name for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    splits = [split for split in SPLITS if split in inside] if inside and set(inside) <= set(SPLITS) else [""]
-    done, classes = {}, None
-    for split in splits:
+    found, classes = {}, None
+    for split in _splits(source):  # all of them, before hours go by
+        if (target / split).resolve() == (source / split).resolve():
+            raise DataError(f"{target / split}: is {source / split}, the photos themselves: choose a folder elsewhere")
         folders, entries = _listing(source / split, classes)
         classes = classes or folders
-        done[split] = _split(source / split, target / split, folders, entries, settings, jobs, meaning, progress)
-    return done
+        found[split] = folders, entries
+    return {
+        split: _split(source / split, target / split, folders, entries, settings, jobs, meaning, progress)
+        for split, (folders, entries) in found.items()}
+
+
+def _splits(source: Path) -> list[str]:
+    """Those in `source`; [""] if it holds the classes themselves."""
+    inside = sorted(entry.name for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    splits = [split for split in SPLITS if split in inside]
+    others = [name for name in inside if name not in SPLITS]
+    if "train" in splits and len(splits) > 1 and others:
+        raise DataError(f"{source}: holds {' and '.join(splits)}, and beside them {', '.join(others[:3])}: move that "
+                        f"away")
+    return splits if splits and not others else [""]
 
 
 def _words(path: str | Path | None) -> dict[str, str]:
@@ -137,10 +153,25 @@ def _listing(source: Path, known: list[str] | None) -> tuple[list[str], list[Ent
 
 
 def _pictures(folder: Path) -> Iterator[str]:
-    for where, _, names in os.walk(folder):
+    def stop(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}): mend this, and run it again")
+
+    for where, below, names in os.walk(folder, onerror=stop):
+        below[:] = [name for name in below if not name.startswith(".")]
         for name in names:
-            if name.lower().endswith(photo.ENDINGS) and not name.startswith("."):
-                yield os.path.join(where, name)
+            path = os.path.join(where, name)
+            special = os.path.exists(path) and not os.path.isfile(path)  # a pipe would be waited for
+            if name.lower().endswith(photo.ENDINGS) and not name.startswith(".") and not special:
+                yield path
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Its size and when it was changed: a photo that has been mended is another."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _split(
@@ -149,14 +180,22 @@ def _split(
 ) -> dict[str, Any]:
     order = counter.generator(settings.seed, len(entries), MIX).permutation(len(entries))
     entries = [entries[i] for i in order]
-    digest = hashlib.sha256(json.dumps([classes, entries, vars(settings)]).encode()).hexdigest()
+    stamps = [_stamp(source / name) for name, _ in entries]
+    digest = hashlib.sha256(json.dumps([classes, entries, stamps, vars(settings)]).encode()).hexdigest()
     shards = [f"shard-{i:06d}.tar" for i in range(-(-len(entries) // settings.per_shard))]
     with only_writer(target, [STATE, INDEX, ARRAYS, *shards]):
         if (target / INDEX).exists():
             index = read_json(target / INDEX, "an index of photos")
-            if index.get("digest") == digest:
-                return index
-            raise DataError(f"{target}: holds photos that were prepared otherwise: choose another folder")
+            if index.get("digest") != digest:
+                raise DataError(f"{target}: holds photos that were prepared otherwise, or have changed since: choose "
+                                f"another folder")
+            lost = [name for name in shards if not (target / name).exists()]
+            if lost:
+                raise DataError(f"{target / lost[0]}: is missing: choose another folder, and prepare the photos again")
+            if words:
+                index["words"] = {name: words[name] for name in classes if name in words}
+                write_json(target / INDEX, index)
+            return index
         work = _Work(source, target, classes, entries, settings, shards, digest)
         work.resume()
         work.run(jobs, progress)
@@ -184,8 +223,8 @@ class _Work:
 
         path = self.target / STATE
         if not path.exists():
-            if any(self.target.glob("*.tar")):
-                raise DataError(f"{self.target}: holds tar files of something else: choose another folder")
+            if any(self.target.iterdir()):
+                raise DataError(f"{self.target}: holds something else already: choose a new folder")
             self._note()  # from now on, what is here is this preparation's
             return
         try:
@@ -196,7 +235,7 @@ class _Work:
             self.skipped = {int(number): pairs for number, pairs in state["skipped"].items()}
             digest = state["digest"]
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not whole ({error}): delete {self.target} and begin anew") from None
+            raise DataError(f"{path}: not whole ({error}): choose another folder") from None
         if digest != self.digest:
             raise DataError(f"{self.target}: another preparation was stopped there (other photos or settings): go on "
                             f"with that one, or choose another folder")
@@ -208,7 +247,7 @@ class _Work:
         jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
         seen = sum(len(self.entries[i * size : (i + 1) * size]) for i in self.made)
         with (
-            ProcessPoolExecutor(jobs) as pool,
+            ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _live_with, (os.getpid(),)) as pool,
             tqdm(total=len(self.entries), initial=seen, desc=str(self.target), unit=" photos", dynamic_ncols=True,
                  disable=not progress) as bar,
         ):
@@ -254,7 +293,10 @@ class _Work:
         places = np.concatenate([np.insert(places, 0, i, axis=1) for i, (places, _) in enumerate(parts)])
         skipped = [pair for i in sorted(self.skipped) for pair in self.skipped[i]]
         if not len(labels):
-            raise DataError(f"{self.source}: none of {len(self.entries)} photos could be read ({' '.join(skipped[0])})")
+            for name in (*self.shards, STATE):
+                (self.target / name).unlink(missing_ok=True)
+            raise DataError(f"{self.source}: none of {len(self.entries)} photos could be read "
+                            f"({' '.join(skipped[0])}): are they photos?")
         pixels = len(labels) * self.settings.side**2
         colour = self.sums.sum((1, 2)) / pixels
         write_atomically(self.target / ARRAYS, save({
@@ -283,8 +325,18 @@ def _inside(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
                 elif (content := tar.extractfile(member)) is not None:
                     labels.append(int(content.read()))
     except (OSError, tarfile.TarError, ValueError) as error:
-        raise DataError(f"{path}: not whole ({error}): delete {path.parent} and begin anew") from None
+        raise DataError(f"{path}: not whole ({error}): choose another folder") from None
     return np.array(places, np.int64).reshape(-1, 2), np.array(labels, np.int64)
+
+
+def _live_with(parent: int) -> None:
+    """A worker ends when the process it works for has, however that ended: else it would wait for work for ever."""
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def write_shard(source: Path, entries: list[Entry], first: int, path: Path, settings: Settings) -> _Shard:

@@ -8,11 +8,12 @@ from npnet.layers import Sequential, SoftmaxCrossEntropy, WeightedSoftmaxCrossEn
 
 from .alexnet import alexnet, switches
 from .cifar import cifar_11pct, cifar_13pct, cifar_18pct, cifar_19pct, cifar_80sec, cifar_figure1
+from .googlenet import CAFFE_NAMES as GOOGLENET_NAMES
 from .googlenet import googlenet, inception
 
 __all__ = [
-    "INPUTS", "MODELS", "Net", "alexnet", "build", "cifar_11pct", "cifar_13pct", "cifar_18pct", "cifar_19pct",
-    "cifar_80sec", "cifar_figure1", "googlenet", "inception", "input_shape", "loss",
+    "CAFFE_NAMES", "INPUTS", "MODELS", "Net", "alexnet", "build", "cifar_11pct", "cifar_13pct", "cifar_18pct",
+    "cifar_19pct", "cifar_80sec", "cifar_figure1", "googlenet", "inception", "input_shape", "loss",
 ]
 
 Net = Sequential | WithHeads
@@ -22,6 +23,9 @@ MODELS: dict[str, Callable[..., Net]] = {
     f.__name__: f
     for f in (cifar_80sec, cifar_19pct, cifar_18pct, cifar_13pct, cifar_11pct, cifar_figure1, alexnet, googlenet)
 }
+
+CAFFE_NAMES = {"googlenet": GOOGLENET_NAMES}
+"""Of models whose layers are called otherwise in Caffe's files: their names there, and here."""
 
 INPUTS: dict[str, Shape] = {
     **dict.fromkeys(MODELS, (3, 32, 32)), "cifar_13pct": (3, 24, 24), "cifar_11pct": (3, 24, 24),

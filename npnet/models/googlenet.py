@@ -88,3 +88,13 @@ def googlenet(classes: int = 1000, seed: int = 0) -> WithHeads:
     )
     net.initialise(seed)
     return net
+
+
+CAFFE_NAMES = {
+    "conv1/7x7_s2": "conv1", "conv2/3x3_reduce": "reduce2", "conv2/3x3": "conv2", "loss3/classifier": "fc",
+    **{f"inception_{module}/{theirs}": f"inception{module}.{ours}"
+       for module in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+       for theirs, ours in (("1x1", "one.conv1"), ("3x3_reduce", "three.conv1"), ("3x3", "three.conv3"),
+                            ("5x5_reduce", "five.conv1"), ("5x5", "five.conv5"), ("pool_proj", "pool.conv1"))},
+}
+"""Names of layers in BVLC's bvlc_googlenet, and here."""

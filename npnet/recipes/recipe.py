@@ -1,4 +1,5 @@
 """A published experiment as data, and what runs it."""
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,8 +106,11 @@ def ten_views(recipe: Recipe, train: Images, test: Images) -> list[Loader]:
 
 def schedule(recipe: Recipe) -> Steps:
     """How the rate falls."""
+    if recipe.patience and recipe.drops:
+        raise UserError(f"{recipe.name}: its rate falls at epochs (={recipe.drops}) or with patience "
+                        f"(={recipe.patience}), not both")
     if recipe.patience:
-        return Plateau(recipe.rate, recipe.patience, factor=recipe.factor)
+        return Plateau(recipe.rate, recipe.patience, factor=recipe.factor, slow=recipe.slow)
     return Steps(recipe.rate, recipe.drops, recipe.factor, recipe.slow)
 
 
@@ -163,7 +167,8 @@ def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -
         if not resume:
             raise UserError(f"{folder}: holds a run of {there.name} already: --resume goes on with it, --out DIR "
                             f"takes another folder")
-        ours, theirs = {**asdict(recipe), **facts}, {**asdict(there), **were}
+        ours, theirs = (json.loads(json.dumps(both)) for both in (  # as it is stored: lists, for tuples
+            {**asdict(recipe), **facts}, {**asdict(there), **were}))
         differs = ", ".join(f"{k} {theirs.get(k)!r} there, {ours[k]!r} here"
                             for k in ours if ours[k] != theirs.get(k) and k not in FREE)
         if differs:

@@ -8,8 +8,9 @@ class Steps:
 
     cuda-convnet's "divide by 10 after 8 epochs" is ``Steps(0.001, drops=[8])``.
 
-    slow : (epoch, layer, factor): from that epoch on, the layer's rate is so many times the others'. 0 freezes it. From
-        its own log, the program of 2012: ``[(68, "conv1", 0.1), (72, "conv1", 0)]``.
+    slow : (epoch, layer, factor): from that epoch on, the layer's rate is so many times the others'. With 0 it learns
+        no more, and its momentum runs out, within some fifty steps. From its log, the program of 2012:
+        ``[(68, "conv1", 0.1), (72, "conv1", 0)]``.
     """
 
     def __init__(
@@ -18,7 +19,7 @@ class Steps:
     ) -> None:
         if list(drops) != sorted(drops):
             raise ValueError(f"drops (={list(drops)}) must be in rising order")
-        if any(times < 0 for _, _, times in slow):
+        if not all(times >= 0 for _, _, times in slow):
             raise ValueError(f"slow (={list(slow)}) must have no negative factors")
         self.start, self.drops, self.factor = rate, tuple(drops), factor
         self.slow = sorted(slow, key=lambda one: one[0])
@@ -54,10 +55,13 @@ class Plateau(Steps):
     many epochs without a new best.
     """
 
-    def __init__(self, rate: float, patience: int = 5, drops: int = 3, factor: float = 0.1) -> None:
+    def __init__(
+        self, rate: float, patience: int = 5, drops: int = 3, factor: float = 0.1,
+        slow: Sequence[tuple[float, str, float]] = (),
+    ) -> None:
         if patience < 1:
             raise ValueError(f"patience (={patience}) must be at least 1")
-        super().__init__(rate, (), factor)
+        super().__init__(rate, (), factor, slow)
         self.patience, self.allowed = patience, drops
         self.best, self.waited, self.dropped = float("inf"), 0, 0
 

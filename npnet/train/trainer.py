@@ -82,6 +82,9 @@ class Trainer:
     ) -> None:
         if isinstance(schedule, Plateau) and not evaluate:
             raise ValueError("a Plateau schedule needs evaluate, whose test_error it waits for")
+        for _, layer, _ in schedule.slow:
+            if not any(p.name.startswith(f"{layer}.") for p in net.parameters()):
+                raise ValueError(f"slow (={layer!r}) must be a layer with parameters: the net has none of that name")
         self.net, self.loader, self.sgd, self.schedule, self.epochs = net, loader, sgd, schedule, epochs
         self.folder, self.begin, self.evaluate, self.until, self.lines = folder, begin, evaluate, until, lines
         self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps

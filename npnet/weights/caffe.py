@@ -24,6 +24,7 @@ from npnet.errors import UserError
 from npnet.layers import Conv2D, Layer
 
 VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5  # kinds of fields
+MOST_DIMENSIONS = 32  # Caffe's own limit
 
 Field = tuple[int, int, int, int]
 
@@ -111,7 +112,10 @@ def load(net: Layer, path: str | Path, names: Mapping[str, str] | None = None, p
         If the file is not a whole .caffemodel, or does not have all parameters in the right shape (with `partial`,
         none); then nothing is changed.
     """
-    there = {(names or {}).get(layer.name, layer.name): layer.blobs for layer in read(path)}
+    layers = read(path)
+    there = {(names or {}).get(layer.name, layer.name): layer.blobs for layer in layers}
+    if len(there) < len(layers):
+        raise UserError(f"{path}: holds two layers of one name: it is not clear which is meant")
     turned = {id(layer.weight) for layer in net.walk() if isinstance(layer, Conv2D) and layer.in_channels == 3}
     report, values = Report(), {}
     for p in net.parameters():
@@ -125,6 +129,8 @@ def load(net: Layer, path: str | Path, names: Mapping[str, str] | None = None, p
         if lead < 0 or blob.shape[lead:] != p.shape or math.prod(blob.shape[:lead]) != 1:
             report.different.append(f"{p.name} {p.shape}, there {blob.shape}")
             continue
+        if not (np.abs(blob) <= np.finfo(np.float32).max).all():
+            raise UserError(f"{path}: {p.name} holds numbers that are not finite: its net had diverged")
         value = blob.reshape(p.shape)
         values[p.name] = value[:, ::-1] if id(p) in turned else value
         report.matched.append(f"{p.name} {p.shape}")
@@ -222,7 +228,7 @@ def _blob(data: memoryview, begin: int, end: int) -> NDArray[Any]:
             parts.append(np.frombuffer(data[first:last], f"<f{last - first}"))
     values = np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else np.empty(0, np.float32)
     shape = dims if dims is not None else tuple(sizes.values()) if legacy else (values.size,)
-    if math.prod(shape) != values.size:
+    if len(shape) > MOST_DIMENSIONS or math.prod(shape) != values.size or max(shape, default=0) > values.size:
         raise _Malformed(begin, f"an array of shape {shape} with {values.size} numbers")
     return values.reshape(shape)
 
