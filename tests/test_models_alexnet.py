@@ -147,13 +147,20 @@ def test_every_switch_switches(name):
     ({"alpha": 1}, "switch (='alpha') must be one of input, "),
     ({"widths": (1, 2)}, "widths (=(1, 2)) must be 5 numbers"),
     ({"bias": (0,) * 5}, "bias (=(0, 0, 0, 0, 0)) must be 8 numbers"),
+    ({"groups": (1, 0, 1, 1, 1)}, "groups (=(1, 0, 1, 1, 1)) must be 5 numbers, at least 1"),
+    ({"widths": 5}, "widths (=5) must be 5 numbers, at least 1"),
+    ({"std": (float("nan"),) * 8}, "must be 8 numbers, at least 0"),
+    ({"bias": None}, "bias (=None) must be 8 numbers"),
+    ({"input": "224"}, "input (='224') must be a number, at least 1"),
+    ({"bias_rate": -1}, "bias_rate (=-1) must be a number, at least 0"),
+    ({"stage1": None}, "stage1 (=None) must name relu and pool"),
     ({"stage1": "norm"}, "stage1 (='norm') must name relu and pool"),
     ({"stage2": "relu relu pool"}, "stage2 (='relu relu pool') must name relu and pool"),
     ({"stage5": "relu pool lrn"}, "stage5 (='relu pool lrn') must name relu and pool"),
     ({"widths": (96, 256, 384, 384, 255)}, "out_channels (=255) must be divisible by groups (=2)"),
     ({"conv1_rounding": "up"}, "rounding (='up') must be 'floor' or 'ceil'"),
     ({"classes": 0}, "out_features (=0)"),
-    ({"input": 0}, "size (=11) must be at most length"),
+    ({"input": 0}, "input (=0) must be a number, at least 1"),
 ])
 def test_what_makes_no_net_is_said(arguments, says):
     with pytest.raises(ValueError, match=r".") as error:
