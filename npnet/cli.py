@@ -220,8 +220,6 @@ def _is_new(path: Path) -> None:
 
 def augment(options: argparse.Namespace) -> int:
     """``npnet augment``."""
-    import numpy as np
-
     from npnet import plot
     from npnet.data import Photos, photo
     from npnet.data import augment as change
@@ -236,22 +234,10 @@ def augment(options: argparse.Namespace) -> int:
         raise UserError(f"{options.image}: there is no such file")
     image = photo.square(photo.read(options.image, str(options.image)))
     covariance = Photos(options.data).covariance() if options.data else change.IMAGENET
-    room, draws = (photo.SIDE - options.crop,) * 2, np.arange(6)
-    corners = change.crop_offsets(options.seed, 0, draws, room).tolist()
-    flips = change.mirror_flags(options.seed, 0, draws).tolist()
-    crops = [image[:, top : top + options.crop, left : left + options.crop] for top, left in corners]
-    crops = [crop[:, :, ::-1] if flip else crop for crop, flip in zip(crops, flips, strict=True)]
-    rows = [(f"the photo, {photo.SIDE} × {photo.SIDE}, and crops of {options.crop} × {options.crop}, "
-             f"half of them mirrored", [image, *crops[:5]])]
-    for roots, what in ((True, "colours shifted by the roots of the eigenvalues, as the program of 2012 did"),
-                        (False, "colours shifted by the eigenvalues, as printed: of pixels from 0 to 255")):
-        shifts = change.colour_shifts(options.seed, 0, draws, change.colour_axes(covariance, roots))
-        shifted = [np.clip(image + s[:, None, None], 0, 255).astype(np.uint8) for s in shifts]
-        levels = ", ".join(f"{s.mean():+.0f}" for s in shifts)
-        rows.append((f"{what} ({levels} grey levels)", shifted))
-    boxes = [(left, top, options.crop, options.crop) for top, left in corners[:5]]
+    rows, boxes = change.shown(image, covariance, options.crop, options.seed)
     plot.sheet(rows, f"{options.image.name}: AlexNet §4.1", [out], boxes)
-    print(f"{out}: {(room[0] + 1) ** 2 * 2:,} crops and mirrors of {options.crop} × {options.crop} are possible"
+    count = 2 * (photo.SIDE - options.crop + 1) ** 2
+    print(f"{out}: {count:,} crops and mirrors of {options.crop} × {options.crop} are possible"
           + (" (the paper counts 2,048)" if options.crop == 224 else ""))
     return 0
 

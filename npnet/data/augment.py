@@ -117,3 +117,23 @@ def colour_shifts(
                       radius[1] * np.cos(2 * np.pi * u[3])], axis=1)
     shifts: NDArray[Any] = std * alpha @ np.asarray(axes, np.float64).T
     return shifts
+
+
+def shown(
+    image: NDArray[np.uint8], covariance: NDArray[np.floating], crop: int, seed: int
+) -> tuple[list[tuple[str, list[NDArray[np.uint8]]]], list[tuple[float, float, float, float]]]:
+    """What training may make of a square photo (3, side, side): rows of pictures, each with what it shows, and where
+    the crops of the first row lie in the photo (x, y, width, height). For `plot.sheet`."""
+    side = image.shape[1]
+    room, draws = (side - crop,) * 2, np.arange(6)
+    corners = crop_offsets(seed, 0, draws, room).tolist()
+    flips = mirror_flags(seed, 0, draws).tolist()
+    crops = [image[:, top : top + crop, left : left + crop] for top, left in corners]
+    crops = [one[:, :, ::-1] if flip else one for one, flip in zip(crops, flips, strict=True)]
+    rows = [(f"the photo, {side} × {side}, and crops of {crop} × {crop}, half of them mirrored", [image, *crops[:5]])]
+    for roots, what in ((True, "colours shifted by the roots of the eigenvalues, as the program of 2012 did"),
+                        (False, "colours shifted by the eigenvalues, as printed: of pixels from 0 to 255")):
+        shifts = colour_shifts(seed, 0, draws, colour_axes(covariance, roots))
+        shifted = [np.clip(image + s[:, None, None], 0, 255).astype(np.uint8) for s in shifts]
+        rows.append((f"{what} ({', '.join(f'{s.mean():+.0f}' for s in shifts)} grey levels)", shifted))
+    return rows, [(left, top, crop, crop) for top, left in corners[:5]]

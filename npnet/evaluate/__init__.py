@@ -56,7 +56,11 @@ def error_rate(net: Layer, loader: Loader, progress: Progress | None = None) -> 
         ranks.append(net.kernels.to_host(rank))
         if progress:
             progress(len(labels))
-    place = np.concatenate(ranks)
+    return _rate(np.concatenate(ranks))
+
+
+def _rate(place: NDArray[np.int64]) -> ErrorRate:
+    """From the place of each image's label."""
     return ErrorRate(float(np.mean(place >= 1)), float(np.mean(place >= 5)), len(place))
 
 
@@ -87,7 +91,7 @@ def averaged_error_rate(net: Layer, loaders: Sequence[Loader], progress: Progres
     if not np.isfinite(mean).all():
         raise UserError("the net's scores are not finite: it has diverged; try a smaller learning rate")
     labels = loaders[0].dataset.labels
-    own = mean[np.arange(len(labels)), labels][:, None]
-    classes = np.arange(mean.shape[1])
-    place = ((mean > own) | ((mean == own) & (classes < labels[:, None]))).sum(axis=1)
-    return ErrorRate(float(np.mean(place >= 1)), float(np.mean(place >= 5)), len(labels))
+    scores, t = net.upload("evaluate.mean", mean), net.upload("evaluate.labels", labels)
+    rank = net.array("evaluate.ranks", labels.shape, np.int64)
+    net.kernels.label_ranks(scores, t, rank)
+    return _rate(net.kernels.to_host(rank))

@@ -2,6 +2,8 @@
 
 Both on photos that `npnet data prepare` has made ready, of any number of classes.
 """
+from npnet.data.augment import GAIN
+
 from .recipe import Recipe
 
 REPORTED = "37.5 % on ILSVRC-2010, a thousand classes, averaged over ten views"
@@ -16,7 +18,7 @@ ALEXNET = {
                patience=5, reported=REPORTED, reported_error=0.375),
         # The program's log: conv1 at a tenth of the rate and no colours from epoch 68, conv1 frozen from 72.
         Recipe("alexnet_2012", "alexnet", epochs=93, rate=0.01, drops=(23, 51, 78), weight_decay=0.0005, crop=224,
-               mirror=True, together=32, colour="roots", colour_epochs=68, gain=1.1,
+               mirror=True, together=32, colour="roots", colour_epochs=68, gain=GAIN,
                slow=((68, "conv1", 0.1), (72, "conv1", 0.0)), arguments={"preset": "original"}, reported=REPORTED,
                reported_error=0.375),
     )

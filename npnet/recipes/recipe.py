@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from npnet import data, models
 from npnet.data import Images, Loader, augment
 from npnet.errors import UserError
@@ -81,27 +84,37 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
 
 def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tuple[Loader, Loader | None]:
     """Of the training set and of the test set, both with the training set's mean image taken off."""
-    mean, crop = train.mean_image(), recipe.crop or None
+    _check_crop(recipe, train)
+    if recipe.colour not in ("", "printed", "roots"):
+        raise UserError(f"{recipe.name}: colour (={recipe.colour!r}) must be '', 'printed' or 'roots'")
+    colour = augment.colour_axes(train.covariance(), recipe.colour == "roots") if recipe.colour else None
+    mean = train.mean_image()
+    return (
+        Loader(train, recipe.batch, mean=mean, crop=recipe.crop or None, mirror=recipe.mirror,
+               together=recipe.together, colour=colour, colour_epochs=recipe.colour_epochs, gain=recipe.gain,
+               seed=seed),
+        _test_loader(recipe, mean, test) if test else None,
+    )
+
+
+def _check_crop(recipe: Recipe, train: Images) -> None:
     if recipe.crop > min(train.shape[1:]):
         raise UserError(f"{recipe.name} takes crops of {recipe.crop} × {recipe.crop} pixels, and {train.name} has "
                         f"{train.shape[1]} × {train.shape[2]}: npnet data prepare makes photos ready, --data DIR takes "
                         f"them")
-    if recipe.colour not in ("", "printed", "roots"):
-        raise UserError(f"{recipe.name}: colour (={recipe.colour!r}) must be '', 'printed' or 'roots'")
-    colour = augment.colour_axes(train.covariance(), recipe.colour == "roots") if recipe.colour else None
-    few = recipe.batch if train.shape[1] > 64 else 500  # of large images so many as a step has memory for
-    return (
-        Loader(train, recipe.batch, mean=mean, crop=crop, mirror=recipe.mirror, together=recipe.together, colour=colour,
-               colour_epochs=recipe.colour_epochs, gain=recipe.gain, seed=seed),
-        Loader(test, few, mean=mean, crop=crop, train=False) if test else None,
-    )
+
+
+def _test_loader(recipe: Recipe, mean: NDArray[np.float32], test: Images, view: int | None = None) -> Loader:
+    """Of large images so many at a time as a step has memory for."""
+    few = recipe.batch if mean.shape[1] > 64 else 500
+    return Loader(test, few, mean=mean, crop=recipe.crop or None, train=False, view=view)
 
 
 def ten_views(recipe: Recipe, train: Images, test: Images) -> list[Loader]:
     """The ten views of every test image (AlexNet §4.1), each a loader."""
-    mean, few = train.mean_image(), recipe.batch if train.shape[1] > 64 else 500
-    return [Loader(test, few, mean=mean, crop=recipe.crop or None, train=False, view=view)
-            for view in range(augment.VIEWS)]
+    _check_crop(recipe, train)
+    mean = train.mean_image()
+    return [_test_loader(recipe, mean, test, view) for view in range(augment.VIEWS)]
 
 
 def schedule(recipe: Recipe) -> Steps:
@@ -196,9 +209,9 @@ def evaluate_run(
     train = train.take(min(facts["images"], len(train)))
     net = recipe.build(0, len(train.classes))
     load_weights(net, folder / CHECKPOINT)
-    _, loader = loaders(recipe, train, test, 0)
-    assert loader is not None
     total = views * len(test)
     if views == 1:
+        _, loader = loaders(recipe, train, test, 0)
+        assert loader is not None
         return recipe, error_rate(net, loader, lambda seen: progress(seen, total))
     return recipe, averaged_error_rate(net, ten_views(recipe, train, test), lambda seen: progress(seen, total))
