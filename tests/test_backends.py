@@ -170,7 +170,8 @@ def norm_calls(kernel, n, c, h, w, size, alpha=0.8, beta=0.75, k=1.5):
 def dense_calls(n, i, o):
     x, w, dy = normal(n, i), normal(o, i), normal(n, o)
     return [
-        ("dense_forward", {"x": x, "w": w, "b": normal(o), "y": fresh((n, o))}),
+        *(("dense_forward", {"x": x, "w": w, "b": normal(o), "rectify": rectify, "y": fresh((n, o))})
+          for rectify in (False, True)),
         ("dense_backward_weight", {"dy": dy, "x": x, "dw": fresh((o, i)), "db": fresh(o)}),
         ("dense_backward_data", {"dy": dy, "w": w, "dx": fresh((n, i))}),
     ]

@@ -283,12 +283,17 @@ def test_a_relu_does_not_write_over_what_a_head_reads(backend):
     assert net["relu"].over_gradient
 
 
-def test_a_convolution_does_the_work_of_the_relu_behind_it_and_only_then(backend):
-    net, x = Sequential(conv=Conv2D(2, 4, 3, weight=WIDE), relu=ReLU(), last=Conv2D(4, 3, 1, weight=WIDE)), images(2)
+@pytest.mark.parametrize("layers", [
+    lambda: (Conv2D(2, 4, 3, weight=WIDE), Conv2D(4, 3, 1, weight=WIDE)),
+    lambda: (Dense(2 * 8 * 8, 7, weight=WIDE), Dense(7, 3, weight=WIDE)),
+])
+def test_a_layer_does_the_work_of_the_relu_behind_it_and_only_then(backend, layers):
+    first, last = layers()
+    net, x = Sequential(first=first, relu=ReLU(), last=last), images(2)
     y = np.array(net.forward(x))
     rectified = np.array(net["relu"].y)
-    alone = np.array(net["conv"].forward(x))
-    assert alone.min() < 0  # asked by itself, it is a convolution
+    alone = np.array(net["first"].forward(x))
+    assert alone.min() < 0  # asked by itself, it does not
     np.testing.assert_array_equal(rectified, np.maximum(alone, 0))
     np.testing.assert_array_equal(net["last"].forward(rectified), y)
     assert y.min() < 0  # no ReLU comes behind the last

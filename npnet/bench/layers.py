@@ -20,8 +20,8 @@ from npnet.layers import (
     Tanh,
 )
 
-# How many arrays like its input and like its output a layer reads or writes at least, forward and backward
-ARRAYS: dict[type[Layer], tuple[tuple[int, int], tuple[int, int]]] = {
+# How many float32 arrays like its input and like its output a layer reads or writes at least, forward and backward
+ARRAYS: dict[type[Layer], tuple[tuple[float, float], tuple[float, float]]] = {
     ReLU: ((1, 1), (1, 2)),  # dy, y; dx
     Tanh: ((1, 1), (1, 2)),
     Sigmoid: ((1, 1), (1, 2)),
@@ -29,7 +29,7 @@ ARRAYS: dict[type[Layer], tuple[tuple[int, int], tuple[int, int]]] = {
     Dropout: ((1, 1), (1, 1)),  # the mask is drawn, not read
     LRN: ((1, 2), (3, 2)),  # a; d, b.  db, a, b, d; da
     LRNWithin: ((1, 2), (3, 2)),
-    MaxPool2D: ((1, 2), (1, 2)),  # the places of the largest are 32-bit numbers
+    MaxPool2D: ((1, 1.25), (1, 1.25)),  # and a byte for the place of each window's largest
     AvgPool2D: ((1, 1), (1, 1)),
     Concat: ((0, 2), (0, 2)),  # and for each branch the gradient of the input
 }
@@ -56,7 +56,7 @@ class Stopwatch:
     def __init__(self, net: Layer) -> None:
         self.seconds: dict[tuple[str, str], float] = defaultdict(float)
         self.shapes: dict[str, tuple[Shape, Shape]] = {}
-        self.rectified: set[str] = set()  # ReLUs whose work forward is done by the convolution before them
+        self.rectified: set[str] = set()  # ReLUs whose work forward is done by the layer before them
         self._inside: list[float] = []
         for name, layer in leaves(net):
             layer.forward = self._timed(name, "forward", layer.forward, layer)  # type: ignore[method-assign]

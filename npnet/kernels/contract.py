@@ -180,8 +180,11 @@ class Backend(Protocol[A]):
 
     # -- fully connected ----------------------------------------------------------------------------------------------
 
-    def dense_forward(self, x: A, w: A, b: A, y: A) -> None:
-        """y = x wᵀ + b.  x : (N, I).  w : (O, I).  b : (O,).  y : (N, O), written."""
+    def dense_forward(self, x: A, w: A, b: A, rectify: bool, y: A) -> None:
+        """y = x wᵀ + b; with `rectify`, max(0, y) in place of y.
+
+        x : (N, I).  w : (O, I).  b : (O,).  y : (N, O), written.
+        """
         ...
 
     def dense_backward_weight(self, dy: A, x: A, dw: A, db: A) -> None:

@@ -21,7 +21,7 @@ class ReLU(_Pointwise):
     """
 
     def forward(self, x: Array, train: bool = True, rectified: bool = False) -> Array:
-        """`rectified` : x is the result already, since the convolution before it has computed max(0, x) at once."""
+        """`rectified` : x is the result already, since the layer before it has computed max(0, x) at once."""
         self.y = self.output_over(x)
         if not (rectified and self.y is x):
             self.kernels.relu_forward(x, self.y)

@@ -6,6 +6,7 @@ from npnet.kernels import Array, Shape
 
 from .activation import ReLU
 from .conv import Conv1x1s, Conv2D
+from .dense import Dense
 from .dropout import Dropout
 from .layer import Cost, Layer
 
@@ -65,17 +66,18 @@ def forward_through(
     layers: Sequence[Layer], x: Array, train: bool, rectified: bool = False, last: Layer | None = None,
     place: Array | None = None
 ) -> Array:
-    """One after another, for which `share_memory` has been called. A convolution with a ReLU behind it does the ReLU's
-    work while it writes its result; `rectified` : so it was with the x of the first layer.
+    """One after another, for which `share_memory` has been called. A convolution or a fully connected layer with a ReLU
+    behind it does the ReLU's work while it writes its result; `rectified` : so it was with the x of the first layer.
 
     last : a convolution that writes its result to `place`.
     """
     for layer, behind in zip_longest(layers, layers[1:]):
         if rectified and isinstance(layer, ReLU):
             x, rectified = layer.forward(x, train, rectified), False
-        elif type(layer) is Conv2D:
+        elif type(layer) is Conv2D or type(layer) is Dense:
             rectified = type(behind) is ReLU
-            x = layer.forward(x, train, rectified, place if layer is last else None)
+            where = (place,) if layer is last else ()
+            x = layer.forward(x, train, rectified, *where)
         else:
             x = layer.forward(x, train)
     return x

@@ -40,14 +40,15 @@ class Dense(Layer):
         self.x: Array
         self.input_shape: Shape
 
-    def forward(self, x: Array, train: bool = True) -> Array:
-        """(N, in_features) or (N, C, H, W) → (N, out_features). Keeps a reference to `x`."""
+    def forward(self, x: Array, train: bool = True, rectify: bool = False) -> Array:
+        """(N, in_features) or (N, C, H, W) → (N, out_features). Keeps a reference to `x`. With `rectify`, what a ReLU
+        would make of it."""
         self.input_shape = x.shape
         self.output_shape(x.shape[1:])
         self.x = x.reshape((x.shape[0], self.in_features))
         check_input(self, self.x, (self.in_features,), "Dense")
         y = self.output((x.shape[0], self.out_features), x.dtype)
-        self.kernels.dense_forward(self.x, self.weight.value, self.bias.value, y)
+        self.kernels.dense_forward(self.x, self.weight.value, self.bias.value, rectify, y)
         return y
 
     def backward_parameters(self, dy: Array) -> None:

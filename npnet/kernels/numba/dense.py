@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import flat, scratch, zeros
+from .arrays import flat, lowest, scratch, zeros
 from .compile import serial
 from .rows import add, set_all
 from .team import parallel, share, threads
@@ -63,10 +63,11 @@ def _multiply_panel(
 
 
 def _multiply(
-    a: Floats, b: Floats, turned: bool, bias: Floats, sizes: Any, rows: Numbers, places: Numbers, lanes: int,
-    panels: Floats, sums: Floats, y: Floats, thread: int, team: int
+    a: Floats, b: Floats, turned: bool, bias: Floats, least: Any, sizes: Any, rows: Numbers, places: Numbers,
+    lanes: int, panels: Floats, sums: Floats, y: Floats, thread: int, team: int
 ) -> None:
-    """y[n, o] = bias[o] + Σ_s a[n, s] b[s, o], or b[o, s], some panels of it on each thread."""
+    """y[n, o] = bias[o] + Σ_s a[n, s] b[s, o], or b[o, s], some panels of it on each thread; or `least`, if that is
+    less."""
     width, outputs = VECTORS * lanes, bias.size
     start, stop = share(-(-outputs // width), thread, team)
     for first in range(start * width, min(stop * width, outputs), width):
@@ -76,7 +77,8 @@ def _multiply(
         for n in range(sizes[0]):
             line, place = sums[thread, n // ROWS, n % ROWS * across :], n * outputs + first
             for v in range(columns):
-                y[place + v] = line[v] + bias[first + v]
+                value = line[v] + bias[first + v]
+                y[place + v] = least if value <= least else value
 
 
 def _weight_panels(
@@ -135,16 +137,16 @@ def _places(count: int, depth: int, itemsize: int) -> tuple[Numbers, Numbers]:
     return rows, np.arange(max(STEPS, count), dtype=np.int64) * widest(itemsize)
 
 
-def _product(a: Floats, b: Floats, turned: bool, bias: Floats, y: Floats) -> None:
+def _product(a: Floats, b: Floats, turned: bool, bias: Floats, rectify: bool, y: Floats) -> None:
     (count, depth), team, wide = a.shape, threads(), widest(a.itemsize)
     rows, places = _places(count, depth, a.itemsize)
     rooms = scratch(a.dtype, (team, STEPS * wide), (team, -(-count // ROWS), ROWS * wide))
     sizes, lanes = (count, depth, *b.shape), lanes_of(a.itemsize)
-    multiply(flat(a), flat(b), turned, bias, sizes, rows, places, lanes, *rooms, flat(y))
+    multiply(flat(a), flat(b), turned, bias, lowest(rectify, a.dtype), sizes, rows, places, lanes, *rooms, flat(y))
 
 
-def dense_forward(x: Floats, w: Floats, b: Floats, y: Floats) -> None:
-    _product(x, w, True, b, y)
+def dense_forward(x: Floats, w: Floats, b: Floats, rectify: bool, y: Floats) -> None:
+    _product(x, w, True, b, rectify, y)
 
 
 def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> None:
@@ -157,4 +159,4 @@ def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> None
 
 
 def dense_backward_data(dy: Floats, w: Floats, dx: Floats) -> None:
-    _product(dy, w, False, zeros(dx.shape[1], dx.dtype), dx)
+    _product(dy, w, False, zeros(dx.shape[1], dx.dtype), False, dx)

@@ -4,12 +4,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activation import relu_forward
+
 Floats = NDArray[Any]
 
 
-def dense_forward(x: Floats, w: Floats, b: Floats, y: Floats) -> None:
+def dense_forward(x: Floats, w: Floats, b: Floats, rectify: bool, y: Floats) -> None:
     np.matmul(x, w.T, out=y)
     y += b
+    if rectify:
+        relu_forward(y, y)
 
 
 def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> None:
