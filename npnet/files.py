@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from npnet.errors import UserError
 
 
@@ -38,6 +41,30 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: not {what} (it holds no object): put the right file there")
     return value
+
+
+def save_arrays(path: str | Path, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
+    """Arrays by name, and what else is to be known about them (JSON), in one safetensors file."""
+    from safetensors.numpy import save
+
+    write_atomically(
+        Path(path), save({k: np.asarray(v, order="C") for k, v in arrays.items()}, {"npnet": json.dumps(facts)})
+    )
+
+
+def load_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What `save_arrays` wrote. Raises UserError if there is no such file, or it is not whole."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            facts = (file.metadata() or {}).get("npnet", "{}")
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(facts)  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error}): replace it, or delete it to begin anew"
+                        ) from None
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import numpy as np
 
 from npnet.files import write_atomically
 
-BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito's palette: told apart by colour-blind readers, and in grey
+# Okabe and Ito's palette: told apart by colour-blind readers, and in grey
+BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#F2C6A0"
 Curve = list[tuple[float, float]]
 
 
@@ -174,3 +175,81 @@ def sheet(
     for x, y, width, height in boxes:
         grid[0, 0].add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=ORANGE, linewidth=1))
     _save(figure, paths, heading + ": " + "; ".join(what for what, _ in rows))
+
+
+def answers(
+    pictures: Sequence[Any], best: Sequence[Sequence[tuple[str, float]]], titles: Sequence[str], paths: Sequence[Path]
+) -> None:
+    """Photos (3, H, W), under each the names that a net gives it, with bars: AlexNet's Figure 4, left.
+
+    best : for each, the most probable first: (name, probability).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(4, len(pictures))
+    lines = -(-len(pictures) // columns)
+    figure = Figure(figsize=(2.4 * columns, 3.6 * lines), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(2 * lines, columns, squeeze=False, height_ratios=(2.2, 1) * lines)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for i, (image, some, title) in enumerate(zip(pictures, best, titles, strict=True)):
+        above, below = (grid[i // columns * 2 + row, i % columns] for row in (0, 1))
+        above.imshow(np.transpose(image, (1, 2, 0)))
+        above.set_title(title, fontsize=8)
+        places = np.arange(len(some))[::-1]
+        below.barh(places, [p for _, p in some], height=0.9, color=[ORANGE] + [PALE] * (len(some) - 1))
+        for place, (name, p) in zip(places, some, strict=True):
+            below.text(0.02, place, f"{name}  {p:.0%}", va="center", fontsize=7)
+        below.set(xlim=(0, 1), ylim=(-0.6, len(some) - 0.4))
+    told = "; ".join(f"{title}: {some[0][0]} ({some[0][1]:.0%})" for title, some in zip(titles, best, strict=True))
+    _save(figure, paths, f"Photos and the five most probable classes of each: {told}")
+
+
+def kernels(parts: Sequence[Any], said: Sequence[str], heading: str, paths: Sequence[Path]) -> None:
+    """Kernels as pictures, one part (O, 3, KH, KW) above the other, each with what is said of it: AlexNet's Figure 3.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    each = [_tiled(part) for part in parts]
+    heights = [image.shape[0] / image.shape[1] for image in each]
+    figure = Figure(figsize=(7.0, 7.0 * sum(heights) + 0.3 * len(parts) + 0.4), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=10)
+    for axes, image, text in zip(
+        figure.subplots(len(parts), squeeze=False, height_ratios=heights)[:, 0], each, said, strict=True
+    ):
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(text, loc="left", fontsize=8)
+        axes.set_axis_off()
+    _save(figure, paths, f"{heading}: {'; '.join(said)}")
+
+
+def _tiled(images: Any) -> Any:
+    """(O, 3, KH, KW) → (H, W, 3): in rows of 16, a white line between them."""
+    count, _, height, width = images.shape
+    columns = min(16, count)
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + 1) + 1, i % columns * (width + 1) + 1
+        sheet[top : top + height, left : left + width] = np.transpose(image, (1, 2, 0))
+    return sheet
+
+
+def recall(result: dict[str, Any], title: str, paths: Sequence[Path]) -> None:
+    """Of the nearest neighbours by Euclid, the share that codes find, against how many are looked at."""
+    figure, axes = _figure(6.0, 4.0)
+    for key, text, colour, line in (
+        ("learnt", "codes of the auto-encoder", BLUE, "o-"), ("random_planes", "random planes", ORANGE, "s--"),
+        ("chance", "chance", "0.5", ":"),
+    ):
+        axes.plot(result["looked_at"], result[key], line, color=colour, markersize=4, linewidth=1.4, label=text)
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set(xlabel=f"looked at, of {result['gallery']:,}", xscale="log", ylim=(0, 1),
+             ylabel=f"of the {result['k']} nearest by Euclid found")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+    axes.legend(frameon=False)
+    _save(figure, paths, f"{title}: share of the {result['k']} nearest by Euclid among those nearest by code")

@@ -13,8 +13,9 @@ from small_run import EPOCHS, small_net, small_trainer
 
 import npnet
 from npnet.errors import UserError
+from npnet.files import load_arrays, save_arrays
 from npnet.train import Steps, checkpoint, metrics
-from npnet.weights import load_arrays, save_arrays, save_weights
+from npnet.weights import save_weights
 
 STEPS = 11 * EPOCHS
 
@@ -22,8 +23,8 @@ STEPS = 11 * EPOCHS
 def result(folder):
     """All that must be the same, bit for bit."""
     arrays, facts = load_arrays(folder / checkpoint.NAME)
-    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in metrics.read(folder)]
-    del facts["seconds"]
+    lines = [{k: v for k, v in line.items() if k not in ("seconds", "waited")} for line in metrics.read(folder)]
+    del facts["seconds"], facts["tally"]["waited"]
     return {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}, facts, lines
 
 

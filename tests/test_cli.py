@@ -214,10 +214,12 @@ def test_augment_saves_a_sheet(tmp_path, capsys, monkeypatch):
     assert cli.main(["augment", "photo.jpg", "--crop", "32", "--out", "s.svg"]) == 0
     assert "<svg" in (tmp_path / "s.svg").read_text()
     for wrong, says in ((["none.jpg"], "none.jpg: there is no such file"),
-                        (["photo.jpg", "--out", "s.txt"], "s.txt: must end in .png or .svg"),
                         (["photo.jpg", "--out", "photo.png"], "photo.png: is there already: --out FILE takes another"),
                         (["photo.jpg", "--out", "t.png", "--crop", "999"], "--crop (=999) must be at most 256"),
                         (["s.svg", "--out", "t.png"], "s.svg: cannot be read as a picture"),
                         (["photo.jpg", "--out", "t.png", "--data", "."], "holds no prepared photos")):
         assert cli.main(["augment", *wrong]) == 2
         assert says in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["augment", "photo.jpg", "--out", "s.txt"])
+    assert "'s.txt' must end in .png or .svg" in capsys.readouterr().err

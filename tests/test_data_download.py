@@ -37,6 +37,12 @@ class Mirror(BaseHTTPRequestHandler):
         headers = {"Content-Range": f"bytes {start}-{SIZE - 1}/{SIZE}"}
         return self.answer(206, rest, headers, sent=len(rest) // 2 if manner == "half" else len(rest))
 
+    def do_HEAD(self):
+        manner = self.path[1:]
+        self.server.asked.append((manner, "HEAD"))
+        body = {"gone": b"", "sorry": b"<html>sorry</html>"}.get(manner, CONTENT)
+        self.answer(404 if manner == "gone" else 200, body, sent=0)
+
     def answer(self, status, body, headers=None, sent=None):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -214,3 +220,28 @@ def test_a_mirror_that_falls_silent_is_given_up(get, monkeypatch):
     with pytest.raises(DataError, match=r"timed out at 1,000 of 700,001 bytes"):
         get("whole")
     assert get.part.read_bytes() == CONTENT[:1000]
+
+
+def test_a_size_that_nobody_has_published_is_asked_for(get):
+    get("whole", size=None, least=SIZE)
+    assert get.asked == [("whole", "HEAD"), ("whole", None)]
+    assert get.path.read_bytes() == CONTENT
+    get("gone", size=None)  # it is there, and its digest right
+    get.path.write_bytes(b"another")
+    with pytest.raises(DataError, match="is not the published file"):
+        get("whole", size=None)
+
+
+def test_a_page_that_says_sorry_is_too_small_and_replaces_nothing(get):
+    leave_part(get, CONTENT[:1000])
+    with pytest.raises(DataError, match=r"gone: HTTP 404.*sorry: holds 18 bytes, expected at least 700,001; .*kept"):
+        get("gone", "sorry", size=None, least=SIZE)
+    assert get.part.read_bytes() == CONTENT[:1000]
+    get("half", "whole", size=None, least=SIZE)
+    assert get.path.read_bytes() == CONTENT
+
+
+def test_an_unknown_size_and_the_wrong_digest(get):
+    with pytest.raises(DataError, match=r"wrong file \(md5"):
+        get("wrong", size=None)
+    assert not get.path.exists()

@@ -110,8 +110,9 @@ def test_views_are_averaged_behind_the_softmax(backend):
     loaders = [Loader(data, 1, crop=2, train=False, view=view) for view in (0, 3)]
     rows = np.concatenate([probabilities(net, loader) for loader in loaders])
     np.testing.assert_allclose(rows, [[0.6225, 0.3775], [0.0003, 0.9997]], atol=1e-4)
-    assert averaged_error_rate(net, loaders).top1 == 1
-    assert averaged_error_rate(net, [loaders[0]] * 5 + [loaders[1]]).top1 == 0  # though the scores' mean says b
+    assert averaged_error_rate([(net, loader) for loader in loaders]).top1 == 1
+    many = [(net, loaders[0])] * 5 + [(net, loaders[1])]
+    assert averaged_error_rate(many).top1 == 0  # though the scores' mean says b
 
 
 def test_the_mean_of_one_view_is_that_view(backend):
@@ -119,12 +120,12 @@ def test_the_mean_of_one_view_is_that_view(backend):
     labels = np.random.default_rng(1).integers(0, 7, 9)
     data = pictures(labels, 7)
     loader = Loader(data, 4, train=False)
-    assert averaged_error_rate(Table(scores), [loader, loader]) == error_rate(Table(scores), loader)
+    assert averaged_error_rate([(Table(scores), loader)] * 2) == error_rate(Table(scores), loader)
 
 
 def test_scores_that_are_not_finite_have_no_mean(backend):
     with pytest.raises(UserError, match="it has diverged"):
-        averaged_error_rate(Table(np.full((3, 4), np.nan)), [Loader(pictures([0, 1, 2], 4), 4, train=False)])
+        averaged_error_rate([(Table(np.full((3, 4), np.nan)), Loader(pictures([0, 1, 2], 4), 4, train=False))])
 
 
 def test_the_first_five_have_an_interval_too():

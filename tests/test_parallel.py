@@ -11,9 +11,9 @@ import pytest
 
 from npnet import kernels
 from npnet.errors import UserError
+from npnet.files import load_arrays
 from npnet.recipes import figure1, parallel
 from npnet.train import Interrupted, checkpoint, metrics
-from npnet.weights import load_arrays
 
 
 def job(folder, seed):

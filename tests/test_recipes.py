@@ -9,12 +9,14 @@ from npnet import data, models
 from npnet.data import Dataset, shapes
 from npnet.errors import UserError
 from npnet.evaluate import error_rate
-from npnet.recipes import RECIPES, Recipe, evaluate_run, load, recipe, trainer
+from npnet.files import load_arrays
+from npnet.recipes import RECIPES, Recipe, evaluate_runs, load, recipe, trainer
 from npnet.recipes.alexnet import ALEXNET
 from npnet.recipes.cifar import CIFAR
 from npnet.recipes.recipe import loaders, schedule
+from npnet.recipes.runs import classify, hidden, hidden_of
+from npnet.recipes.runs import trained as trained_run
 from npnet.train import Plateau, checkpoint, metrics
-from npnet.weights import load_arrays
 
 SMALL = replace(RECIPES["cifar_13pct"], epochs=1, batch=20)  # with crops and mirrors
 
@@ -97,10 +99,10 @@ def test_alexnets_recipes_train_a_narrow_one_and_ten_views_test_it(tmp_path, pho
     monkeypatch.setattr(npnet.data, "load", lambda *_: photos)
     run = trainer(chosen, photos, photos, tmp_path, progress=False)
     assert run.run()[-1]["test_error"] >= 0
-    _, rate = evaluate_run(tmp_path, "x", views=10)
+    _, rate = evaluate_runs([tmp_path], "x", views=10)
     assert rate.images == 8
     with pytest.raises(ValueError, match=r"views \(=7\) must be 1 or 10"):
-        evaluate_run(tmp_path, "x", views=7)
+        evaluate_runs([tmp_path], "x", views=7)
 
 
 def test_alexnets_recipe_is_the_papers_text(photos):
@@ -205,8 +207,8 @@ def test_more_epochs_are_written_down_and_end_where_one_run_would(tmp_path, trai
     assert sorted(a) == sorted(b)
     for name, array in a.items():
         np.testing.assert_array_equal(array, b[name])
-    assert [{**line, "seconds": 0} for line in metrics.read(tmp_path / "a")] == [
-        {**line, "seconds": 0} for line in metrics.read(tmp_path / "b")]
+    assert [{**line, "seconds": 0, "waited": 0} for line in metrics.read(tmp_path / "a")] == [
+        {**line, "seconds": 0, "waited": 0} for line in metrics.read(tmp_path / "b")]
     trainer(SMALL, train, folder=tmp_path / "a", resume=True, progress=False)  # fewer: there is nothing left to do
     assert load(tmp_path / "a")[0].epochs == 2
 
@@ -215,7 +217,7 @@ def test_evaluating_a_run_gives_the_error_that_training_ended_with(tmp_path, tra
     whole = shapes.load("train", 80)
     monkeypatch.setattr(data, "load", lambda name, split: {"train": whole, "test": test}[split])
     lines = trainer(SMALL, whole.take(50), test, tmp_path, progress=False).run()
-    again, rate = evaluate_run(tmp_path)
+    [again], rate = evaluate_runs([tmp_path])
     assert again == SMALL
     assert (rate.top1, rate.top5) == (lines[-1]["test_error"], lines[-1]["test_top5"])
     assert rate.images == 30
@@ -228,8 +230,9 @@ def test_the_mean_image_that_is_taken_off_is_that_of_the_images_trained_on(tmp_p
     monkeypatch.setattr(data, "load", lambda name, split: {"train": both, "test": test}[split])
     trainer(SMALL, both.take(40), test, tmp_path, progress=False).run()
     seen = []
-    monkeypatch.setattr(recipe, "error_rate", lambda net, loader, *_: seen.append(loader) or error_rate(net, loader))
-    evaluate_run(tmp_path)
+    monkeypatch.setattr(
+        "npnet.recipes.runs.error_rate", lambda net, loader, *_: seen.append(loader) or error_rate(net, loader))
+    evaluate_runs([tmp_path])
     assert (seen[0].mean == 10).all()
 
 
@@ -238,7 +241,7 @@ def test_an_evaluation_says_how_far_it_is(tmp_path, train, test, monkeypatch, vi
     monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
     trainer(SMALL, train, test, tmp_path, progress=False).run()
     seen = []
-    evaluate_run(tmp_path, "x", views, lambda some, of: seen.append((some, of)))
+    evaluate_runs([tmp_path], "x", views, lambda some, of: seen.append((some, of)))
     assert sum(some for some, _ in seen) == views * len(test)
     assert {of for _, of in seen} == {views * len(test)}
 
@@ -246,8 +249,84 @@ def test_an_evaluation_says_how_far_it_is(tmp_path, train, test, monkeypatch, vi
 def test_a_run_without_a_checkpoint_cannot_be_evaluated(tmp_path):
     SMALL.save(tmp_path, data="shapes train", images=50)
     with pytest.raises(UserError, match="there is no such file"):
-        evaluate_run(tmp_path)
+        evaluate_runs([tmp_path])
 
 
 def test_the_number_of_classes_is_that_of_the_data():
     assert Recipe("r", "cifar_80sec", 1, 0.1).build(0, classes=3).output_shape((3, 32, 32)) == (3,)
+
+
+def test_an_ensemble_is_the_mean_of_its_nets_probabilities(tmp_path, train, test, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
+    folders = [tmp_path / name for name in "ab"]
+    for seed, folder in enumerate(folders):
+        trainer(SMALL, train, test, folder, seed=seed, progress=False).run()
+    for views in (1, 10):
+        seen = []
+        _, rate = evaluate_runs(folders, "x", views, lambda some, of, seen=seen: seen.append((some, of)))
+        assert sum(some for some, _ in seen) == 2 * views * len(test) == seen[0][1]
+        runs = [trained_run(folder) for folder in folders]
+        mean = sum(classify(run, test.images, views).astype(float) for run in runs) / 2
+        assert rate.top1 == np.mean(mean.argmax(axis=1) != test.labels)
+    other = replace(test, labels=test.labels[::-1].copy(), boxes=None)
+    calls = iter([test, other])
+    monkeypatch.setattr(data, "load", lambda name, split: train if split == "train" else next(calls))
+    with pytest.raises(UserError, match=r"b: was tested on other images than .*a"):
+        evaluate_runs(folders, "x")
+
+
+def test_hidden_layers_are_kept_until_the_weights_change(tmp_path, train, test, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
+    trainer(SMALL, train, test, tmp_path, progress=False).run()
+    run, seen = trained_run(tmp_path), []
+    first = hidden(run, "test", seen.append)
+    assert sum(seen) == len(test) == len(first)
+    np.testing.assert_array_equal(first, hidden_of(run, test.images))
+    np.testing.assert_array_equal(hidden(run, "test", seen.append), first)
+    assert sum(seen) == len(test)  # not worked out again
+    assert len(hidden(run, "train")) == len(train)
+    weight = run.net.parameters()[0]
+    weight.assign(2 * weight.numpy())
+    assert not np.array_equal(hidden(run, "test", seen.append), first)
+
+
+def test_training_without_augmentation_sees_centres_and_draws_nothing(photos):
+    chosen = replace(RECIPES["alexnet_2012"], batch=8, augmentation=False)
+    loader, test = loaders(chosen, photos, photos, 0)
+    (x, labels), *_ = loader.epoch(3)
+    (still, _), *_ = test.epoch(0)
+    order = photos.order(0, 3)
+    np.testing.assert_array_equal(x, still[order])
+    np.testing.assert_array_equal(labels, photos.labels[order])
+    drawn, *_ = loaders(replace(chosen, augmentation=True), photos, photos, 0)[0].epoch(3)
+    assert not np.array_equal(drawn[0], still[order])
+
+
+def test_fine_tuning_begins_with_the_weights_of_another_run(tmp_path, train, test):
+    trainer(SMALL, train, test, tmp_path / "a", progress=False).run()
+    few = replace(train, labels=train.labels % 3, classes=train.classes[:3], boxes=None)
+    start = tmp_path / "a" / checkpoint.NAME
+    tuned = replace(SMALL, slow=((0.0, "conv1", 0.0),), weight_decay=0.0)
+    run = trainer(tuned, few, folder=tmp_path / "b", start=start, progress=False)
+    before, _ = load_arrays(start)
+    same = {p.name: np.array_equal(p.numpy(), before[p.name]) for p in run.net.parameters()
+            if p.shape == before[p.name].shape}
+    assert all(same.values())
+    anew = [p.name for p in run.net.parameters() if p.name not in same]
+    assert anew == ["fc10.weight", "fc10.bias"]
+    run.run()
+    after = {p.name: p.numpy() for p in run.net.parameters()}
+    np.testing.assert_array_equal(after["conv1.weight"], before["conv1.weight"])  # at a rate of 0
+    assert not np.array_equal(after["conv2.weight"], before["conv2.weight"])
+    assert load(tmp_path / "b")[1]["start"] == str(start.resolve())
+    with pytest.raises(UserError, match=r"holds another run \(rate 0\.0"):
+        trainer(replace(tuned, rate=0.5), few, folder=tmp_path / "b", start=start, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(("new", "message"), [(["fc9"], "layer 'fc9' is not one of the net's: conv1"),
+                                              (["conv1"], r"fc10.weight has the shape \(10, ")])
+def test_what_cannot_be_fine_tuned_is_said(tmp_path, train, test, new, message):
+    trainer(SMALL, train, test, tmp_path / "a", progress=False).run()
+    few = replace(train, labels=train.labels % 3, classes=train.classes[:3], boxes=None)
+    with pytest.raises(UserError, match=message):
+        trainer(SMALL, few, start=tmp_path / "a" / checkpoint.NAME, new=new, progress=False)

@@ -83,7 +83,7 @@ def test_evaluation_is_recorded_after_every_epoch_and_leaves_the_training_alone(
     assert all(0 <= line["test_error"] <= 1 for line in lines)
     assert tested.index(lines[0]) == 3, "after the line of the epoch's last third"
     for a, b in zip(plain, [line for line in tested if "error" in line], strict=True):
-        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+        assert {**a, "seconds": 0, "waited": 0} == {**b, "seconds": 0, "waited": 0}
     for p, q in zip(one.net.parameters(), two.net.parameters(), strict=True):
         np.testing.assert_array_equal(p.numpy(), q.numpy())
     assert metrics.read(tmp_path) == tested
@@ -312,7 +312,8 @@ def test_a_run_is_a_function_of_its_arguments_alone(backend):
         run.run()
     for p, q in zip(*(run.net.parameters() for run in runs), strict=True):
         np.testing.assert_array_equal(p.numpy(), q.numpy())
-    assert [{**line, "seconds": 0} for line in runs[0].history] == [{**line, "seconds": 0} for line in runs[1].history]
+    one, other = ([{**line, "seconds": 0, "waited": 0} for line in run.history] for run in runs)
+    assert one == other
 
 
 def test_a_net_learns(backend):
@@ -364,3 +365,21 @@ def test_begin_is_called_once_the_folder_is_this_runs(tmp_path):
     with pytest.raises(UserError, match="holds a run already"):
         small_trainer(tmp_path, epochs=1, begin=lambda: begun.append("again")).run()
     assert len(begun) == 1
+
+
+class Slow(Loader):
+    """Takes its time over each batch."""
+
+    def _fill(self, *arguments):
+        time.sleep(0.03)
+        super()._fill(*arguments)
+
+
+@pytest.mark.parametrize(("computing", "least", "most"), [(0.0, 0.5, 1.1), (0.06, 0.0, 0.25)])
+def test_batches_are_made_while_the_net_computes_and_waiting_is_counted(backend, computing, least, most):
+    """AlexNet §4.1: "in effect, computationally free". A batch takes 30 ms to make; the net nothing, or 60 ms."""
+    run = small_trainer(epochs=1, loader=Slow)
+    forward = run.net.forward
+    run.net.forward = lambda *x, **kind: (time.sleep(computing), forward(*x, **kind))[1]
+    waited = sum(line["waited"] for line in run.run())
+    assert least * 11 * 0.03 < waited < most * 11 * 0.03 + 0.05

@@ -6,7 +6,8 @@ import pytest
 from small_run import small_net
 
 from npnet.errors import UserError
-from npnet.weights import load_arrays, load_weights, save_arrays, save_weights
+from npnet.files import load_arrays, save_arrays
+from npnet.weights import load_weights, save_weights
 
 
 def values(net):

@@ -22,13 +22,14 @@ class _MirrorError(Exception):
 def fetch(
     urls: Sequence[str],
     path: str | Path,
-    size: int,
+    size: int | None,
     md5: str | None = None,
     sha256: str | None = None,
     progress: bool = True,
     timeout: float = 30.0,
+    least: int = 0,
 ) -> Path:
-    """Download a file of which size and digest are known, from the first mirror that has it.
+    """Download a file of which the digest is known, from the first mirror that has it.
 
     The bytes go to `path` + ``.part``, which is renamed to `path` once size and digest are right: a file of that name
     is the published one. A download that breaks off goes on where it stopped, from the next mirror or when called
@@ -38,7 +39,8 @@ def fetch(
     ----------
     urls : mirrors of the same bytes, tried in this order.
     path : where the file shall lie. Its folder is made.
-    size : bytes.
+    size : bytes; None, if they are not known: what a mirror says then, if it is `least` or more. (A page that says
+        sorry is less, and replaces nothing.)
     md5, sha256 : published digests in hexadecimal; None is not checked.
     progress : show a bar with rate and time left.
     timeout : seconds without a byte after which a mirror is given up.
@@ -58,7 +60,7 @@ def fetch(
     digests = {"md5": md5, "sha256": sha256}
     try:
         if path.exists():
-            wrong = _mismatch(path, size, digests)
+            wrong = _mismatch(path, size or path.stat().st_size, digests)
             if wrong:
                 raise DataError(f"{path} is not the published file ({wrong}): move it away and run this again")
             return path
@@ -66,11 +68,12 @@ def fetch(
         failures = []
         for url in urls:
             try:
-                _receive(url, part, size, progress, timeout)
+                total = size or _length(url, least, timeout)
+                _receive(url, part, total, progress, timeout)
             except _MirrorError as error:
                 failures.append(f"{url}: {error}")
                 continue
-            wrong = _mismatch(part, size, digests)
+            wrong = _mismatch(part, total, digests)
             if not wrong:
                 part.replace(path)
                 return path
@@ -81,8 +84,25 @@ def fetch(
         kept = f"{part} is kept" if part.exists() else "nothing is kept"
         raise DataError(f"cannot write {path}: {reason}; {kept}; mend this and run it again to go on") from error
     begun = part.stat().st_size if part.exists() else 0
-    kept = f"{part} ({begun:,} of {size:,} bytes) is kept: run this again to go on" if begun else "try again later"
+    of = f" of {size:,}" if size else ""
+    kept = f"{part} ({begun:,}{of} bytes) is kept: run this again to go on" if begun else "try again later"
     raise DataError(f"cannot download {path.name}: {'; '.join(failures)}; {kept}")
+
+
+def _length(url: str, least: int, timeout: float) -> int:
+    """How many bytes a mirror's file has."""
+    request = urllib.request.Request(url, headers={"User-Agent": "npnet"}, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            length = int(response.headers.get("Content-Length") or 0)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _MirrorError(f"HTTP {error.code} {error.reason}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _MirrorError(_told(error)) from error
+    if length < max(1, least):
+        raise _MirrorError(f"holds {length:,} bytes, expected at least {max(1, least):,}")
+    return length
 
 
 def _receive(url: str, part: Path, size: int, progress: bool, timeout: float) -> None:

@@ -5,7 +5,7 @@ images. So these data augmentation schemes are, in effect, computationally free.
 """
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Loader:
     colour_epochs : None for always; in the program of 2012, 68.
     gain : what pictures that are shifted in colour are divided by. 1; in the program of 2012, `augment.GAIN`.
     train : shuffle and draw; otherwise the data set's order and its centre crops.
+    draw : False has training, too, see centre crops as they are: without augmentation.
     view : out of training, which of the ten views of `augment.views` to hand out in place of the centre.
     seed : what the order, crops and mirrors of an epoch follow from, with the number of the epoch.
     threads : background threads that make batches.
@@ -62,6 +63,7 @@ class Loader:
         colour_epochs: int | None = None,
         gain: float = 1.0,
         train: bool = True,
+        draw: bool = True,
         view: int | None = None,
         seed: int = 0,
         threads: int = 1,
@@ -83,7 +85,7 @@ class Loader:
             raise ValueError(f"gain (={gain}) must be greater than 0")
         if view is not None and (train or not 0 <= view < augment.VIEWS):
             raise ValueError(f"view (={view}) must be at least 0 and less than {augment.VIEWS}, and train be False")
-        self.view = view
+        self.view, self.draw = view, draw
         self.together, self.colour, self.colour_epochs, self.gain = together, colour, colour_epochs, gain
         self.seed, self.threads, self.ahead, self.dtype = seed, threads, ahead, np.dtype(dtype)
         self._shape = (channels, height, width) if crop is None else (channels, crop, crop)
@@ -104,7 +106,7 @@ class Loader:
         """Batches in an epoch, the smaller last one included."""
         return -(-self.images // self.batch)
 
-    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, skip: int = 0) -> Generator[Batch, None, None]:
         """The batches of one epoch: images (n, C, h, w) and labels (n,).
 
         Both arrays are written over when the next batch is asked for. Leaving the loop early stops the threads.
@@ -123,7 +125,7 @@ class Loader:
             raise ValueError(f"skip (={skip}) must be at least 0 and at most {len(self)}, the batches in an epoch")
         return self._epoch(epoch, skip)
 
-    def _epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
+    def _epoch(self, epoch: int, skip: int) -> Generator[Batch, None, None]:
         order = self.dataset.order(self.seed, epoch) if self.train else np.arange(self.images)
         ring = self._rings.pop() if self._rings else _Ring(self)
         work = _Work(self, ring, epoch, order, skip)
@@ -159,17 +161,18 @@ class Loader:
         first : which of the epoch's pictures the first of them is.
         """
         dataset = self.dataset
-        changed = self.crop is not None or self.view is not None or (self.train and self.mirror)
+        drawing = self.train and self.draw
+        changed = self.crop is not None or self.view is not None or (drawing and self.mirror)
         if isinstance(dataset, Dataset) and not changed:
             np.take(dataset.images, index, axis=0, out=pixels, mode="clip")  # "raise" would make a copy first
         else:
             room = (dataset.shape[1] - x.shape[2], dataset.shape[2] - x.shape[3])
             drawn = index if self.together == 1 else (first + np.arange(len(index))) // self.together
             corner = np.broadcast_to(augment.center_offsets(room), (len(index), 2))
-            if self.train and self.crop is not None:
+            if drawing and self.crop is not None:
                 corner = augment.crop_offsets(self.seed, epoch, drawn, room)
             mirrored = np.zeros(len(index), np.bool_)
-            if self.train and self.mirror:
+            if drawing and self.mirror:
                 mirrored = augment.mirror_flags(self.seed, epoch, drawn)
             if self.view is not None:
                 place, flipped = augment.views(room)[self.view]
@@ -184,7 +187,7 @@ class Loader:
             x[...] = pixels
         else:
             np.subtract(pixels, self.mean, out=x)
-        if self.train and self.colour is not None and (self.colour_epochs is None or epoch < self.colour_epochs):
+        if drawing and self.colour is not None and (self.colour_epochs is None or epoch < self.colour_epochs):
             x += augment.colour_shifts(self.seed, epoch, index, self.colour).astype(self.dtype)[:, :, None, None]
             x /= self.gain
 

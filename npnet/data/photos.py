@@ -9,7 +9,6 @@ from collections import OrderedDict
 from copy import copy
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from npnet.data import photo
 from npnet.data.augment import ORDER
 from npnet.data.dataset import DataError
 from npnet.errors import UserError
-from npnet.files import read_json
+from npnet.files import load_arrays, read_json
 
 INDEX, ARRAYS = "index.json", "index.safetensors"
 FORMAT = 1
@@ -51,7 +50,7 @@ class Photos:
                             f"{self.folder} makes them")
         try:
             index = read_json(path, "an index of photos")
-            arrays = _arrays(self.folder / ARRAYS)
+            arrays, _ = load_arrays(self.folder / ARRAYS)
             self.name, self.classes = f"{index['name']}", tuple(index["classes"])
             self.words: dict[str, str] = index["words"]
             self.skipped: list[list[str]] = index["skipped"]
@@ -133,14 +132,3 @@ class Photos:
             rng.permutation(np.concatenate([np.arange(starts[s], starts[s + 1]) for s in shards[i : i + TOGETHER]]))
             for i in range(0, len(shards), TOGETHER)]
         return np.concatenate(groups).astype(np.int64)
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        arrays: dict[str, NDArray[Any]] = load_file(path)
-        return arrays
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path}: not whole ({error}): prepare the photos again") from None

@@ -26,7 +26,8 @@ from npnet import counter
 from npnet.data import photo
 from npnet.data.dataset import DataError
 from npnet.data.photos import ARRAYS, FORMAT, INDEX
-from npnet.files import only_writer, read_json, write_atomically, write_json
+from npnet.errors import UserError
+from npnet.files import load_arrays, only_writer, read_json, save_arrays, write_atomically, write_json
 
 STATE = "unfinished.safetensors"
 SPLITS = ("train", "val", "test")
@@ -219,8 +220,6 @@ class _Work:
 
     def resume(self) -> None:
         """Takes up what was written down."""
-        from safetensors import SafetensorError, safe_open
-
         path = self.target / STATE
         if not path.exists():
             if any(self.target.iterdir()):
@@ -228,13 +227,12 @@ class _Work:
             self._note()  # from now on, what is here is this preparation's
             return
         try:
-            with safe_open(path, "np") as file:
-                state = json.loads(file.metadata()["npnet"])
-                self.sums, self.products = file.get_tensor("sums"), file.get_tensor("products")
+            arrays, state = load_arrays(path)
+            self.sums, self.products = arrays["sums"], arrays["products"]
             self.made = dict.fromkeys(state["made"])
             self.skipped = {int(number): pairs for number, pairs in state["skipped"].items()}
             digest = state["digest"]
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (UserError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: not whole ({error}): choose another folder") from None
         if digest != self.digest:
             raise DataError(f"{self.target}: another preparation was stopped there (other photos or settings): go on "
@@ -279,15 +277,11 @@ class _Work:
         self._note()
 
     def _note(self) -> None:
-        from safetensors.numpy import save
-
-        state = json.dumps({"digest": self.digest, "made": list(self.made), "skipped": self.skipped})
-        write_atomically(self.target / STATE, save({"sums": self.sums, "products": self.products}, {"npnet": state}))
+        save_arrays(self.target / STATE, {"sums": self.sums, "products": self.products},
+                    {"digest": self.digest, "made": list(self.made), "skipped": self.skipped})
 
     def finish(self, words: dict[str, str]) -> dict[str, Any]:
         """The index, and nothing of the state."""
-        from safetensors.numpy import save
-
         parts = [self.made[i] or _inside(self.target / name) for i, name in enumerate(self.shards)]
         labels = np.concatenate([labels for _, labels in parts])
         places = np.concatenate([np.insert(places, 0, i, axis=1) for i, (places, _) in enumerate(parts)])
@@ -299,10 +293,10 @@ class _Work:
                             f"({' '.join(skipped[0])}): are they photos?")
         pixels = len(labels) * self.settings.side**2
         colour = self.sums.sum((1, 2)) / pixels
-        write_atomically(self.target / ARRAYS, save({
+        save_arrays(self.target / ARRAYS, {
             "labels": labels, "places": places, "mean": (self.sums / len(labels)).astype(np.float32),
             "covariance": self.products / pixels - np.outer(colour, colour),
-        }))
+        }, {})
         index = {
             "format": FORMAT, "name": self.target.name, "images": len(labels), "side": self.settings.side,
             "classes": self.classes, "images_of_class": np.bincount(labels, minlength=len(self.classes)).tolist(),

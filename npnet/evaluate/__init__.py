@@ -77,20 +77,24 @@ def probabilities(net: Layer, loader: Loader, progress: Progress | None = None) 
     return np.concatenate(parts)
 
 
-def averaged_error_rate(net: Layer, loaders: Sequence[Loader], progress: Progress | None = None) -> ErrorRate:
-    """Error rates of the mean of what `net` says of each of the loaders' views of the same images. AlexNet §4.1.
+def averaged_error_rate(
+    voices: Sequence[tuple[Layer, Loader]], progress: Progress | None = None
+) -> ErrorRate:
+    """Error rates of the mean of what nets say of the same images: of views of them (AlexNet §4.1), each a loader, or
+    of several nets (§6).
 
     The mean is of probabilities, behind the softmax, not of scores.
 
-    Raises UserError if it is not finite: the net has diverged.
+    Raises UserError if it is not finite: a net has diverged.
     """
-    mean = probabilities(net, loaders[0], progress).astype(np.float64)
-    for loader in loaders[1:]:
-        mean += probabilities(net, loader, progress)
-    mean /= len(loaders)
+    net, loader = voices[0]
+    mean = probabilities(net, loader, progress).astype(np.float64)
+    for other, images in voices[1:]:
+        mean += probabilities(other, images, progress)
+    mean /= len(voices)
     if not np.isfinite(mean).all():
         raise UserError("the net's scores are not finite: it has diverged; try a smaller learning rate")
-    labels = loaders[0].dataset.labels
+    labels = loader.dataset.labels
     scores, t = net.upload("evaluate.mean", mean), net.upload("evaluate.labels", labels)
     rank = net.array("evaluate.ranks", labels.shape, np.int64)
     net.kernels.label_ranks(scores, t, rank)

@@ -70,6 +70,11 @@ class Backend(Protocol[A]):
         """`y` ← `x` (N, C, H, W). Both may be `channels`."""
         ...
 
+    def on_one_thread(self) -> None:
+        """What the calling thread asks for from now on runs on it alone: where threads of Python's are the columns of a
+        net, each has its own."""
+        ...
+
     # -- convolution: AlexNet §3.5 ------------------------------------------------------------------------------------
 
     def conv2d_forward(

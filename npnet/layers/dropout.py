@@ -48,6 +48,13 @@ class Dropout(Layer):
     def seed(self, *key: int) -> None:
         self._seed, self.step = counter.key(*key), 0
 
+    def again(self) -> "Dropout":
+        """A layer that draws the same masks, wherever it stands."""
+        other = Dropout(self.p, self.convention)
+        other._seed = counter.key(0, self.place) if self._seed is None else self._seed
+        other.step = self.step
+        return other
+
     def set_step(self, step: int) -> None:
         self.step = step
 

@@ -13,7 +13,7 @@ from .googlenet import googlenet, inception
 
 __all__ = [
     "CAFFE_NAMES", "INPUTS", "MODELS", "Net", "alexnet", "build", "cifar_11pct", "cifar_13pct", "cifar_18pct",
-    "cifar_19pct", "cifar_80sec", "cifar_figure1", "googlenet", "inception", "input_shape", "loss",
+    "cifar_19pct", "cifar_80sec", "cifar_figure1", "googlenet", "inception", "input_shape", "loss", "switches",
 ]
 
 Net = Sequential | WithHeads

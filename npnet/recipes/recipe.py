@@ -1,6 +1,6 @@
 """A published experiment as data, and what runs it."""
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from npnet import data, models
 from npnet.data import Images, Loader, augment
 from npnet.errors import UserError
-from npnet.evaluate import ErrorRate, averaged_error_rate, error_rate
+from npnet.evaluate import error_rate
 from npnet.files import read_json, write_json
 from npnet.kernels import active_name
 from npnet.train import SGD, Plateau, Steps, Trainer
-from npnet.train.checkpoint import NAME as CHECKPOINT
-from npnet.weights import load_weights
+from npnet.weights import begin_from
 
 FILE = "recipe.json"
 FREE = ("epochs", "reported", "reported_error", "where")
@@ -29,7 +28,8 @@ class Recipe:
 
     The images are the training set's minus its mean image, pixels 0 … 255. `crop` is the side of random crops in
     training (the middle is taken in testing), 0 for none; `together`, `gain` and `colour_epochs` as in `Loader`.
-    `colour` is "" for none, "printed" or "roots": see `augment.colour_axes`. `rate` falls by `factor` at each of
+    `colour` is "" for none, "printed" or "roots": see `augment.colour_axes`. Without `augmentation`, training sees the
+    middle too, and nothing else is drawn. `rate` falls by `factor` at each of
     `drops` (epochs), or, with `patience`, when the test error has not fallen for so many epochs (`Plateau`); `slow` as
     in `Steps`. `reported` says in words what its author states, `reported_error` the test error as a fraction.
     """
@@ -49,6 +49,7 @@ class Recipe:
     colour: str = ""
     colour_epochs: int | None = None
     gain: float = 1.0
+    augmentation: bool = True
     patience: int = 0
     slow: tuple[tuple[float, str, float], ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -84,37 +85,31 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
 
 def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tuple[Loader, Loader | None]:
     """Of the training set and of the test set, both with the training set's mean image taken off."""
-    _check_crop(recipe, train)
+    check_crop(recipe, train)
     if recipe.colour not in ("", "printed", "roots"):
         raise UserError(f"{recipe.name}: colour (={recipe.colour!r}) must be '', 'printed' or 'roots'")
     colour = augment.colour_axes(train.covariance(), recipe.colour == "roots") if recipe.colour else None
     mean = train.mean_image()
     return (
         Loader(train, recipe.batch, mean=mean, crop=recipe.crop or None, mirror=recipe.mirror,
-               together=recipe.together, colour=colour, colour_epochs=recipe.colour_epochs, gain=recipe.gain,
-               seed=seed),
-        _test_loader(recipe, mean, test) if test else None,
+               together=recipe.together, draw=recipe.augmentation, colour=colour, colour_epochs=recipe.colour_epochs,
+               gain=recipe.gain, seed=seed),
+        still_loader(recipe, mean, test) if test else None,
     )
 
 
-def _check_crop(recipe: Recipe, train: Images) -> None:
+def check_crop(recipe: Recipe, train: Images) -> None:
     if recipe.crop > min(train.shape[1:]):
         raise UserError(f"{recipe.name} takes crops of {recipe.crop} × {recipe.crop} pixels, and {train.name} has "
                         f"{train.shape[1]} × {train.shape[2]}: npnet data prepare makes photos ready, --data DIR takes "
                         f"them")
 
 
-def _test_loader(recipe: Recipe, mean: NDArray[np.float32], test: Images, view: int | None = None) -> Loader:
-    """Of large images so many at a time as a step has memory for."""
+def still_loader(recipe: Recipe, mean: NDArray[np.float32], images: Images, view: int | None = None) -> Loader:
+    """Images as they are tested: in order, their centres or another view. Of large ones so many at a time as a step has
+    memory for."""
     few = recipe.batch if mean.shape[1] > 64 else 500
-    return Loader(test, few, mean=mean, crop=recipe.crop or None, train=False, view=view)
-
-
-def ten_views(recipe: Recipe, train: Images, test: Images) -> list[Loader]:
-    """The ten views of every test image (AlexNet §4.1), each a loader."""
-    _check_crop(recipe, train)
-    mean = train.mean_image()
-    return [_test_loader(recipe, mean, test, view) for view in range(augment.VIEWS)]
+    return Loader(images, few, mean=mean, crop=recipe.crop or None, train=False, view=view)
 
 
 def schedule(recipe: Recipe) -> Steps:
@@ -135,6 +130,8 @@ def trainer(
     *,
     seed: int = 0,
     where: str | Path | None = None,
+    start: Path | None = None,
+    new: Sequence[str] = (),
     resume: bool = False,
     until: Callable[[list[dict[str, Any]]], bool] | None = None,
     checkpoint_minutes: float = 2.0,
@@ -144,7 +141,8 @@ def trainer(
 ) -> Trainer:
     """Everything that `recipe` says, put together and ready to `run`.
 
-    where : what the data were loaded by; remembered, so that `evaluate_run` finds them again.
+    where : what the data were loaded by; remembered, so that `trained` finds them again.
+    start, new : weights to begin with, and which layers begin anew all the same: `npnet.weights.begin_from`.
 
     Raises UserError if `folder` holds a run and `resume` is not asked for, or the run there is another one: nothing of
     it is overwritten.
@@ -152,8 +150,12 @@ def trainer(
     facts = {"data": train.name, "images": len(train), "seed": seed, "backend": active_name()}
     if where and where not in data.NAMES:
         facts["where"] = str(Path(where).resolve())
-    new = folder is None or _is_new(recipe, folder, facts, resume)
+    if start:
+        facts |= {"start": str(start.resolve()), "anew": list(new)}
+    writes = folder is None or _is_new(recipe, folder, facts, resume)
     net = recipe.build(seed, len(train.classes))
+    if start:
+        begin_from(net, start, new)
     train_loader, test_loader = loaders(recipe, train, test, seed)
 
     def evaluate() -> dict[str, Any]:
@@ -164,7 +166,7 @@ def trainer(
     run = Trainer(
         net, train_loader, SGD(net.parameters(), recipe.rate, recipe.momentum, recipe.weight_decay),
         schedule(recipe), recipe.epochs, folder,
-        begin=(lambda: recipe.save(folder, **facts)) if folder and new else None,
+        begin=(lambda: recipe.save(folder, **facts)) if folder and writes else None,
         evaluate=evaluate if test_loader else None, until=until, checkpoint_minutes=checkpoint_minutes,
         checkpoint_steps=checkpoint_steps, progress=progress, label=label or recipe.name,
     )
@@ -188,30 +190,3 @@ def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -
             raise UserError(f"{folder}: holds another run ({differs}): choose another folder with --out DIR")
         return recipe.epochs > there.epochs
     return True
-
-
-def evaluate_run(
-    folder: Path, where: str | Path | None = None, views: int = 1,
-    progress: Callable[[int, int], object] = lambda seen, of: None,
-) -> tuple[Recipe, ErrorRate]:
-    """Test error of the run in `folder`, by its last checkpoint; `where` names other data than it was trained on.
-
-    The mean image is that of as many training images as the run had.
-
-    views : 1, the centre, or 10, averaged (AlexNet §4.1).  progress : called with each batch's images, and how many
-        there are in all; every view counts.
-    """
-    if views not in (1, augment.VIEWS):
-        raise ValueError(f"views (={views}) must be 1 or {augment.VIEWS}")
-    recipe, facts = load(folder)
-    name = where or facts.get("where") or facts["data"].split()[0]
-    train, test = data.load(name, "train"), data.load(name, "test")
-    train = train.take(min(facts["images"], len(train)))
-    net = recipe.build(0, len(train.classes))
-    load_weights(net, folder / CHECKPOINT)
-    total = views * len(test)
-    if views == 1:
-        _, loader = loaders(recipe, train, test, 0)
-        assert loader is not None
-        return recipe, error_rate(net, loader, lambda seen: progress(seen, total))
-    return recipe, averaged_error_rate(net, ten_views(recipe, train, test), lambda seen: progress(seen, total))

@@ -3,8 +3,9 @@ from pathlib import Path
 from typing import Any
 
 from npnet.errors import UserError
+from npnet.files import load_arrays, save_arrays
 from npnet.layers import Layer
-from npnet.weights import assign, load_arrays, save_arrays
+from npnet.weights import assign
 
 from .sgd import SGD
 

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from npnet.layers import Layer, SoftmaxCrossEntropy
 from . import checkpoint, metrics
 from .schedules import Plateau, Steps
 from .sgd import SGD
+
+NOTHING = {"images": 0, "loss": 0.0, "wrong": 0, "waited": 0.0}
+"""Of the steps since the last line of metrics: images, sums of the loss and of errors, seconds of waiting for data."""
 
 
 class Interrupted(UserError):
@@ -92,7 +95,7 @@ class Trainer:
         self.loss = SoftmaxCrossEntropy()
         self.history: list[dict[str, Any]] = []
         self.step, self.seconds = 0, 0.0
-        self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
+        self._tally = dict(NOTHING)
         self._saved: int | None = None
         self._reached = self._stop = self._cut_short = self._resumed = False
 
@@ -106,7 +109,7 @@ class Trainer:
         path, lines = self.folder / checkpoint.NAME, metrics.read(self.folder)
         if path.exists():
             facts = checkpoint.load(path, self.net, self.sgd)
-            self.step, self.seconds, self._tally = facts["step"], facts["seconds"], facts["tally"]
+            self.step, self.seconds, self._tally = facts["step"], facts["seconds"], {**NOTHING, **facts["tally"]}
             self._saved = self.step
             self.schedule.restore(facts["schedule"])
         elif self.step or self._cut_short:
@@ -145,7 +148,7 @@ class Trainer:
             began, saved = time.perf_counter() - self.seconds, time.perf_counter()
             while not self.finished:
                 epoch, done = divmod(self.step, len(self.loader))
-                for images, labels in self.loader.epoch(epoch, skip=done):
+                for images, labels in self._batches(epoch, done):
                     self._cut_short = True
                     self._train(images, labels)
                     bar.update(len(labels))
@@ -166,6 +169,18 @@ class Trainer:
             if self._stop:  # asked for during the last step: what would come after this run is not wanted either
                 raise self._interrupted()
         return self.history
+
+    def _batches(self, epoch: int, done: int) -> Iterator[Any]:
+        """The rest of an epoch; and how long the loader had it wait for each batch is counted. (AlexNet §4.1: while the
+        net computes, the next batch is made.)"""
+        with closing(self.loader.epoch(epoch, skip=done)) as batches:
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                self._tally["waited"] += time.perf_counter() - asked
+                if batch is None:
+                    return
+                yield batch
 
     def _train(self, images: Any, labels: Any) -> None:
         """One step."""
@@ -193,9 +208,10 @@ class Trainer:
             line = {
                 "step": self.step, "epoch": self.step / len(self.loader), "loss": self._tally["loss"] / count,
                 "error": self._tally["wrong"] / count, "rate": self.sgd.rate, "seconds": round(self.seconds, 2),
+                "waited": round(self._tally["waited"], 3),
             }
             self._record(line)
-            self._tally = {"images": 0, "loss": 0.0, "wrong": 0}
+            self._tally = dict(NOTHING)
             self._reached |= bool(self.until and self.until(self.history))
         if done == 0 and self.evaluate:
             result = self.evaluate()

@@ -1,16 +1,15 @@
 """Weights in and out of files, in safetensors: plain arrays with names, nothing that could run."""
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from npnet.errors import UserError
-from npnet.files import write_atomically
+from npnet.files import load_arrays, save_arrays
 from npnet.layers import Layer
 
-__all__ = ["assign", "load_arrays", "load_weights", "save_arrays", "save_weights"]
+__all__ = ["assign", "begin_from", "load_weights", "save_weights"]
 
 
 def save_weights(net: Layer, path: str | Path) -> None:
@@ -25,6 +24,29 @@ def load_weights(net: Layer, path: str | Path) -> None:
     """
     arrays, _ = load_arrays(path)
     assign(net, {name: array for name, array in arrays.items() if not name.endswith(".velocity")}, path)
+
+
+def begin_from(net: Layer, path: str | Path, new: Sequence[str] = ()) -> list[str]:
+    """The parameters of `net` from those of another net in a file, for fine-tuning (AlexNet §6, "1 CNN*").
+
+    new : layers that begin as they are. If there are none, the last layer does, if it has another number of classes.
+
+    Returns the names of the parameters that begin anew. Raises UserError if the file holds other layers than the net's,
+    or of another shape; then nothing is changed.
+    """
+    arrays, _ = load_arrays(path)
+    arrays = {name: array for name, array in arrays.items() if not name.endswith(".velocity")}
+    own = {p.name: p for p in net.parameters()}
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in own))
+    for layer in new:
+        if layer not in layers:
+            raise UserError(f"layer {layer!r} is not one of the net's: {', '.join(layers)}")
+    if not new and any(name in arrays and arrays[name].shape != own[name].shape for name in own
+                       if name.rpartition(".")[0] == layers[-1]):
+        new = layers[-1:]
+    anew = [name for name in own if name.rpartition(".")[0] in new]
+    assign(net, {**arrays, **{name: own[name].numpy() for name in anew}}, path)
+    return anew
 
 
 def assign(net: Layer, arrays: dict[str, NDArray[Any]], path: str | Path) -> None:
@@ -44,27 +66,3 @@ def assign(net: Layer, arrays: dict[str, NDArray[Any]], path: str | Path) -> Non
                             f"written by another net")
     for p in net.parameters():
         p.assign(arrays[p.name])
-
-
-def save_arrays(path: str | Path, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
-    """Arrays by name, and what else is to be known about them (JSON), in one safetensors file."""
-    from safetensors.numpy import save
-
-    write_atomically(
-        Path(path), save({k: np.asarray(v, order="C") for k, v in arrays.items()}, {"npnet": json.dumps(facts)})
-    )
-
-
-def load_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """What `save_arrays` wrote. Raises UserError if there is no such file, or it is not whole."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            facts = (file.metadata() or {}).get("npnet", "{}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(facts)  # noqa: SIM118 (no mapping)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}): replace it, or delete it to begin anew"
-                        ) from None

@@ -3,6 +3,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +14,7 @@ from .rows import add, add_two
 from .team import divided, parallel, piece, share
 from .vectors import move
 
-__all__ = ["add_up", "channels", "copy", "empty", "fill", "from_host", "to_host", "view"]
+__all__ = ["add_up", "channels", "copy", "empty", "fill", "from_host", "on_one_thread", "to_host", "view"]
 
 Floats = NDArray[Any]
 
@@ -54,3 +55,7 @@ def add_up(parts: Sequence[Floats], y: Floats) -> None:
 
 def copy(x: Floats, y: Floats) -> None:
     copy_images(lying(x), lying(y), (images_apart(x), images_apart(y)), x.size // x.shape[0], x.size)
+
+
+def on_one_thread() -> None:
+    numba.set_num_threads(1)  # of the calling thread

@@ -43,3 +43,7 @@ def channels(x: Floats, first: int, count: int) -> Floats:
 
 def copy(x: Floats, y: Floats) -> None:
     np.copyto(y, x)
+
+
+def on_one_thread() -> None:
+    """NumPy asks its BLAS alone, whose threads are the process's."""

@@ -1,0 +1,87 @@
+"""What the options of several commands have in common."""
+import argparse
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from npnet.errors import UserError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
+Add = Callable[..., Parser]
+"""add(name, command, text, *examples) → the command's parser, for its own options."""
+
+
+def data_option(sub: Parser) -> None:
+    sub.add_argument("--data", metavar="DATA", help="cifar10, shapes, or the folder that CIFAR-10 is in")
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, at least 1")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number greater than 0")
+    return value
+
+
+def switch(text: str) -> tuple[str, object]:
+    """``bias=0,0,0`` → ("bias", (0, 0, 0)); what is no Python number or tuple of them is a word."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def layer_rate(text: str) -> tuple[str, float]:
+    layer, equals, times = text.partition("=")
+    try:
+        value = float(times)
+    except ValueError:
+        value = -1.0
+    if not (layer and equals and 0 <= value < float("inf")):
+        raise argparse.ArgumentTypeError(f"{text!r} must be LAYER=TIMES, a number that is not negative")
+    return layer, value
+
+
+def picture(text: str) -> Path:
+    if Path(text).suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"{text!r} must end in .png or .svg")
+    return Path(text)
+
+
+def must_be_new(path: Path) -> None:
+    if path.exists():
+        raise UserError(f"{path}: is there already: --out FILE takes another name, or move it away")
+
+
+def found() -> str:
+    """CIFAR-10 where it is found, else the built-in set, which is said."""
+    from npnet.data import cifar10
+
+    folder = cifar10.find()
+    if folder:
+        return "cifar10"
+    print("CIFAR-10 is neither in NPNET_DATA nor in data/ (npnet download cifar10 fetches it): "
+          "using shapes, the built-in set", file=sys.stderr)
+    return "shapes"

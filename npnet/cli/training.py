@@ -1,0 +1,174 @@
+"""Commands that train and test: train, evaluate, figure1."""
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from npnet.errors import UserError
+
+from .options import Add, data_option, found, layer_rate, positive, rate, switch
+
+if TYPE_CHECKING:
+    from npnet.recipes import Recipe
+
+
+def add_to(add: Add) -> None:
+    """The commands, and their options."""
+    sub = add("train", train, "Train a net by its published recipe.",
+              "cifar_80sec", "cifar_18pct --data shapes --epochs 5", "cifar_80sec --out runs/a --resume",
+              "alexnet --data prepared/ --no-augmentation --switch dropout=0",
+              "alexnet --data prepared/ --from alexnet.safetensors --layer-rate conv1=0.1 --out runs/tuned")
+    sub.add_argument("recipe")
+    data_option(sub)
+    sub.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/RECIPE-seedN")
+    sub.add_argument("--epochs", type=positive, metavar="N", help="default: the recipe's")
+    sub.add_argument("--rate", type=rate, metavar="R", help="learning rate at the beginning; default: the recipe's")
+    sub.add_argument("--no-augmentation", dest="augmentation", action="store_false", help="the centre of each picture")
+    sub.add_argument("--switch", type=switch, action="append", default=[], metavar="NAME=VALUE",
+                     help="of alexnet, as dropout=0 (npnet ledger names them)")
+    sub.add_argument("--from", dest="start", type=Path, metavar="FILE",
+                     help="fine-tune: begin with these weights (.safetensors), or with a run's")
+    sub.add_argument("--new", action="append", default=[], metavar="LAYER",
+                     help="that begins anew; default: the last, if there are other classes")
+    sub.add_argument("--layer-rate", type=layer_rate, action="append", default=[], metavar="LAYER=TIMES",
+                     help="its learning rate is so many times the others': conv1=0 learns no more")
+    sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    sub.add_argument("--checkpoint-minutes", type=rate, default=2.0, metavar="M", help="default: 2")
+
+    sub = add("evaluate", evaluate, "Test error of a trained net.", "runs/cifar_80sec-seed0",
+              "runs/alexnet-seed0 --views 10", "runs/alexnet-seed0 runs/alexnet-seed1")
+    sub.add_argument("runs", type=Path, nargs="+", metavar="RUN",
+                     help="folder that npnet train wrote; several: the mean of their probabilities")
+    sub.add_argument("--views", type=int, choices=(1, 10), default=1, help="the centre, or ten views, averaged")
+    data_option(sub)
+
+    sub = add("figure1", figure1, "AlexNet's Figure 1: training error with ReLU and with tanh.",
+              "", "--quick", "--data cifar10 --tune --seeds 3 --jobs 2", "--redraw --out results/figure1")
+    data_option(sub)
+    sub.add_argument("--tune", action="store_true", help="choose both learning rates first, and show how")
+    sub.add_argument("--seeds", type=positive, default=1, metavar="N", help="runs of each activation; default: 1")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="default: runs/figure1-DATA")
+    sub.add_argument("--epochs", type=positive, metavar="N", help="at most; default: 60")
+    sub.add_argument("--images", type=positive, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="trainings at the same time; default: 1")
+    sub.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    sub.add_argument("--quick", action="store_true", help="a small one, in under three minutes on two cores")
+    sub.add_argument("--redraw", action="store_true", help="draw from the metrics in --out, without training")
+
+
+def train(options: argparse.Namespace) -> int:
+    """``npnet train``."""
+    from dataclasses import replace
+
+    from npnet import data, plot
+    from npnet.recipes import RECIPES, trainer
+    from npnet.train.checkpoint import NAME as CHECKPOINT
+
+    if options.recipe not in RECIPES:
+        raise UserError(f"recipe {options.recipe!r} is not one of {', '.join(RECIPES)} (Figure 1 is npnet figure1)")
+    recipe = RECIPES[options.recipe]
+    recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate,
+                     augmentation=options.augmentation)
+    recipe = replace(recipe, slow=(*recipe.slow, *((0.0, *one) for one in options.layer_rate)))
+    if options.new and not options.start:
+        raise UserError("--new is for fine-tuning: --from FILE names the weights that the other layers begin with")
+    start = options.start / CHECKPOINT if options.start and options.start.is_dir() else options.start
+    if options.switch:
+        recipe = _switched(recipe, dict(options.switch))
+    folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
+    if recipe.crop > 32 and not options.data:
+        raise UserError(f"{recipe.name} trains on photos: --data DIR, which npnet data prepare has made")
+    name = options.data or found()
+    images = data.load(name, "train")
+    if options.images:
+        images = images.take(min(options.images, len(images)))
+    run = trainer(
+        recipe, images, data.load(name, "test"), folder, seed=options.seed, where=name, start=start,
+        new=options.new, resume=options.resume,
+        checkpoint_minutes=options.checkpoint_minutes,
+    )
+    history = run.run()
+    plot.training(history, f"{recipe.name} on {name}", [folder / "training.svg", folder / "training.png"])
+    tested = [line for line in history if "test_error" in line]
+    if not tested:
+        raise UserError(f"{folder}: its metrics hold no test error: npnet evaluate {folder} measures it")
+    speed = tested[-1]["epoch"] * len(images) / max(run.seconds, 1e-9)
+    waited = sum(line.get("waited", 0.0) for line in history) / max(run.seconds, 1e-9)
+    print(f"{recipe.name} on {name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs, "
+          f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s, {waited:.1%} of the time waiting for data; its "
+          f"author reports {recipe.reported}. "
+          f"{folder}")
+    return 0
+
+
+def _switched(recipe: "Recipe", changed: dict[str, object]) -> "Recipe":
+    """The recipe with some of its net's switches set otherwise, and crops of the size that the net then takes."""
+    from dataclasses import replace
+
+    from npnet.models import switches
+
+    if recipe.model != "alexnet":
+        raise UserError(f"--switch is for alexnet; {recipe.name} trains {recipe.model}")
+    arguments = {**recipe.arguments, **changed}
+    return replace(recipe, arguments=arguments, crop=switches(**arguments).input)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """``npnet evaluate``."""
+    from dataclasses import asdict
+
+    from tqdm.auto import tqdm
+
+    from npnet.files import write_json
+    from npnet.recipes import evaluate_runs
+
+    bars: list[Any] = []  # none, if it fails before it has begun
+
+    def show(seen: int, of: int) -> None:
+        if not bars:
+            unit = " images" if options.views == 1 else " views"
+            bars.append(tqdm(total=of, unit=unit, dynamic_ncols=True, leave=False))
+        bars[0].update(seen)
+
+    recipes, rate = evaluate_runs(options.runs, options.data, options.views, show)
+    for bar in bars:
+        bar.close()
+    (low, high), (low5, high5) = rate.interval, rate.interval5
+    parts = ["evaluation", *(["ensemble"] if len(recipes) > 1 else []),
+             *([f"{options.views}-views"] if options.views > 1 else [])]
+    facts = {"runs": [str(run) for run in options.runs]} if len(recipes) > 1 else {}
+    write_json(options.runs[0] / f"{'-'.join(parts)}.json",
+               {**facts, **asdict(rate), "interval95": [low, high], "top5_interval95": [low5, high5]})
+    what = [f"{len(recipes)} nets" if len(recipes) > 1 else "", f"{options.views} views" if options.views > 1 else ""]
+    mean = f" of {' in '.join(filter(None, what))}, averaged" if any(what) else ""
+    names = ", ".join(dict.fromkeys(recipe.name for recipe in recipes))
+    print(f"{names}: test error{mean} {rate.top1:.2%} (95 % interval {low:.1%} to {high:.1%}), not in the first "
+          f"five {rate.top5:.2%} ({low5:.1%} to {high5:.1%}), {rate.images:,} images; its author reports "
+          f"{recipes[0].reported}")
+    return 0
+
+
+def figure1(options: argparse.Namespace) -> int:
+    """``npnet figure1``."""
+    from npnet.recipes import figure1 as experiment
+
+    if options.redraw:
+        if not options.out:
+            raise UserError("--redraw needs --out DIR, the folder that holds the figure")
+        result, folder = experiment.draw(options.out), options.out
+    else:
+        name = options.data or found()
+        folder = options.out or Path("runs") / f"figure1-{Path(name).name}{'-quick' if options.quick else ''}"
+        settings: dict[str, Any] = experiment.QUICK[experiment.known_as(name)] if options.quick else {}
+        asked = {"images": options.images, "epochs": options.epochs}
+        settings = {**settings, **{key: value for key, value in asked.items() if value}}
+        result = experiment.run(
+            name, folder, tuned=options.tune, seeds=options.seeds, workers=options.jobs, resume=options.resume,
+            **settings,
+        )
+    epochs = {a: "not reached" if e is None else f"{e:.1f} epochs" for a, e in result["mean_epochs"].items()}
+    ratio = f"ratio {result['ratio']:.1f}" if result["ratio"] else "no ratio"
+    print(f"Figure 1 on {result['data']}: {result['level']:.0%} training error with ReLU: {epochs['relu']}, with tanh: "
+          f"{epochs['tanh']}; {ratio} (the paper, to 25%: {result['paper_ratio']:g}). {folder / 'figure1.png'}")
+    return 0

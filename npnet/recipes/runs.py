@@ -1,0 +1,135 @@
+"""Runs that have been trained: their nets, their data, and how well they do."""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npnet import data, models
+from npnet.data import Dataset, Images, Loader, augment
+from npnet.errors import UserError
+from npnet.evaluate import ErrorRate, averaged_error_rate, error_rate, probabilities
+from npnet.evaluate.neighbours import features
+from npnet.files import load_arrays, save_arrays
+from npnet.train.checkpoint import NAME as CHECKPOINT
+from npnet.weights import load_weights
+
+from .recipe import Recipe, check_crop, load, still_loader
+
+Progress = Callable[[int, int], object]
+"""Called with each batch's images, and how many there are in all; every view and every net counts."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run as it lies in its folder: the net with the weights of its last checkpoint, and its data.
+
+    facts : what `trainer` wrote about it.  train : as many training images as it had.
+    """
+
+    folder: Path
+    recipe: Recipe
+    facts: dict[str, Any]
+    net: models.Net
+    train: Images
+    test: Images
+
+    def loader(self, images: Images, view: int | None = None) -> Loader:
+        """Of images as this net is tested: the mean of its training images is taken off."""
+        check_crop(self.recipe, images)
+        return still_loader(self.recipe, self.train.mean_image(), images, view)
+
+
+def trained(folder: Path, where: str | Path | None = None) -> Trained:
+    """The run in `folder`.  where : other data than it was trained on.
+
+    Raises UserError if there is no run, or its data or its weights are not what it says.
+    """
+    recipe, facts = load(folder)
+    name = where or facts.get("where") or facts["data"].split()[0]
+    train, test = data.load(name, "train"), data.load(name, "test")
+    train = train.take(min(facts["images"], len(train)))
+    net = recipe.build(0, len(train.classes))
+    load_weights(net, folder / CHECKPOINT)
+    return Trained(folder, recipe, facts, net, train, test)
+
+
+def names(images: Images) -> list[str]:
+    """What the classes are called: by their words, as far as they are known."""
+    words: dict[str, str] = getattr(images, "words", {})
+    return [words.get(name, name).split(",")[0] for name in images.classes]
+
+
+def _set_of(run: Trained, pictures: Sequence[NDArray[np.uint8]]) -> Dataset:
+    """Pictures whose labels nobody knows."""
+    return Dataset(np.stack(pictures), np.zeros(len(pictures), np.int64), run.train.classes, "pictures")
+
+
+def classify(run: Trained, pictures: Sequence[NDArray[np.uint8]], views: int = 1) -> NDArray[np.float32]:
+    """(N, K): how probable the net finds each class, of pictures (3, side, side), as large as its training images."""
+    voices = [run.loader(_set_of(run, pictures), view) for view in (range(views) if views > 1 else [None])]
+    mean: NDArray[np.float32] = np.mean([probabilities(run.net, loader) for loader in voices], axis=0)
+    return mean
+
+
+def hidden_of(run: Trained, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """(N, D): the last hidden layer of pictures (3, side, side)."""
+    return features(run.net, run.loader(_set_of(run, pictures)))
+
+
+def first_kernels(folder: Path) -> tuple[NDArray[np.float32], int]:
+    """The weights (O, 3, KH, KW) of a run's first layer, and on how many columns they lie: without its data."""
+    recipe, _ = load(folder)
+    arrays, _ = load_arrays(folder / CHECKPOINT)
+    weights = arrays.get("conv1.weight")
+    if weights is None or weights.ndim != 4 or weights.shape[1] != 3:
+        raise UserError(f"{folder / CHECKPOINT}: holds no kernels conv1.weight (O, 3, KH, KW) that see colours")
+    two = recipe.model == "alexnet" and models.switches(**recipe.arguments).groups[1] == 2
+    return weights, 2 if two else 1
+
+
+def hidden(run: Trained, split: str, progress: Callable[[int], object] | None = None) -> NDArray[np.float32]:
+    """(N, D): the last hidden layer of the run's training or test images. Kept beside the run, for they take a while;
+    worked out anew when the weights or the images are others."""
+    images = {"train": run.train, "test": run.test}[split]
+    digest = sha256(b"".join(p.numpy().tobytes() for p in run.net.parameters())).hexdigest()
+    facts = {"weights": digest, "images": images.name, "count": len(images), "labels": int(images.labels.sum())}
+    path = run.folder / f"hidden-{split}.safetensors"
+    if path.exists():
+        arrays, were = load_arrays(path)
+        if were == facts and "hidden" in arrays:
+            return arrays["hidden"]
+    found = features(run.net, run.loader(images), progress)
+    save_arrays(path, {"hidden": found}, facts)
+    return found
+
+
+def evaluate_runs(
+    folders: Sequence[Path], where: str | Path | None = None, views: int = 1,
+    progress: Progress = lambda seen, of: None,
+) -> tuple[list[Recipe], ErrorRate]:
+    """Test error of the run in each folder; of several, that of the mean of their probabilities (AlexNet §6, "5 CNNs").
+
+    views : 1, the centre, or 10, averaged (AlexNet §4.1).
+
+    Raises UserError if they do not answer the same question.
+    """
+    if views not in (1, augment.VIEWS):
+        raise ValueError(f"views (={views}) must be 1 or {augment.VIEWS}")
+    runs = [trained(folder, where) for folder in folders]
+    first = runs[0]
+    for run in runs[1:]:
+        if run.test.classes != first.test.classes or (run.test.labels != first.test.labels).any():
+            raise UserError(f"{run.folder}: was tested on other images than {first.folder} ({run.test.name!r}, "
+                            f"{first.test.name!r}): --data DIR names one set for all")
+    total = len(runs) * views * len(first.test)
+    if total == len(first.test):
+        rate = error_rate(first.net, first.loader(first.test), lambda seen: progress(seen, total))
+    else:
+        voices = [(run.net, run.loader(run.test, view)) for run in runs
+                  for view in (range(views) if views > 1 else [None])]
+        rate = averaged_error_rate(voices, lambda seen: progress(seen, total))
+    return [run.recipe for run in runs], rate
