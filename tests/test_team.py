@@ -166,3 +166,15 @@ def test_and_of_a_table_whole_rows(rows, columns):
         first, last = share(rows, thread, threads())
         expected = np.arange(first, last)[:, None] + 1000 * (last - first) * columns
         np.testing.assert_array_equal(table[first:last], np.broadcast_to(expected, (last - first, columns)))
+
+
+def test_a_thread_of_pythons_that_asks_to_be_alone_is_and_no_other():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from npnet.kernels import numba as fast
+
+    before = threads()
+    with ThreadPoolExecutor(1, initializer=fast.on_one_thread) as alone, ThreadPoolExecutor(1) as other:
+        assert alone.submit(threads).result() == 1
+        assert other.submit(threads).result() == before
+    assert threads() == before

@@ -95,8 +95,10 @@ def hidden(run: Trained, split: str, progress: Callable[[int], object] | None = 
     """(N, D): the last hidden layer of the run's training or test images. Kept beside the run, for they take a while;
     worked out anew when the weights or the images are others."""
     images = {"train": run.train, "test": run.test}[split]
-    digest = sha256(b"".join(p.numpy().tobytes() for p in run.net.parameters())).hexdigest()
-    facts = {"weights": digest, "images": images.name, "count": len(images), "labels": int(images.labels.sum())}
+    digest = sha256(images.labels.tobytes() + images.image(0).tobytes() + run.train.mean_image().tobytes())
+    for p in run.net.parameters():
+        digest.update(p.numpy().tobytes())
+    facts = {"of": digest.hexdigest()}  # weights and images: what it is a function of
     path = run.folder / f"hidden-{split}.safetensors"
     if path.exists():
         arrays, were = load_arrays(path)
