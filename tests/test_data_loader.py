@@ -238,9 +238,11 @@ def test_pictures_in_a_row_are_cropped_alike_if_asked(batch):
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    ({"colour": np.eye(2)}, r"colour \(=\(2, 2\)\) must be \(3, 3\), as augment\.colour_axes makes it"),
-    ({"gain": 0.0}, r"gain \(=0\.0\) must be greater than 0"),
-    ({"together": 0}, r"together \(=0\) must be at least 1"),
+    ({"colour": np.eye(2)}, r"colour \(=\[\[1\.0, 0\.0\], .*\) must be \(3, 3\) finite numbers, as augment"),
+    ({"colour": np.full((3, 3), np.nan)}, r"must be .* finite numbers"),
+    *(({"gain": gain}, rf"gain \(={gain}\) must be a number greater than 0") for gain in (0.0, np.inf, np.nan)),
+    ({"together": 0}, r"together \(=0\) must be a whole number, at least 1"),
+    ({"together": 1.5}, r"together \(=1\.5\) must be a whole number"),
 ])
 def test_wrong_changes_are_said(arguments, says):
     with pytest.raises(ValueError, match=says):

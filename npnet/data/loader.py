@@ -73,16 +73,16 @@ class Loader:
         if not len(dataset):
             raise ValueError(f"dataset (={dataset.name!r}) holds no image")
         for name, value in (("batch", batch), ("threads", threads), ("ahead", ahead), ("together", together)):
-            if value < 1:
-                raise ValueError(f"{name} (={value}) must be at least 1")
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} (={value}) must be a whole number, at least 1")
         channels, height, width = dataset.shape
         if crop is not None and not 1 <= crop <= min(height, width):
             raise ValueError(f"crop (={crop}) must be at least 1 and at most {min(height, width)}, the shorter side")
         self.dataset, self.batch, self.crop, self.mirror, self.train = dataset, batch, crop, mirror, train
-        if colour is not None and np.shape(colour) != (3, 3):
-            raise ValueError(f"colour (={np.shape(colour)}) must be (3, 3), as augment.colour_axes makes it")
-        if not gain > 0:
-            raise ValueError(f"gain (={gain}) must be greater than 0")
+        if colour is not None and (np.shape(colour) != (3, 3) or not np.isfinite(colour).all()):
+            raise ValueError(f"colour (={np.asarray(colour).tolist()}) must be (3, 3) finite numbers, as augment.colour_axes makes them")
+        if not 0 < gain < np.inf:
+            raise ValueError(f"gain (={gain}) must be a number greater than 0")
         if view is not None and (train or not 0 <= view < augment.VIEWS):
             raise ValueError(f"view (={view}) must be at least 0 and less than {augment.VIEWS}, and train be False")
         self.view, self.draw = view, draw
