@@ -80,7 +80,8 @@ class Loader:
             raise ValueError(f"crop (={crop}) must be at least 1 and at most {min(height, width)}, the shorter side")
         self.dataset, self.batch, self.crop, self.mirror, self.train = dataset, batch, crop, mirror, train
         if colour is not None and (np.shape(colour) != (3, 3) or not np.isfinite(colour).all()):
-            raise ValueError(f"colour (={np.asarray(colour).tolist()}) must be (3, 3) finite numbers, as augment.colour_axes makes them")
+            raise ValueError(f"colour (={np.asarray(colour).tolist()}) must be (3, 3) finite numbers, as "
+                             f"augment.colour_axes makes them")
         if not 0 < gain < np.inf:
             raise ValueError(f"gain (={gain}) must be a number greater than 0")
         if view is not None and (train or not 0 <= view < augment.VIEWS):
