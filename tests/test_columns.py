@@ -58,7 +58,7 @@ def test_it_trains_as_the_whole_net_does_and_its_weights_come_back(backend):
 
 
 def test_what_goes_across_is_the_papers_pattern(backend):
-    """§3.2 of the notes: before conv3, fc6, fc7 and fc8, half of what is there; fc8 is the first column's."""
+    """AlexNet §3.2: before conv3, fc6, fc7 and fc8, half of what is there; fc8 is the first column's."""
     net, n = small(), 3
     halves = TwoColumns(net)
     halves.forward(images(n))
