@@ -102,12 +102,18 @@ def verdict(crossings: dict[str, float | None], longest: dict[str, float], level
     return f"{level:.0%} " + "; ".join(parts) + " (the paper, to 25%: 6 times)"
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _blank(width: float, height: float, layout: Any = "constrained") -> Any:
+    """A figure with nothing in it yet, so many inches wide and high."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=130, layout=layout)
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    figure = _blank(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -153,14 +159,11 @@ def sheet(
 
     rows : (what, images (3, H, W) uint8).  boxes : (x, y, width, height) in pixels, drawn into the very first image.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     columns = max(len(images) for _, images in rows)
-    figure = Figure(figsize=(1.5 * columns, 1.7 * len(rows) + 0.4), dpi=130)
+    figure = _blank(1.5 * columns, 1.7 * len(rows) + 0.4, layout=None)
     figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.6 / (1.7 * len(rows) + 0.4), 0.05, 0.2)
-    FigureCanvasAgg(figure)
     figure.suptitle(heading, x=0.01, ha="left", fontsize=10)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for line, (what, images) in zip(grid, rows, strict=True):
@@ -184,13 +187,9 @@ def answers(
 
     best : for each, the most probable first: (name, probability).
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(4, len(pictures))
     lines = -(-len(pictures) // columns)
-    figure = Figure(figsize=(2.4 * columns, 3.6 * lines), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _blank(2.4 * columns, 3.6 * lines)
     grid = figure.subplots(2 * lines, columns, squeeze=False, height_ratios=(2.2, 1) * lines)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -210,13 +209,9 @@ def answers(
 def kernels(parts: Sequence[Any], said: Sequence[str], heading: str, paths: Sequence[Path]) -> None:
     """Kernels as pictures, one part (O, 3, KH, KW) above the other, each with what is said of it: AlexNet's Figure 3.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     each = [_tiled(part) for part in parts]
     heights = [image.shape[0] / image.shape[1] for image in each]
-    figure = Figure(figsize=(7.0, 7.0 * sum(heights) + 0.3 * len(parts) + 0.4), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _blank(7.0, 7.0 * sum(heights) + 0.3 * len(parts) + 0.4)
     figure.suptitle(heading, x=0.01, ha="left", fontsize=10)
     for axes, image, text in zip(
         figure.subplots(len(parts), squeeze=False, height_ratios=heights)[:, 0], each, said, strict=True

@@ -69,8 +69,8 @@ def train(options: argparse.Namespace) -> int:
         raise UserError(f"recipe {options.recipe!r} is not one of {', '.join(RECIPES)} (Figure 1 is npnet figure1)")
     recipe = RECIPES[options.recipe]
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate,
-                     augmentation=options.augmentation)
-    recipe = replace(recipe, slow=(*recipe.slow, *((0.0, *one) for one in options.layer_rate)))
+                     augmentation=options.augmentation,
+                     slow=(*recipe.slow, *((0.0, *one) for one in options.layer_rate)))
     if options.new and not options.start:
         raise UserError("--new is for fine-tuning: --from FILE names the weights that the other layers begin with")
     start = options.start / CHECKPOINT if options.start and options.start.is_dir() else options.start
@@ -85,8 +85,7 @@ def train(options: argparse.Namespace) -> int:
         images = images.take(min(options.images, len(images)))
     run = trainer(
         recipe, images, data.load(name, "test"), folder, seed=options.seed, where=name, start=start,
-        new=options.new, resume=options.resume,
-        checkpoint_minutes=options.checkpoint_minutes,
+        new=options.new, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
     )
     history = run.run()
     plot.training(history, f"{recipe.name} on {name}", [folder / "training.svg", folder / "training.png"])
@@ -97,8 +96,7 @@ def train(options: argparse.Namespace) -> int:
     waited = sum(line.get("waited", 0.0) for line in history) / max(run.seconds, 1e-9)
     print(f"{recipe.name} on {name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs, "
           f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s, {waited:.1%} of the time waiting for data; its "
-          f"author reports {recipe.reported}. "
-          f"{folder}")
+          f"author reports {recipe.reported}. {folder}")
     return 0
 
 

@@ -9,7 +9,7 @@ from npnet.data import Loader
 from npnet.errors import UserError
 from npnet.layers import Layer
 
-__all__ = ["ErrorRate", "averaged_error_rate", "error_rate", "probabilities"]
+__all__ = ["ErrorRate", "averaged_error_rate", "error_rate", "mean_probabilities", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,27 @@ def probabilities(net: Layer, loader: Loader, progress: Progress | None = None) 
     return np.concatenate(parts)
 
 
-def averaged_error_rate(
-    voices: Sequence[tuple[Layer, Loader]], progress: Progress | None = None
-) -> ErrorRate:
-    """Error rates of the mean of what nets say of the same images: of views of them (AlexNet §4.1), each a loader, or
-    of several nets (§6).
+Voice = tuple[Layer, Loader]
+"""A net, and a view of the images that it is asked about."""
 
-    The mean is of probabilities, behind the softmax, not of scores.
 
-    Raises UserError if it is not finite: a net has diverged.
-    """
+def mean_probabilities(voices: Sequence[Voice], progress: Progress | None = None) -> NDArray[np.float64]:
+    """(N, K): the mean of what nets say of the same images: of views of them (AlexNet §4.1), each a loader, or of
+    several nets (§6). Of probabilities, behind the softmax, not of scores."""
     net, loader = voices[0]
     mean = probabilities(net, loader, progress).astype(np.float64)
     for other, images in voices[1:]:
         mean += probabilities(other, images, progress)
-    mean /= len(voices)
+    return mean / len(voices)
+
+
+def averaged_error_rate(voices: Sequence[Voice], progress: Progress | None = None) -> ErrorRate:
+    """Error rates of `mean_probabilities`.
+
+    Raises UserError if they are not finite: a net has diverged.
+    """
+    net, loader = voices[0]
+    mean = mean_probabilities(voices, progress)
     if not np.isfinite(mean).all():
         raise UserError("the net's scores are not finite: it has diverged; try a smaller learning rate")
     labels = loader.dataset.labels

@@ -56,18 +56,17 @@ class Column:
     def forward(self, x: Array, train: bool) -> Array:
         for i, stage in enumerate(self.stages):
             if i:
-                needed = stage is not None  # does this column go on?
-                x = self._joined(i, x, needed)
+                x = self._joined(i, x)
             if stage is not None:
                 x = stage.forward(x, train)
         return x
 
-    def _joined(self, i: int, half: Array, needed: bool) -> Array:
+    def _joined(self, i: int, half: Array) -> Array:
         """(N, F, …) → (N, 2 F, …): both halves, each where it stands in the whole net."""
         memory, k = self._memory, self._memory.kernels
         goes = i < len(self.stages) - 1 or self.number  # to the other, which needs it for a stage of its own
         theirs = self.crossings[i - 1].swap(self.number, k.to_host(half) if goes else None, "forward")
-        if not needed or theirs is None:
+        if theirs is None:  # this column ends here
             return half
         n, features, *rest = half.shape
         area: Shape = tuple(rest) or (1, 1)
@@ -129,7 +128,7 @@ class TwoColumns(Layer):
         super().__init__()
         self.net = net
         cuts = [i for i in range(1, len(net)) if _crosses(net, i)]
-        if not cuts or len(cuts) < 2:
+        if len(cuts) < 2:
             raise ValueError("net must have two columns: convolutions of two groups, and behind them dense layers")
         barrier = threading.Barrier(COLUMNS)
         self.crossings = [Crossing(_reader(net, i), barrier) for i in cuts]
@@ -139,8 +138,8 @@ class TwoColumns(Layer):
         for number in range(COLUMNS):
             stages: list[Sequential | None] = [
                 Sequential(**{net.names[i]: _half(net, i) for i in piece}) for piece in pieces[:-1]]
-            last = Sequential(**{net.names[i]: _half(net, i, whole=True) for i in pieces[-1]})
-            self.columns.append(Column(number, [*stages, None if number else last], self.crossings))
+            last = {} if number else {net.names[i]: _half(net, i, whole=True) for i in pieces[-1]}
+            self.columns.append(Column(number, [*stages, Sequential(**last) if last else None], self.crossings))
         self._threads = [ThreadPoolExecutor(1, f"column{number}", self.kernels.on_one_thread)
                          for number in range(COLUMNS)]
         self.scatter()
@@ -159,8 +158,8 @@ class TwoColumns(Layer):
                 for p in stage.parameters() if stage is not None else []:
                     host = whole[p.name].numpy()
                     p.astype(whole[p.name].dtype)
-                    p.assign(np.ascontiguousarray(_rows(host, len(host) if p.shape == host.shape else p.shape[0],
-                                                        column.number)))
+                    first = 0 if p.shape == host.shape else column.number * p.shape[0]
+                    p.assign(np.ascontiguousarray(host[first : first + p.shape[0]]))
                     p.rate, p.decay = whole[p.name].rate, whole[p.name].decay
 
     def gather(self, gradients: bool = False) -> dict[str, NDArray[Any]]:
@@ -246,10 +245,6 @@ def _crosses(net: Sequential, i: int) -> bool:
 def _reader(net: Sequential, i: int) -> str:
     """The layer with weights for whose sake the columns meet before layer i."""
     return net.names[i] if not isinstance(net.layers[i], Dropout) else net.names[i + 1]
-
-
-def _rows(host: NDArray[Any], count: int, number: int) -> NDArray[Any]:
-    return host if count == len(host) else host[number * count : (number + 1) * count]
 
 
 def _half(net: Sequential, i: int, whole: bool = False) -> Layer:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from npnet import data, models
 from npnet.data import Dataset, Images, Loader, augment
 from npnet.errors import UserError
-from npnet.evaluate import ErrorRate, averaged_error_rate, error_rate, probabilities
+from npnet.evaluate import ErrorRate, Voice, averaged_error_rate, error_rate, mean_probabilities
 from npnet.evaluate.neighbours import features
 from npnet.files import load_arrays, save_arrays
 from npnet.train.checkpoint import NAME as CHECKPOINT
@@ -42,6 +42,10 @@ class Trained:
         check_crop(self.recipe, images)
         return still_loader(self.recipe, self.train.mean_image(), images, view)
 
+    def voices(self, images: Images, views: int) -> list[Voice]:
+        """The net, with each of so many views of the images."""
+        return [(self.net, self.loader(images, view)) for view in (range(views) if views > 1 else [None])]
+
 
 def trained(folder: Path, where: str | Path | None = None) -> Trained:
     """The run in `folder`.  where : other data than it was trained on.
@@ -68,11 +72,9 @@ def _set_of(run: Trained, pictures: Sequence[NDArray[np.uint8]]) -> Dataset:
     return Dataset(np.stack(pictures), np.zeros(len(pictures), np.int64), run.train.classes, "pictures")
 
 
-def classify(run: Trained, pictures: Sequence[NDArray[np.uint8]], views: int = 1) -> NDArray[np.float32]:
+def classify(run: Trained, pictures: Sequence[NDArray[np.uint8]], views: int = 1) -> NDArray[np.float64]:
     """(N, K): how probable the net finds each class, of pictures (3, side, side), as large as its training images."""
-    voices = [run.loader(_set_of(run, pictures), view) for view in (range(views) if views > 1 else [None])]
-    mean: NDArray[np.float32] = np.mean([probabilities(run.net, loader) for loader in voices], axis=0)
-    return mean
+    return mean_probabilities(run.voices(_set_of(run, pictures), views))
 
 
 def hidden_of(run: Trained, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -131,7 +133,6 @@ def evaluate_runs(
     if total == len(first.test):
         rate = error_rate(first.net, first.loader(first.test), lambda seen: progress(seen, total))
     else:
-        voices = [(run.net, run.loader(run.test, view)) for run in runs
-                  for view in (range(views) if views > 1 else [None])]
+        voices = [voice for run in runs for voice in run.voices(run.test, views)]
         rate = averaged_error_rate(voices, lambda seen: progress(seen, total))
     return [run.recipe for run in runs], rate
