@@ -1,5 +1,5 @@
 """Pictures, drawn from numbers that are already there. Knows no layer and no net."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from npnet.files import write_atomically
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and in grey
 BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#F2C6A0"
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of as many runs as one picture shows."""
 Curve = list[tuple[float, float]]
 
 
@@ -136,19 +138,33 @@ def _save(figure: Any, paths: Sequence[Path], description: str) -> None:
         write_atomically(path, buffer.getvalue())
 
 
-def training(lines: Sequence[dict[str, Any]], title: str, paths: Sequence[Path]) -> None:
-    """Training and test error of a run against epochs, from its lines of metrics."""
-    figure, axes = _figure(7.0, 4.0)
-    for key, text, colour, line in (("error", "training", BLUE, "-"), ("test_error", "test", ORANGE, "o-")):
-        points = np.array([(entry["epoch"], entry[key]) for entry in lines if key in entry])
-        if len(points):
-            axes.plot(points[:, 0], points[:, 1], line, color=colour, linewidth=1.4, markersize=3,
-                      label=f"{text}, {points[-1, 1]:.1%} at the end")
+def training(
+    runs: Mapping[str, Sequence[dict[str, Any]]], title: str, paths: Sequence[Path], chance: float | None = None
+) -> None:
+    """Training and test error of runs against epochs: test error as points, training error as a thin line.
+
+    runs : their lines of metrics, by what they are called.  chance : the error of one who guesses.
+    """
+    figure, axes = _figure(7.0, 4.0 + 0.2 * len(runs))
+    said = []
+    for (name, lines), colour in zip(runs.items(), COLOURS, strict=False):
+        ends = []
+        for key, text, line, width in (("error", "training", "-", 0.9), ("test_error", "test", "o-", 1.4)):
+            points = np.array([(entry["epoch"], entry[key]) for entry in lines if key in entry])
+            if len(points):
+                axes.plot(*points.T, line, color=colour, linewidth=width, markersize=3)
+                ends.append(f"{text} {points[-1, 1]:.1%}")
+        said.append(f"{name}: {', '.join(ends)} at the end" if ends else f"{name}: nothing yet")
+        axes.plot([], [], "o-", color=colour, markersize=3, label=said[-1])
+    if chance is not None:
+        axes.axhline(chance, color="0.4", linewidth=0.8, linestyle=(0, (4, 4)))
+        axes.annotate("chance", (1, chance), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                      va="center", color="0.4")
     axes.set_title(title, loc="left", fontsize=10)
-    axes.set(xlabel="epochs", ylabel="error", xlim=(0, None), ylim=(0, None))
+    axes.set(xlabel="epochs", ylabel="error: test with points, training without", xlim=(0, None), ylim=(0, None))
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
-    axes.legend(frameon=False)
-    _save(figure, paths, f"{title}: error against epochs")
+    figure.legend(frameon=False, loc="outside lower left", fontsize=9)
+    _save(figure, paths, f"{title}, error against epochs: {'; '.join(said)}")
 
 
 def sheet(

@@ -10,8 +10,6 @@ from PIL import Image
 from npnet import cli
 from npnet.data import shapes
 
-NEW = {"classify", "kernels", "neighbours", "codes"}
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -53,6 +51,9 @@ def test_classify_names_five_classes_of_each_photo(run, photos, capsys):
     (["classify", "broken.jpg", "--run", "RUN"], "broken.jpg: cannot be read as a picture"),
     (["classify", "one.png", "--run", "nowhere"], "nowhere: holds no run"),
     (["classify", "one.png", "--run", "RUN", "--out", "two.png"], "two.png: is there already"),
+    (["curves", "RUN", "nowhere"], "nowhere: holds no run"),
+    (["curves", "RUN", "--out", "two.png"], "two.png: is there already"),
+    (["curves", *["RUN"] * 8], "8 runs are more than one picture can show (7)"),
     (["kernels", "nowhere"], "nowhere: holds no run"),
     (["kernels", "RUN", "--out", "two.png"], "two.png: is there already"),
     (["neighbours", "RUN", "none.jpg"], "none.jpg: there is no such file"),
@@ -73,6 +74,22 @@ def test_a_picture_is_png_or_svg(run, photos, capsys):
         cli.main(["kernels", str(run), "--out", "kernels.jpg"])
     assert stop.value.code == 2
     assert "'kernels.jpg' must end in .png or .svg" in capsys.readouterr().err
+
+
+def test_curves_of_two_runs_in_one_picture(run, photos, capsys):
+    other = photos / "again" / run.name
+    other.parent.mkdir()
+    other.symlink_to(run)
+    assert cli.main(["curves", str(run), str(other)]) == 0
+    said = capsys.readouterr().out
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    for folder in (run, other):
+        assert f"{folder}: test error {last['test_error']:.1%} after 1 epochs" in said, "told apart, with one name"
+    assert size("curves.png")[0] > 500
+    assert cli.main(["curves", str(run), "--out", "one.svg"]) == 0
+    drawn = (photos / "one.svg").read_text()
+    assert "cifar_80sec on shapes, error against epochs" in drawn
+    assert "chance" in drawn
 
 
 def test_kernels_are_drawn_without_the_data(run, capsys):

@@ -106,7 +106,8 @@ def test_train_and_val_have_the_classes_of_train(tmp_path):
     test = data.load(tmp_path / "out", "test")
     assert test.classes == ("cat", "dog", "eel")
     assert test.labels.tolist() == [1, 1]
-    assert len(data.load(tmp_path / "out", "train")) == 8
+    train = data.load(tmp_path / "out", "train")
+    assert (len(train), train.name, test.name) == (8, "out train", "out val")
     make(tmp_path / "other" / "train", {"cat": 3, "dog": 3})
     make(tmp_path / "other" / "val", {"fox": 2})
     with pytest.raises(DataError, match=r"val: holds classes that the training set has not \(fox\)"):

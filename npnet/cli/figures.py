@@ -1,4 +1,4 @@
-"""Commands that show what a net has learnt: classify, kernels, neighbours, codes. AlexNet §6.1, Figures 3 and 4."""
+"""Commands that show how and what a net has learnt: curves, classify, kernels, neighbours, codes. AlexNet §6.1."""
 import argparse
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +13,11 @@ NEAREST = 6
 
 def add_to(add: Add) -> None:
     """The commands, and their options."""
+    sub = add("curves", curves, "Training and test error of runs against epochs, in one picture.",
+              "runs/alexnet-seed0", "runs/whole runs/no-dropout runs/no-augmentation --out curves.svg")
+    sub.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that npnet train wrote")
+    sub.add_argument("--out", type=picture, default=Path("curves.png"), help="png or svg; default: curves.png")
+
     sub = add("classify", classify, "What is on these photos? The five best answers, and a picture of them (Figure 4).",
               "photo.jpg --run runs/alexnet-seed0", "*.jpg --run runs/alexnet-seed0 --views 10 --out answers.svg")
     sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
@@ -66,6 +71,38 @@ def _read(paths: list[Path], side: int) -> list[Any]:
         if not path.is_file():
             raise UserError(f"{path}: there is no such file")
     return [photo.square(photo.read(path, str(path)), side) for path in paths]
+
+
+def curves(options: argparse.Namespace) -> int:
+    """``npnet curves``."""
+    from npnet import plot
+    from npnet.recipes import load
+    from npnet.train import metrics
+
+    must_be_new(options.out)
+    if len(options.runs) > len(plot.COLOURS):
+        raise UserError(f"{len(options.runs)} runs are more than one picture can show ({len(plot.COLOURS)}): name "
+                        f"fewer")
+    runs, sets, classes = {}, [], set()
+    for folder in options.runs:
+        recipe, facts = load(folder)
+        runs[_called(folder, options.runs)] = metrics.read(folder)
+        sets.append(f"{recipe.name} on {facts['data'].removesuffix(' train')}")
+        classes.add(facts.get("classes"))
+    alike = classes.pop() if len(classes) == 1 else None
+    plot.training(runs, "; ".join(dict.fromkeys(sets)), [options.out], 1 - 1 / alike if alike else None)
+    for name, lines in runs.items():
+        tested = [line for line in lines if "test_error" in line]
+        print(f"{name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs" if tested
+              else f"{name}: not tested yet")
+    print(options.out)
+    return 0
+
+
+def _called(folder: Path, among: list[Path]) -> str:
+    """A run's folder; with the one around it, where another of them has the same name."""
+    twins = [other for other in among if other.resolve().name == folder.resolve().name]
+    return folder.resolve().name if len(twins) == 1 else str(folder)
 
 
 def classify(options: argparse.Namespace) -> int:

@@ -88,7 +88,8 @@ def train(options: argparse.Namespace) -> int:
         new=options.new, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
     )
     history = run.run()
-    plot.training(history, f"{recipe.name} on {name}", [folder / "training.svg", folder / "training.png"])
+    plot.training({folder.name: history}, f"{recipe.name} on {images.name.removesuffix(' train')}",
+                  [folder / "training.svg", folder / "training.png"], 1 - 1 / len(images.classes))
     tested = [line for line in history if "test_error" in line]
     if not tested:
         raise UserError(f"{folder}: its metrics hold no test error: npnet evaluate {folder} measures it")

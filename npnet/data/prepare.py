@@ -100,8 +100,10 @@ def prepare(
         folders, entries = _listing(source / split, classes)
         classes = classes or folders
         found[split] = folders, entries
+    called = target.resolve().name
     return {
-        split: _split(source / split, target / split, folders, entries, settings, jobs, meaning, progress)
+        split: _split(f"{called} {split}".strip(), source / split, target / split, folders, entries, settings, jobs,
+                      meaning, progress)
         for split, (folders, entries) in found.items()}
 
 
@@ -176,7 +178,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _split(
-    source: Path, target: Path, classes: list[str], entries: list[Entry], settings: Settings, jobs: int,
+    called: str, source: Path, target: Path, classes: list[str], entries: list[Entry], settings: Settings, jobs: int,
     words: dict[str, str], progress: bool,
 ) -> dict[str, Any]:
     order = counter.generator(settings.seed, len(entries), MIX).permutation(len(entries))
@@ -200,7 +202,7 @@ def _split(
         work = _Work(source, target, classes, entries, settings, shards, digest)
         work.resume()
         work.run(jobs, progress)
-        return work.finish(words)
+        return work.finish(called, words)
 
 
 class _Work:
@@ -280,7 +282,7 @@ class _Work:
         save_arrays(self.target / STATE, {"sums": self.sums, "products": self.products},
                     {"digest": self.digest, "made": list(self.made), "skipped": self.skipped})
 
-    def finish(self, words: dict[str, str]) -> dict[str, Any]:
+    def finish(self, called: str, words: dict[str, str]) -> dict[str, Any]:
         """The index, and nothing of the state."""
         parts = [self.made[i] or _inside(self.target / name) for i, name in enumerate(self.shards)]
         labels = np.concatenate([labels for _, labels in parts])
@@ -298,7 +300,7 @@ class _Work:
             "covariance": self.products / pixels - np.outer(colour, colour),
         }, {})
         index = {
-            "format": FORMAT, "name": self.target.name, "images": len(labels), "side": self.settings.side,
+            "format": FORMAT, "name": called, "images": len(labels), "side": self.settings.side,
             "classes": self.classes, "images_of_class": np.bincount(labels, minlength=len(self.classes)).tolist(),
             "words": {name: words[name] for name in self.classes if name in words}, "skipped": skipped,
             "settings": vars(self.settings), "digest": self.digest, "shards": self.shards,

@@ -18,8 +18,8 @@ from npnet.train import SGD, Plateau, Steps, Trainer
 from npnet.weights import begin_from
 
 FILE = "recipe.json"
-FREE = ("epochs", "reported", "reported_error", "where")
-"""What may differ when a run goes on: it changes no bit of what has been trained."""
+FREE = ("epochs", "reported", "reported_error", "where", "classes")
+"""What may differ when a run goes on: it changes no bit of what has been trained, or follows from the data."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def trainer(
     Raises UserError if `folder` holds a run and `resume` is not asked for, or the run there is another one: nothing of
     it is overwritten.
     """
-    facts = {"data": train.name, "images": len(train), "seed": seed, "backend": active_name()}
+    facts = {"data": train.name, "images": len(train), "classes": len(train.classes), "seed": seed,
+             "backend": active_name()}
     if where and where not in data.NAMES:
         facts["where"] = str(Path(where).resolve())
     if start:
