@@ -4,15 +4,12 @@ Read in its binary version: a file is 10,000 records, a record is one byte of la
 red, 1,024 green, 1,024 blue, rows from top to bottom. Nothing is unpickled.
 """
 import os
-import tarfile
-import tempfile
-import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from npnet.data.archive import extract
 from npnet.data.dataset import DataError, Dataset
-from npnet.files import write_atomically
 
 FOLDER = "cifar-10-batches-bin"
 FILES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
@@ -114,40 +111,23 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack CIFAR-10's files out of `archive` into ``folder/cifar-10-batches-bin``.
 
     Of the archive only the seven files that belong to the set are read, under their own names, whatever else it holds.
-    They are written beside and renamed, all at once where nothing was there before; a file that was there stays.
 
     Raises
     ------
     DataError
         If the archive is broken or lacks a file, or the disk is full.
     """
-    target = folder / FOLDER
-    wanted = {f"{FOLDER}/{name}": name for name in (*_names(), NAMES)}
-    try:
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as beside:
-            fresh = Path(beside, FOLDER)
-            fresh.mkdir()
-            with tarfile.open(archive, "r:gz") as tar:
-                for member in tar:
-                    name = wanted.get(member.name)
-                    source = tar.extractfile(member) if name and member.isreg() else None
-                    if name and source:
-                        write_atomically(fresh / name, source.read(min(member.size, RECORDS * RECORD + 1)))
-            for name in wanted.values():
-                if not (fresh / name).exists():
-                    raise DataError(f"{archive} lacks {FOLDER}/{name}: remove it and run this again")
-                if name != NAMES:
-                    _check_size(fresh / name)
-            if not target.exists():
-                fresh.rename(target)
-                return
-            for name in wanted.values():
-                if not (target / name).exists():
-                    (fresh / name).rename(target / name)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive} is broken ({error}): remove it and run this again") from error
-    except OSError as error:
-        raise DataError(f"cannot unpack {archive} into {target} ({error}): mend this and run it again") from error
+    names = (*_names(), NAMES)
+    wanted = {f"{FOLDER}/{name}": PurePosixPath(name) for name in names}
+
+    def finish(fresh: Path) -> None:
+        for name in names:
+            if not (fresh / name).exists():
+                raise DataError(f"{archive}: lacks {FOLDER}/{name}: remove it and run this again")
+        for name in _names():
+            _check_size(fresh / name)
+
+    extract(archive, folder / FOLDER, wanted.get, finish, RECORDS * RECORD + 1, progress=False)
 
 
 def _inside(place: Path) -> Path | None:

@@ -2,11 +2,9 @@
 
 Real photos that anybody may fetch, as AlexNet's own are not. `npnet data prepare` makes them ready.
 """
-import tarfile
-import tempfile
-import zlib
 from pathlib import Path, PurePosixPath
 
+from npnet.data.archive import extract
 from npnet.data.dataset import DataError
 from npnet.files import write_atomically
 
@@ -26,6 +24,7 @@ WORDS = {
     "n03445777": "golf ball", "n03888257": "parachute",
 }
 SPLITS = ("train", "val")
+LARGEST = 1 << 26  # bytes of a photo
 WORDS_FILE = "words.txt"  # for `npnet data prepare --words`
 
 
@@ -63,7 +62,7 @@ def check(folder: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path, name: str, progress: bool = True) -> None:
-    """Unpack the photos out of `archive` into ``folder/name``, which is there at once and whole, or not at all.
+    """Unpack the photos out of `archive` into ``folder/name``.
 
     Of the archive only ``name/split/class/*.JPEG`` is read, whatever else it holds, and wherever that would go.
 
@@ -72,31 +71,14 @@ def unpack(archive: Path, folder: Path, name: str, progress: bool = True) -> Non
     DataError
         If the archive is broken or lacks a class, or the disk is full.
     """
-    from tqdm.auto import tqdm
+    def finish(fresh: Path) -> None:
+        try:
+            check(fresh)
+        except DataError:
+            raise DataError(f"{archive}: lacks photos of some class: remove it and run this again") from None
+        write_atomically(fresh / WORDS_FILE, "".join(f"{wnid} {word}\n" for wnid, word in WORDS.items()))
 
-    target = folder / name
-    try:
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as beside:
-            fresh = Path(beside, name)
-            with (tarfile.open(archive, "r:gz") as tar,
-                  tqdm(unit=" photos", desc=name, disable=not progress, dynamic_ncols=True, leave=False) as bar):
-                for member in tar:
-                    place = _place(member.name, name) if member.isreg() else None
-                    source = tar.extractfile(member) if place else None
-                    if place and source:
-                        (fresh / place).parent.mkdir(parents=True, exist_ok=True)
-                        (fresh / place).write_bytes(source.read())
-                        bar.update()
-            try:
-                check(fresh)
-            except DataError:
-                raise DataError(f"{archive}: lacks photos of some class: remove it and run this again") from None
-            write_atomically(fresh / WORDS_FILE, "".join(f"{wnid} {word}\n" for wnid, word in WORDS.items()))
-            fresh.rename(target)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive}: is broken ({error}): remove it and run this again") from error
-    except OSError as error:
-        raise DataError(f"cannot unpack {archive} into {target} ({error}): mend this and run it again") from error
+    extract(archive, folder / name, lambda member: _place(member, name), finish, LARGEST, progress)
 
 
 def _place(member: str, name: str) -> PurePosixPath | None:
