@@ -1,7 +1,7 @@
 """Files are written beside and renamed: whoever reads sees the old one or the new one, whole."""
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,20 @@ def save_arrays(path: str | Path, arrays: dict[str, NDArray[Any]], facts: dict[s
     )
 
 
-def load_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """What `save_arrays` wrote. Raises UserError if there is no such file, or it is not whole."""
+def load_arrays(
+    path: str | Path, wanted: Callable[[str], bool] = lambda name: True
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What `save_arrays` wrote; of the arrays, those that are `wanted` by name: the others are not read.
+
+    Raises UserError if there is no such file, or it is not whole.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "np") as file:
             facts = (file.metadata() or {}).get("npnet", "{}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(facts)  # noqa: SIM118 (no mapping)
+            names = filter(wanted, file.keys())
+            return {name: file.get_tensor(name) for name in names}, json.loads(facts)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (SafetensorError, OSError, ValueError) as error:

@@ -1,4 +1,5 @@
 """The command line from end to end, as a user runs it: in a process of its own, in an empty folder."""
+import errno
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from npnet.cli import parser
+from npnet.cli import main, parser
 
 COMMANDS = tuple(parser()._subparsers._group_actions[0].choices)
 SMALL = ("--data", "shapes", "--images", "600", "--epochs", "1")
@@ -223,3 +224,17 @@ def test_augment_saves_a_sheet(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         cli.main(["augment", "photo.jpg", "--out", "s.txt"])
     assert "'s.txt' must end in .png or .svg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "says"), [
+    (errno.ENOSPC, "there: No space left on device: make room, and run it again"),
+    (errno.EACCES, "there: Permission denied: name another place, or change who may use this one"),
+    (errno.EIO, "there: Input/output error: mend this, and run it again"),
+])
+def test_what_the_disk_refuses_is_said_with_what_to_do(monkeypatch, capsys, number, says):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number), "there")
+
+    monkeypatch.setattr("npnet.models.ledger.text", refuse)
+    assert main(["ledger"]) == 2
+    assert capsys.readouterr().err == f"npnet ledger: {says}\n"

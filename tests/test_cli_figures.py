@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -127,6 +128,17 @@ def test_two_runs_are_evaluated_together(run, tmp_path, capsys):
     facts = json.loads((other / "evaluation-ensemble.json").read_text())
     assert facts["runs"] == [str(other), str(run)]
     assert 0 < facts["top1"] < 0.95
+
+
+def test_data_of_other_classes_are_refused(run, photos, capsys):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (photos / "two" / split / name).mkdir(parents=True)
+            shutil.copy("one.png", photos / "two" / split / name)
+    assert cli.main(["data", "prepare", "two", "ready", "--side", "32", "--jobs", "1"]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(run), "--data", "ready"]) == 2
+    assert f"{run}: tells 10 classes apart, and ready has 2: --data DIR names" in capsys.readouterr().err
 
 
 def test_fine_tuning_from_a_run(run, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The command line."""
 import argparse
+import errno
 import io
 import os
 import sys
@@ -11,6 +12,12 @@ from npnet.errors import UserError
 
 from . import checks, figures, nets, photos, training
 from .options import Command, Parser, positive
+
+MEND = {
+    errno.ENOSPC: "make room, and run it again",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "name another place, or change who may use this one"),
+}
+"""What to do about an error of the disk that no command knew better about."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(options, " ".join(str(error).split()), 2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _say(options, f"{where}{error.strerror or error}", 2)
+        mend = MEND.get(error.errno or 0, "mend this, and run it again")
+        return _say(options, f"{where}{error.strerror or error}: {mend}", 2)
     except KeyboardInterrupt:
         return _say(options, "interrupted", 130)
     except Exception as error:

@@ -36,6 +36,9 @@ def load(name: str | Path, split: str = "train") -> Images:
         raise DataError(f"{name}: holds photos of one split: there must be train and val (or test) in it, as in the "
                         f"source of npnet data prepare")
     if Path(name).is_dir():
+        if not cifar10.inside(Path(name)):
+            raise DataError(f"{name}: holds no CIFAR-10 ({cifar10.FILES['test'][0]}) and no photos that npnet data "
+                            f"prepare has made (train/{INDEX}): name another folder, or prepare them")
         return cifar10.load(split, name)
     raise DataError(f"there is no data set {str(name)!r}: use shapes, cifar10, or a folder with CIFAR-10's .bin files "
                     f"or with prepared photos")

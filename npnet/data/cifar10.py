@@ -40,12 +40,12 @@ def find(path: str | Path | None = None) -> Path | None:
         If a `path` is given and holds none.
     """
     if path is not None:
-        found = _inside(Path(path))
+        found = inside(Path(path))
         if found is None:
             raise DataError(f"{path} holds no CIFAR-10: looked for {FILES['test'][0]} in it and in {FOLDER} below it")
         return found
     places = [Path(os.environ["NPNET_DATA"])] if os.environ.get("NPNET_DATA") else []
-    return next((found for place in [*places, Path("data")] if (found := _inside(place))), None)
+    return next((found for place in [*places, Path("data")] if (found := inside(place))), None)
 
 
 def load(split: str = "train", path: str | Path | None = None) -> Dataset:
@@ -91,7 +91,7 @@ def download(folder: str | Path = "data", progress: bool = True) -> Path:
     from npnet.data.download import fetch
 
     folder = Path(folder)
-    target = _inside(folder) or folder / FOLDER
+    target = inside(folder) or folder / FOLDER
     missing = [name for name in _names() if not (target / name).exists()]
     if missing:
         target = folder / FOLDER
@@ -130,7 +130,7 @@ def unpack(archive: Path, folder: Path) -> None:
     extract(archive, folder / FOLDER, wanted.get, finish, RECORDS * RECORD + 1, progress=False)
 
 
-def _inside(place: Path) -> Path | None:
+def inside(place: Path) -> Path | None:
     """`place`, or the folder below it, if one of CIFAR-10's files is there."""
     return next((f for f in (place, place / FOLDER) if any((f / name).is_file() for name in _names())), None)
 

@@ -29,7 +29,7 @@ CAFFE_NAMES = {"googlenet": GOOGLENET_NAMES}
 
 INPUTS: dict[str, Shape] = {
     **dict.fromkeys(MODELS, (3, 32, 32)), "cifar_13pct": (3, 24, 24), "cifar_11pct": (3, 24, 24),
-    "alexnet": (3, 224, 224), "googlenet": (3, 224, 224),
+    "alexnet": (3, switches().input, switches().input), "googlenet": (3, 224, 224),
 }
 """The shape (C, H, W) of the images that each model takes, as it is by default: `input_shape` knows presets too."""
 

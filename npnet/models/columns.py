@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels import Array, Shape
 from npnet.layers import LRN, Conv2D, Cost, Dense, Dropout, Layer, LRNWithin, MaxPool2D, Parameter, ReLU, Sequential
+from npnet.models.summary import aligned
 
 COLUMNS = 2
 
@@ -225,10 +226,7 @@ def text(net: Layer, input_shape: Shape, batch: int = 128) -> str:
         last = name == rows[-1][0]
         table.append((name, f"{count:,}", f"{count * batch * 4 * (1 if last else COLUMNS) / 1e6:.1f}",
                       "to the column that has the last layer" if last else "each way"))
-    widths = [max(len(line[i]) for line in table) for i in range(3)]
-    lines = ["  ".join((line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:3], widths[1:], strict=True)),
-                        line[3])).rstrip() for line in table]
-    return "\n".join([*lines, "forward; backward the same, the other way round"])
+    return "\n".join([*aligned(table, "<>><"), "forward; backward the same, the other way round"])
 
 
 def _crosses(net: Sequential, i: int) -> bool:

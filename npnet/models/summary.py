@@ -1,5 +1,6 @@
 """What a net is made of: a row for each layer."""
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from npnet.kernels import Shape
@@ -46,6 +47,13 @@ def rows(net: Sequential | WithHeads, input_shape: Shape) -> list[Row]:
     return table
 
 
+def aligned(table: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Lines in which each column stands under itself, to its left (<) or right (>) side."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip()
+            for line in table]
+
+
 def text(net: Sequential | WithHeads, input_shape: Shape) -> str:
     """The rows as a table, with the totals below."""
     table = [("layer", "", "output C × H × W", "neurons", "parameters", "multiply-adds")]
@@ -57,11 +65,6 @@ def text(net: Sequential | WithHeads, input_shape: Shape) -> str:
     heads = [row.neurons for row in rows(net, input_shape) if row.name.startswith("head_")]
     count = neurons(net, input_shape) + sum(heads)
     table.append(("total", "", "", f"{count:,}", f"{total.parameters:,}", f"{total.macs:,}"))
-    widths = [max(len(line[i]) for line in table) for i in range(6)]
-    lines = [
-        "  ".join((line[0].ljust(widths[0]), line[1].ljust(widths[1]), *(c.rjust(w) for c, w in
-                  zip(line[2:], widths[2:], strict=True)))).rstrip()
-        for line in table
-    ]
+    lines = aligned(table, "<<>>>>")
     rule = "─" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

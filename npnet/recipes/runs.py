@@ -56,6 +56,10 @@ def trained(folder: Path, where: str | Path | None = None) -> Trained:
     name = where or facts.get("where") or facts["data"].split()[0]
     train, test = data.load(name, "train"), data.load(name, "test")
     train = train.take(min(facts["images"], len(train)))
+    classes = facts.get("classes", len(train.classes))  # runs of before do not say it
+    if classes != len(train.classes):
+        raise UserError(f"{folder}: tells {classes} classes apart, and {name} has {len(train.classes)}: --data DIR "
+                        f"names a set with as many")
     net = recipe.build(0, len(train.classes))
     load_weights(net, folder / CHECKPOINT)
     return Trained(folder, recipe, facts, net, train, test)
@@ -85,7 +89,7 @@ def hidden_of(run: Trained, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np
 def first_kernels(folder: Path) -> tuple[NDArray[np.float32], int]:
     """The weights (O, 3, KH, KW) of a run's first layer, and on how many columns they lie: without its data."""
     recipe, _ = load(folder)
-    arrays, _ = load_arrays(folder / CHECKPOINT)
+    arrays, _ = load_arrays(folder / CHECKPOINT, "conv1.weight".__eq__)
     weights = arrays.get("conv1.weight")
     if weights is None or weights.ndim != 4 or weights.shape[1] != 3:
         raise UserError(f"{folder / CHECKPOINT}: holds no kernels conv1.weight (O, 3, KH, KW) that see colours")

@@ -22,8 +22,12 @@ def load_weights(net: Layer, path: str | Path) -> None:
 
     Raises UserError if the file is not whole, or holds other parameters than the net's; then nothing is changed.
     """
-    arrays, _ = load_arrays(path)
-    assign(net, {name: array for name, array in arrays.items() if not name.endswith(".velocity")}, path)
+    assign(net, _weights(path), path)
+
+
+def _weights(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Those in a file; of a checkpoint, not the velocities."""
+    return load_arrays(path, lambda name: not name.endswith(".velocity"))[0]
 
 
 def begin_from(net: Layer, path: str | Path, new: Sequence[str] = ()) -> list[str]:
@@ -34,8 +38,7 @@ def begin_from(net: Layer, path: str | Path, new: Sequence[str] = ()) -> list[st
     Returns the names of the parameters that begin anew. Raises UserError if the file holds other layers than the net's,
     or of another shape; then nothing is changed.
     """
-    arrays, _ = load_arrays(path)
-    arrays = {name: array for name, array in arrays.items() if not name.endswith(".velocity")}
+    arrays = _weights(path)
     own = {p.name: p for p in net.parameters()}
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in own))
     for layer in new:
