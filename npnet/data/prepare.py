@@ -138,7 +138,8 @@ def _listing(source: Path, known: list[str] | None) -> tuple[list[str], list[Ent
     if not folders:
         raise DataError(f"{source}: holds no folders: there must be one for each class, with its photos in it")
     if known is None and len(folders) < 2:
-        raise DataError(f"{source}: holds one class ({folders[0]}), and a net tells at least two apart: add a folder of another")
+        raise DataError(f"{source}: holds one class ({folders[0]}), and a net tells at least two apart: add a folder "
+                        f"of another")
     strange = [name for name in folders if known is not None and name not in known]
     if strange:
         raise DataError(f"{source}: holds classes that the training set has not ({', '.join(strange[:3])})")
