@@ -167,6 +167,31 @@ def training(
     _save(figure, paths, f"{title}, error against epochs: {'; '.join(said)}")
 
 
+def signals(variants: Mapping[str, Sequence[dict[str, Any]]], title: str, paths: Sequence[Path]) -> None:
+    """How much of what each layer computes is about the image, and how large the gradient of its weights is.
+
+    variants : by name, of each layer its name ("layer"), "share" and "gradient", as `evaluate.signals` says.
+    """
+    figure = _blank(9.0, 3.8 + 0.2 * len(variants))
+    for axes, key, label in zip(
+        figure.subplots(1, 2), ("share", "gradient"),
+        ("of what it computes, about the image", "gradient of the weights, per weight"), strict=True
+    ):
+        axes.spines[["top", "right"]].set_visible(False)
+        for (name, layers), colour in zip(variants.items(), COLOURS, strict=False):
+            axes.plot([one["layer"] for one in layers], [one[key] for one in layers], "o-", color=colour, markersize=4,
+                      linewidth=1.4, label=name)
+        axes.set_yscale("log")
+        axes.set_title(label, loc="left", fontsize=9)
+        axes.tick_params(axis="x", labelrotation=45)
+        if key == "share":
+            axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g}%")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower left", fontsize=9)
+    ends = "; ".join(f"{name}: {layers[-1]['share']:.1%} at {layers[-1]['layer']}" for name, layers in variants.items())
+    _save(figure, paths, f"{title}: share of each layer's output that differs from image to image: {ends}")
+
+
 def sheet(
     rows: Sequence[tuple[str, Sequence[Any]]], heading: str, paths: Sequence[Path],
     boxes: Sequence[tuple[float, float, float, float]] = (),

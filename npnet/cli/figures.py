@@ -6,7 +6,7 @@ from typing import Any
 
 from npnet.errors import UserError
 
-from .options import Add, data_option, must_be_new, picture, positive
+from .options import Add, data_option, must_be_new, picture, positive, training_images, variant
 
 NEAREST = 6
 
@@ -17,6 +17,16 @@ def add_to(add: Add) -> None:
               "runs/alexnet-seed0", "runs/whole runs/no-dropout runs/no-augmentation --out curves.svg")
     sub.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that npnet train wrote")
     sub.add_argument("--out", type=picture, default=Path("curves.png"), help="png or svg; default: curves.png")
+
+    sub = add("signals", signals, "What a net says of photos before it learns, its first gradients: does it stall?",
+              "alexnet --data prepared/", "alexnet paper original 'bias=0,0,0,0,0,0,0,0' --data prepared/")
+    sub.add_argument("recipe")
+    sub.add_argument("variants", type=variant, nargs="*", metavar="VARIANT",
+                     help="of alexnet: a preset, or switches, NAME=VALUE;NAME=VALUE; default: the recipe's net")
+    data_option(sub)
+    sub.add_argument("--images", type=positive, default=128, metavar="N", help="default: 128")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--out", type=picture, default=Path("signals.png"), help="png or svg; default: signals.png")
 
     sub = add("classify", classify, "What is on these photos? The five best answers, and a picture of them (Figure 4).",
               "photo.jpg --run runs/alexnet-seed0", "*.jpg --run runs/alexnet-seed0 --views 10 --out answers.svg")
@@ -49,10 +59,10 @@ def add_to(add: Add) -> None:
     sub.add_argument("--out", type=picture, metavar="FILE", help="png or svg; default: RUN/codes.png")
 
 
-def _bar(what: str, total: int) -> Any:
+def _bar(what: str, total: int, unit: str = " images") -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, desc=what, unit=" images", dynamic_ncols=True, leave=False)
+    return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, leave=False)
 
 
 def _place(options: argparse.Namespace, name: str) -> Path:
@@ -95,6 +105,43 @@ def curves(options: argparse.Namespace) -> int:
         tested = [line for line in lines if "test_error" in line]
         print(f"{name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs" if tested
               else f"{name}: not tested yet")
+    print(options.out)
+    return 0
+
+
+def signals(options: argparse.Namespace) -> int:
+    """``npnet signals``."""
+    from dataclasses import asdict
+
+    from npnet import plot
+    from npnet.files import write_json
+    from npnet.models.summary import aligned
+    from npnet.recipes import known
+    from npnet.recipes.signals import first_signals
+
+    must_be_new(options.out)
+    recipe = known(options.recipe)
+    name, images = training_images(recipe, options.data)
+    variants = {text: recipe.switched(**changed) for text, changed in options.variants} or {recipe.name: recipe}
+    if len(variants) > len(plot.COLOURS):
+        raise UserError(f"{len(variants)} variants are more than one picture can show ({len(plot.COLOURS)}): name "
+                        f"fewer")
+    with _bar("variants", len(variants), "") as bar:
+        found = {}
+        for text, changed in variants.items():
+            found[text] = [asdict(one) for one in first_signals(changed, images, options.images, options.seed)]
+            bar.update()
+    for text, layers in found.items():
+        print(f"{text}:")
+        table = [("layer", "size", "about the image", "gradient / weight"),
+                 *((one["layer"], f"{one['size']:.3g}", f"{one['share']:.1%}", f"{one['gradient']:.1e}")
+                   for one in layers)]
+        print("\n".join(f"  {line}" for line in aligned(table, "<>>>")))
+    count = min(options.images, len(images))
+    write_json(options.out.with_suffix(".json"), {"data": images.name, "images": count, "seed": options.seed,
+                                                  "variants": found})
+    plot.signals(found, f"{recipe.name} before it learns, {count} images of {images.name.removesuffix(' train')}",
+                 [options.out])
     print(options.out)
     return 0
 

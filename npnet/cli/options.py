@@ -4,9 +4,13 @@ import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from npnet.errors import UserError
+
+if TYPE_CHECKING:
+    from npnet.data import Images
+    from npnet.recipes import Recipe
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -53,6 +57,13 @@ def switch(text: str) -> tuple[str, object]:
         return name, value
 
 
+def variant(text: str) -> tuple[str, dict[str, object]]:
+    """``original`` → its name, and {"preset": "original"}; ``std=0.03;bias=0`` → that, and {"std": 0.03, "bias": 0}."""
+    if "=" not in text:
+        return text, {"preset": text}
+    return text, dict(switch(part.strip()) for part in text.split(";"))
+
+
 def layer_rate(text: str) -> tuple[str, float]:
     layer, equals, times = text.partition("=")
     try:
@@ -73,6 +84,16 @@ def picture(text: str) -> Path:
 def must_be_new(path: Path) -> None:
     if path.exists():
         raise UserError(f"{path}: is there already: --out FILE takes another name, or move it away")
+
+
+def training_images(recipe: "Recipe", given: str | None) -> tuple[str, "Images"]:
+    """What `recipe` is to be trained on, and by which name it was loaded."""
+    from npnet import data
+
+    if recipe.crop > 32 and not given:
+        raise UserError(f"{recipe.name} trains on photos: --data DIR, which npnet data prepare has made")
+    name = given or found()
+    return name, data.load(name, "train")
 
 
 def found() -> str:

@@ -1,14 +1,11 @@
 """Commands that train and test: train, evaluate, figure1."""
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from npnet.errors import UserError
 
-from .options import Add, data_option, found, layer_rate, positive, rate, switch
-
-if TYPE_CHECKING:
-    from npnet.recipes import Recipe
+from .options import Add, data_option, found, layer_rate, positive, rate, switch, training_images
 
 
 def add_to(add: Add) -> None:
@@ -62,12 +59,10 @@ def train(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from npnet import data, plot
-    from npnet.recipes import RECIPES, trainer
+    from npnet.recipes import known, trainer
     from npnet.train.checkpoint import NAME as CHECKPOINT
 
-    if options.recipe not in RECIPES:
-        raise UserError(f"recipe {options.recipe!r} is not one of {', '.join(RECIPES)} (Figure 1 is npnet figure1)")
-    recipe = RECIPES[options.recipe]
+    recipe = known(options.recipe)
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate,
                      augmentation=options.augmentation,
                      slow=(*recipe.slow, *((0.0, *one) for one in options.layer_rate)))
@@ -75,12 +70,9 @@ def train(options: argparse.Namespace) -> int:
         raise UserError("--new is for fine-tuning: --from FILE names the weights that the other layers begin with")
     start = options.start / CHECKPOINT if options.start and options.start.is_dir() else options.start
     if options.switch:
-        recipe = _switched(recipe, dict(options.switch))
+        recipe = recipe.switched(**dict(options.switch))
     folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
-    if recipe.crop > 32 and not options.data:
-        raise UserError(f"{recipe.name} trains on photos: --data DIR, which npnet data prepare has made")
-    name = options.data or found()
-    images = data.load(name, "train")
+    name, images = training_images(recipe, options.data)
     if options.images:
         images = images.take(min(options.images, len(images)))
     run = trainer(
@@ -99,18 +91,6 @@ def train(options: argparse.Namespace) -> int:
           f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s, {waited:.1%} of the time waiting for data; its "
           f"author reports {recipe.reported}. {folder}")
     return 0
-
-
-def _switched(recipe: "Recipe", changed: dict[str, object]) -> "Recipe":
-    """The recipe with some of its net's switches set otherwise, and crops of the size that the net then takes."""
-    from dataclasses import replace
-
-    from npnet.models import switches
-
-    if recipe.model != "alexnet":
-        raise UserError(f"--switch is for alexnet; {recipe.name} trains {recipe.model}")
-    arguments = {**recipe.arguments, **changed}
-    return replace(recipe, arguments=arguments, crop=switches(**arguments).input)
 
 
 def evaluate(options: argparse.Namespace) -> int:

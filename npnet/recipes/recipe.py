@@ -1,7 +1,7 @@
 """A published experiment as data, and what runs it."""
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,16 @@ class Recipe:
     def build(self, seed: int, classes: int = 10) -> models.Net:
         """The net, with the initial values of `seed`."""
         return models.build(self.model, classes=classes, seed=seed, **self.arguments)
+
+    def switched(self, **changed: object) -> "Recipe":
+        """The same with some of its net's switches set otherwise, and crops of the size that the net then takes.
+
+        Raises ValueError for a switch that there is not, UserError for a net that has none.
+        """
+        if self.model != "alexnet":
+            raise UserError(f"switches are alexnet's; {self.name} trains {self.model}")
+        arguments = {**self.arguments, **changed}
+        return replace(self, arguments=arguments, crop=models.switches(**arguments).input)
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Into the folder of a run, with facts about it."""
