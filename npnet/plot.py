@@ -167,6 +167,39 @@ def training(
     _save(figure, paths, f"{title}, error against epochs: {'; '.join(said)}")
 
 
+FILLS = {"input": "white", "weights": "#CFE3F3", "pool": "#F6D5C6", "norm": "#E4E4E4", "concat": "#CBE8DD",
+         "other": "#F5E9C9"}
+
+
+def diagram(drawn: Any, title: str, paths: Sequence[Path]) -> None:
+    """A net's boxes and arrows, as `models.diagram` has laid them out, in inches.
+
+    drawn : has boxes (kind, text, x, y), their `box_size`, arrows along points, notes (text, x, y), width, height.
+    """
+    from matplotlib.patches import FancyBboxPatch
+
+    edge, above = 0.15, 0.35
+    width, height = drawn.width + 2 * edge, drawn.height + 2 * edge + above
+    figure = _blank(width, height, layout=None)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-edge, width - edge), ylim=(height - edge - above, -edge - above))
+    axes.set_axis_off()
+    for *before, begin, end in drawn.arrows:
+        axes.plot(*zip(*before, begin, strict=True), color="0.45", linewidth=0.7)
+        axes.annotate("", end, begin, arrowprops={"arrowstyle": "-|>", "color": "0.45", "linewidth": 0.7,
+                                                  "shrinkA": 0, "shrinkB": 0, "mutation_scale": 6})
+    wide, high = drawn.box_size
+    for box in drawn.boxes:
+        axes.add_patch(FancyBboxPatch((box.x, box.y), wide, high, boxstyle="round,pad=0,rounding_size=0.05",
+                                      facecolor=FILLS[box.kind], edgecolor="0.3", linewidth=0.7))
+        axes.text(box.x + wide / 2, box.y + high / 2, box.text, ha="center", va="center", fontsize=7)
+    for text, x, y in drawn.notes:
+        axes.text(x, y, text, va="center", fontsize=7, color="0.35")
+    axes.text(0, -above / 2 - edge / 2, title, va="center", fontsize=9)
+    _save(figure, paths, f"{title}: {len(drawn.boxes)} boxes from the input down; "
+                         f"{sum(box.kind == 'weights' for box in drawn.boxes)} of them have weights")
+
+
 def signals(variants: Mapping[str, Sequence[dict[str, Any]]], title: str, paths: Sequence[Path]) -> None:
     """How much of what each layer computes is about the image, and how large the gradient of its weights is.
 

@@ -1,8 +1,15 @@
-"""Commands about nets and their weights: summary, ledger, convert."""
+"""Commands about nets and their weights: summary, draw, ledger, convert."""
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .options import Add, must_be_new, positive
+from npnet.errors import UserError
+
+from .options import Add, must_be_new, picture, positive
+
+if TYPE_CHECKING:
+    from npnet.kernels import Shape
+    from npnet.layers import Layer
 
 
 def add_to(add: Add) -> None:
@@ -12,6 +19,15 @@ def add_to(add: Add) -> None:
     sub.add_argument("model")
     sub.add_argument("--preset", metavar="NAME", help="of alexnet: paper, original, caffe, ... (npnet ledger)")
     sub.add_argument("--columns", action="store_true", help="what alexnet's two columns exchange (§3.2)")
+
+    sub = add("draw", draw, "A net, or a part of it, as a picture made of its layers (GoogLeNet, Figures 2 and 3).",
+              "googlenet", "alexnet --preset original --out alexnet.png", "googlenet --part inception3a",
+              "googlenet --part inception3a --naive")
+    sub.add_argument("model")
+    sub.add_argument("--preset", metavar="NAME", help="of alexnet: paper, original, caffe, ... (npnet ledger)")
+    sub.add_argument("--part", metavar="LAYER", help="that alone, as inception3a")
+    sub.add_argument("--naive", action="store_true", help="an Inception module without its reductions (Figure 2a)")
+    sub.add_argument("--out", type=picture, metavar="FILE", help="png or svg; default: MODEL.svg, or MODEL-LAYER.svg")
 
     sub = add("ledger", ledger, "Every point on which AlexNet's paper, its program, Caffe and torchvision differ.", "",
               "--markdown > docs/ledger.md")
@@ -37,6 +53,48 @@ def summary(options: argparse.Namespace) -> int:
     net, shape = models.build(options.model, **arguments), models.input_shape(options.model, **arguments)
     print(columns.text(net, shape) if options.columns else text(net, shape))
     return 0
+
+
+def draw(options: argparse.Namespace) -> int:
+    """``npnet draw``."""
+    from npnet import models, plot
+    from npnet.layers import Concat, Layer
+    from npnet.models.diagram import diagram
+
+    if options.naive and not options.part:
+        raise UserError("--naive is for an Inception module: --part LAYER names it, as inception3a")
+    name = "-".join(filter(None, (options.model, options.part, "naive" if options.naive else "")))
+    out = options.out or Path(f"{name}.svg")
+    must_be_new(out)
+    arguments = {"preset": options.preset} if options.preset else {}
+    net: Layer = models.build(options.model, **arguments)
+    shape = models.input_shape(options.model, **arguments)
+    if options.part:
+        net, shape = _part(net, shape, options.part)
+    cost = net.cost(shape)
+    said = f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds"
+    if options.naive:
+        if not isinstance(net, Concat):
+            raise UserError(f"--naive is for an Inception module, and {options.part} is none")
+        net = models.without_reductions(net)
+        bare, channels = net.cost(shape), net.output_shape(shape)[0]
+        said = (f"{bare.parameters:,} parameters, {bare.macs:,} multiply-adds, {channels} channels; with reductions "
+                f"{said}")
+    plot.diagram(diagram(net, shape), name, [out])
+    print(f"{name}: {said}. {out}")
+    return 0
+
+
+def _part(net: Any, shape: "Shape", wanted: str) -> "tuple[Layer, Shape]":
+    """A layer of a net, and the shape of the images that come to it."""
+    trunk = dict(zip(net.names, net.layers, strict=True)) if not hasattr(net, "trunk") else net.trunk
+    if wanted not in trunk:
+        raise UserError(f"--part (={wanted!r}) must be one of {', '.join(trunk)}")
+    for name, layer in trunk.items():
+        if name == wanted:
+            break
+        shape = layer.output_shape(shape)
+    return layer, shape
 
 
 def ledger(options: argparse.Namespace) -> int:

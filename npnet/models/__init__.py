@@ -9,11 +9,12 @@ from npnet.layers import Sequential, SoftmaxCrossEntropy, WeightedSoftmaxCrossEn
 from .alexnet import alexnet, switches
 from .cifar import cifar_11pct, cifar_13pct, cifar_18pct, cifar_19pct, cifar_80sec, cifar_figure1
 from .googlenet import CAFFE_NAMES as GOOGLENET_NAMES
-from .googlenet import googlenet, inception
+from .googlenet import googlenet, inception, naive_inception, without_reductions
 
 __all__ = [
     "CAFFE_NAMES", "INPUTS", "MODELS", "Net", "alexnet", "build", "cifar_11pct", "cifar_13pct", "cifar_18pct",
-    "cifar_19pct", "cifar_80sec", "cifar_figure1", "googlenet", "inception", "input_shape", "loss", "switches",
+    "cifar_19pct", "cifar_80sec", "cifar_figure1", "googlenet", "inception", "input_shape", "loss", "naive_inception",
+    "switches", "without_reductions",
 ]
 
 Net = Sequential | WithHeads

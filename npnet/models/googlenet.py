@@ -40,6 +40,34 @@ def inception(channels: int, one: int, reduce3: int, three: int, reduce5: int, f
     )
 
 
+def naive_inception(channels: int, one: int, three: int, five: int) -> Concat:
+    """Inception without reductions: `one`, `three` and `five` convolutions of each size, and max pooling, all of whose
+    channels go on. GoogLeNet §4, Figure 2a.
+
+    Its output has `channels` more than its convolutions make, so that module after module grows, and each 5 × 5
+    convolution sees them all: what the reductions are for.
+    """
+    return Concat(
+        one=Sequential(**_conv(channels, one, 1)),
+        three=Sequential(**_conv(channels, three, 3)),
+        five=Sequential(**_conv(channels, five, 5)),
+        pool=MaxPool2D(3, 1, pad=1),
+    )
+
+
+def without_reductions(module: Concat) -> Concat:
+    """The naive module of an `inception`'s widths.
+
+    Raises ValueError if it is none.
+    """
+    try:
+        three, five = (module[name].layers[-2] for name in ("three", "five"))  # type: ignore[attr-defined]
+        one, reduce = (module[name].layers[0] for name in ("one", "three"))  # type: ignore[attr-defined]
+        return naive_inception(reduce.in_channels, one.out_channels, three.out_channels, five.out_channels)
+    except (KeyError, AttributeError, IndexError):
+        raise ValueError("module must be made by inception: with branches one, three and five") from None
+
+
 def _head(channels: int, classes: int) -> Sequential:
     """An auxiliary classifier on maps of 14 × 14. GoogLeNet §5."""
     return Sequential(
