@@ -81,6 +81,24 @@ def test_every_picture_comes_once_in_as_many_batches_as_said(n, batch, train):
     assert 1 <= sizes[-1] <= batch
 
 
+@pytest.mark.parametrize(("n", "batch"), [(50, 16), (48, 16), (16, 16), (17, 16)])
+def test_whole_batches_leave_out_the_rest_other_pictures_in_each_epoch(n, batch):
+    loader = Loader(numbered(n), batch, whole=True, seed=1)
+    epochs = [[y.tolist() for _, y in loader.epoch(e)] for e in range(30)]
+    for batches in epochs:
+        assert [len(y) for y in batches] == [batch] * (n // batch)
+        assert len(set(itertools.chain(*batches))) == loader.images == n // batch * batch
+    assert len(loader) == n // batch
+    assert {i for batches in epochs for y in batches for i in y} == set(range(n)), "in some epoch each is shown"
+    some = Loader(numbered(n), batch, seed=1)
+    assert epochs[3] == [y.tolist() for _, y in some.epoch(3)][: n // batch], "the same order otherwise"
+
+
+def test_no_batch_is_whole_if_there_are_too_few():
+    with pytest.raises(ValueError, match=r"batch \(=16\) must be at most 9, the images in numbered, to be whole"):
+        Loader(numbered(9), 16, whole=True)
+
+
 @pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (2, 1), (2, 3), (5, 2), (4, 9)])
 def test_bits_do_not_depend_on_threads_nor_on_what_lies_ready(threads, ahead):
     data = numbered()

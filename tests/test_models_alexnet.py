@@ -169,8 +169,8 @@ def test_what_makes_no_net_is_said(arguments, says):
 
 
 def test_a_net_without_presets_says_so():
-    with pytest.raises(ValueError, match=r"model \(='googlenet'\) has no presets: leave preset \(='caffe'\) away"):
-        models.build("googlenet", preset="caffe")
+    with pytest.raises(ValueError, match=r"model \(='cifar_18pct'\) has no presets: leave preset \(='caffe'\) away"):
+        models.build("cifar_18pct", preset="caffe")
 
 
 # -- the ledger --------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def test_googlenet_is_table_1_row_by_row():
 
 
 def test_the_first_weights_are_those_of_the_papers():
-    net = models.build("googlenet", seed=1)
+    net = models.build("googlenet", seed=1, preset="caffe")
     weight = net["inception5b"]["three"]["conv3"].weight
     limit = np.sqrt(3 / (192 * 9))
     assert limit * 0.999 < np.abs(weight.numpy()).max() <= limit

@@ -330,3 +330,13 @@ def test_what_cannot_be_fine_tuned_is_said(tmp_path, train, test, new, message):
     few = replace(train, labels=train.labels % 3, classes=train.classes[:3], boxes=None)
     with pytest.raises(UserError, match=message):
         trainer(SMALL, few, start=tmp_path / "a" / checkpoint.NAME, new=new, progress=False)
+
+
+def test_alexnets_batches_are_whole_and_cifars_are_not():
+    """§5: "a batch size of 128 examples". cuda-convnet's last batch of CIFAR-10 was smaller."""
+    train = shapes.load("train", 100)
+    some = {name for name, one in RECIPES.items() if one.whole}
+    assert some == {"alexnet", "alexnet_2012"}
+    whole = replace(SMALL, whole=True, batch=30)
+    assert [len(y) for _, y in recipe.loaders(whole, train, None, 0)[0].epoch(0)] == [30, 30, 30]
+    assert [len(y) for _, y in recipe.loaders(replace(whole, batch=300), train, None, 0)[0].epoch(0)] == [100]

@@ -62,7 +62,7 @@ def test_alexnets_first_answers_are_hardly_about_the_image():
     images = np.repeat(np.repeat(photos.images, 7, axis=2), 7, axis=3).astype(np.float32) - 128
     narrow = {"hidden": 512}
     printed, logged = (signals(models.alexnet(classes=10, **narrow, **more), images, photos.labels)[-1].share
-                       for more in ({}, {"std": models.switches("original").std}))
+                       for more in ({}, {"std": models.switches("alexnet", preset="original").std}))
     assert printed < 0.03
     assert logged > 4 * printed
 
@@ -95,7 +95,7 @@ def test_the_command_compares_variants(tmp_path, capsys, monkeypatch):
     for arguments, message in (
         (["cifar_80sec"], "signals.png: is there already"),
         (["cifar_80sec", "--images", "1", "--out", "a.png"], "images (=1) must be at least 2"),
-        (["cifar_80sec", "original", "--out", "a.png"], "switches are alexnet's; cifar_80sec trains cifar_80sec"),
+        (["cifar_80sec", "original", "--out", "a.png"], "model (='cifar_80sec') has no switches: alexnet and"),
         (["vgg", "--out", "a.png"], "recipe 'vgg' is not one of"),
     ):
         assert cli.main(["signals", *arguments[:1], *arguments[1:], "--data", "shapes"]) == 2

@@ -11,20 +11,22 @@ if TYPE_CHECKING:
     from npnet.kernels import Shape
     from npnet.layers import Layer
 
+PRESET = "of alexnet: paper, original, caffe, ... (npnet ledger); of googlenet: paper, caffe"
+
 
 def add_to(add: Add) -> None:
     """The commands, and their options."""
     sub = add("summary", summary, "Layers, shapes, parameters and multiply-adds of a net.", "cifar_18pct", "alexnet",
               "alexnet --preset original", "alexnet --columns")
     sub.add_argument("model")
-    sub.add_argument("--preset", metavar="NAME", help="of alexnet: paper, original, caffe, ... (npnet ledger)")
+    sub.add_argument("--preset", metavar="NAME", help=PRESET)
     sub.add_argument("--columns", action="store_true", help="what alexnet's two columns exchange (§3.2)")
 
     sub = add("draw", draw, "A net, or a part of it, as a picture made of its layers (GoogLeNet, Figures 2 and 3).",
               "googlenet", "alexnet --preset original --out alexnet.png", "googlenet --part inception3a",
               "googlenet --part inception3a --naive")
     sub.add_argument("model")
-    sub.add_argument("--preset", metavar="NAME", help="of alexnet: paper, original, caffe, ... (npnet ledger)")
+    sub.add_argument("--preset", metavar="NAME", help=PRESET)
     sub.add_argument("--part", metavar="LAYER", help="that alone, as inception3a")
     sub.add_argument("--naive", action="store_true", help="an Inception module without its reductions (Figure 2a)")
     sub.add_argument("--out", type=picture, metavar="FILE", help="png or svg; default: MODEL.svg, or MODEL-LAYER.svg")
@@ -37,7 +39,7 @@ def add_to(add: Add) -> None:
               "bvlc_alexnet.caffemodel --model alexnet --preset caffe --out alexnet.safetensors")
     sub.add_argument("source", type=Path)
     sub.add_argument("--model", required=True)
-    sub.add_argument("--preset", metavar="NAME", help="of alexnet; default: caffe")
+    sub.add_argument("--preset", metavar="NAME", help="default: caffe, where there is one")
     sub.add_argument("--classes", type=positive, default=1000, metavar="N", help="default: 1000")
     sub.add_argument("--out", type=Path, required=True, metavar="FILE")
     sub.add_argument("--partial", action="store_true", help="take what fits; the rest begins anew")
@@ -46,12 +48,15 @@ def add_to(add: Add) -> None:
 def summary(options: argparse.Namespace) -> int:
     """``npnet summary``."""
     from npnet import models
-    from npnet.models import columns
-    from npnet.models.summary import text
+    from npnet.layers import WithHeads
+    from npnet.models import columns, summary, table1
 
     arguments = {"preset": options.preset} if options.preset else {}
     net, shape = models.build(options.model, **arguments), models.input_shape(options.model, **arguments)
-    print(columns.text(net, shape) if options.columns else text(net, shape))
+    if options.columns:
+        print(columns.text(net, shape))
+    else:
+        print(table1.text(net, shape) if isinstance(net, WithHeads) else summary.text(net, shape))
     return 0
 
 
@@ -111,7 +116,7 @@ def convert(options: argparse.Namespace) -> int:
     from npnet.weights import caffe, save_weights
 
     must_be_new(options.out)
-    preset = options.preset or ("caffe" if options.model == "alexnet" else None)
+    preset = options.preset or ("caffe" if options.model in models.SWITCHES else None)
     net = models.build(options.model, classes=options.classes, **({"preset": preset} if preset else {}))
     report = caffe.load(net, options.source, models.CAFFE_NAMES.get(options.model), partial=options.partial)
     save_weights(net, options.out)

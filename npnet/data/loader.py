@@ -27,6 +27,9 @@ class Loader:
     ----------
     dataset : the images.
     batch : images in a batch. The last batch of an epoch may be smaller.
+    whole : no, it may not: what is left over of an epoch's order, other images in each, is not shown. (The gradient of
+        few images is a bad guess at that of many, and several times as large. Training AlexNet with batches of 128, one
+        of 8 at the end of every epoch was a blow that could be seen: results/README.md.)
     mean : (C, H, W) mean image, or (C, 1, 1) a mean colour, in grey levels; None subtracts nothing.
     crop : side of the square crop in pixels, or None for the whole image. In training its place is drawn anew for each
         sample in each epoch, otherwise it is the centre.
@@ -55,6 +58,7 @@ class Loader:
         dataset: Images,
         batch: int = 128,
         *,
+        whole: bool = False,
         mean: NDArray[np.floating] | None = None,
         crop: int | None = None,
         mirror: bool = False,
@@ -75,10 +79,14 @@ class Loader:
         for name, value in (("batch", batch), ("threads", threads), ("ahead", ahead), ("together", together)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name} (={value}) must be a whole number, at least 1")
+        if whole and batch > len(dataset):
+            raise ValueError(f"batch (={batch}) must be at most {len(dataset)}, the images in {dataset.name}, to be "
+                             f"whole")
         channels, height, width = dataset.shape
         if crop is not None and not 1 <= crop <= min(height, width):
             raise ValueError(f"crop (={crop}) must be at least 1 and at most {min(height, width)}, the shorter side")
         self.dataset, self.batch, self.crop, self.mirror, self.train = dataset, batch, crop, mirror, train
+        self.whole = whole
         if colour is not None and (np.shape(colour) != (3, 3) or not np.isfinite(colour).all()):
             raise ValueError(f"colour (={np.asarray(colour).tolist()}) must be (3, 3) finite numbers, as "
                              f"augment.colour_axes makes them")
@@ -101,11 +109,11 @@ class Loader:
     @property
     def images(self) -> int:
         """Pictures in an epoch."""
-        return len(self.dataset)
+        return len(self) * self.batch if self.whole else len(self.dataset)
 
     def __len__(self) -> int:
-        """Batches in an epoch, the smaller last one included."""
-        return -(-self.images // self.batch)
+        """Batches in an epoch, the smaller last one included, if there is one."""
+        return len(self.dataset) // self.batch if self.whole else -(-len(self.dataset) // self.batch)
 
     def epoch(self, epoch: int, skip: int = 0) -> Generator[Batch, None, None]:
         """The batches of one epoch: images (n, C, h, w) and labels (n,).

@@ -5,7 +5,7 @@ field of `AlexNet` whose default is what the paper says; a preset is a set of sw
 by side.
 """
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from npnet.kernels import Shape
 from npnet.layers import (
@@ -23,6 +23,8 @@ from npnet.layers import (
     Sequential,
     Uniform,
 )
+
+from .presets import check_numbers, chosen, is_number
 
 BEHIND = ("relu", "norm", "within", "pool")
 
@@ -115,34 +117,21 @@ def switches(preset: str = "paper", **changed: object) -> AlexNet:
 
     Raises ValueError for a preset or a switch that there is not, and for values that make no net.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset (={preset!r}) must be one of {', '.join(PRESETS)}")
-    known = [field.name for field in fields(AlexNet)]
-    for name in changed:
-        if name not in known:
-            raise ValueError(f"switch (={name!r}) must be one of {', '.join(known)}")
-    made = replace(PRESETS[preset], **changed)  # type: ignore[arg-type] # the layers look at the values
+    made = chosen(PRESETS, preset, changed)  # the layers look at the values
     for name, count, least in (("widths", 5, 1), ("groups", 5, 1), ("std", 8, 0), ("bias", 8, -math.inf)):
         value = getattr(made, name)
         if value is None and name == "std":
             continue
-        if not isinstance(value, tuple | list) or len(value) != count or not all(_is_number(v, least) for v in value):
+        if not isinstance(value, tuple | list) or len(value) != count or not all(is_number(v, least) for v in value):
             raise ValueError(
                 f"{name} (={value!r}) must be {count} numbers" + (f", at least {least}" if least >= 0 else ""))
-    for name, least in (("input", 1), ("hidden", 1), ("sixth", 0), ("norm_groups", 1), ("bias_rate", 0),
-                        ("bias_decay", 0)):
-        if not _is_number(getattr(made, name), least):
-            raise ValueError(f"{name} (={getattr(made, name)!r}) must be a number, at least {least}")
+    check_numbers(made, {"input": 1, "hidden": 1, "sixth": 0, "norm_groups": 1, "bias_rate": 0, "bias_decay": 0})
     for name in ("stage1", "stage2", "stage5"):
         order = str(getattr(made, name)).split()
         if len(set(order)) < len(order) or not {"relu", "pool"} <= set(order) <= set(BEHIND):
             raise ValueError(f"{name} (={getattr(made, name)!r}) must name relu and pool, perhaps norm and within, "
                              f"once each")
     return made
-
-
-def _is_number(value: object, least: float) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value >= least
 
 
 def alexnet(classes: int = 1000, preset: str = "paper", seed: int = 0, **changed: object) -> Sequential:

@@ -26,12 +26,13 @@ FREE = ("epochs", "reported", "reported_error", "where", "classes")
 class Recipe:
     """All that an experiment is made of, but for the seed and the data themselves.
 
-    The images are the training set's minus its mean image, pixels 0 … 255. `crop` is the side of random crops in
-    training (the middle is taken in testing), 0 for none; `together`, `gain` and `colour_epochs` as in `Loader`.
-    `colour` is "" for none, "printed" or "roots": see `augment.colour_axes`. Without `augmentation`, training sees the
-    middle too, and nothing else is drawn. `rate` falls by `factor` at each of
-    `drops` (epochs), or, with `patience`, when the test error has not fallen for so many epochs (`Plateau`); `slow` as
-    in `Steps`. `reported` says in words what its author states, `reported_error` the test error as a fraction.
+    The images are the training set's minus its mean image, pixels 0 … 255. With `whole`, every batch has `batch`
+    images, if there are as many. `crop` is the side of random crops in training (the middle is taken in testing), 0 for
+    none; `whole`, `together`, `gain` and `colour_epochs` as in `Loader`. `colour` is "" for none, "printed" or "roots":
+    see `augment.colour_axes`. Without `augmentation`, training sees the middle too, and nothing else is drawn. `rate`
+    falls by `factor` at each of `drops` (epochs), or, with `patience`, when the test error has not fallen for so many
+    epochs (`Plateau`); `slow` as in `Steps`. `reported` says in words what its author states, `reported_error` the test
+    error as a fraction.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 1.0
     batch: int = 128
+    whole: bool = False
     crop: int = 0
     mirror: bool = False
     together: int = 1
@@ -63,12 +65,11 @@ class Recipe:
     def switched(self, **changed: object) -> "Recipe":
         """The same with some of its net's switches set otherwise, and crops of the size that the net then takes.
 
-        Raises ValueError for a switch that there is not, UserError for a net that has none.
+        Raises ValueError for a switch that there is not, and for a net that has none.
         """
-        if self.model != "alexnet":
-            raise UserError(f"switches are alexnet's; {self.name} trains {self.model}")
         arguments = {**self.arguments, **changed}
-        return replace(self, arguments=arguments, crop=models.switches(**arguments).input)
+        models.switches(self.model, **arguments)
+        return replace(self, arguments=arguments, crop=models.input_shape(self.model, **arguments)[1])
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Into the folder of a run, with facts about it."""
@@ -101,9 +102,9 @@ def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tu
     colour = augment.colour_axes(train.covariance(), recipe.colour == "roots") if recipe.colour else None
     mean = train.mean_image()
     return (
-        Loader(train, recipe.batch, mean=mean, crop=recipe.crop or None, mirror=recipe.mirror,
-               together=recipe.together, draw=recipe.augmentation, colour=colour, colour_epochs=recipe.colour_epochs,
-               gain=recipe.gain, seed=seed),
+        Loader(train, recipe.batch, whole=recipe.whole and len(train) >= recipe.batch, mean=mean,
+               crop=recipe.crop or None, mirror=recipe.mirror, together=recipe.together, draw=recipe.augmentation,
+               colour=colour, colour_epochs=recipe.colour_epochs, gain=recipe.gain, seed=seed),
         still_loader(recipe, mean, test) if test else None,
     )
 

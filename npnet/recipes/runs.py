@@ -93,7 +93,7 @@ def first_kernels(folder: Path) -> tuple[NDArray[np.float32], int]:
     weights = arrays.get("conv1.weight")
     if weights is None or weights.ndim != 4 or weights.shape[1] != 3:
         raise UserError(f"{folder / CHECKPOINT}: holds no kernels conv1.weight (O, 3, KH, KW) that see colours")
-    two = recipe.model == "alexnet" and models.switches(**recipe.arguments).groups[1] == 2
+    two = recipe.model == "alexnet" and models.switches("alexnet", **recipe.arguments).groups[1] == 2
     return weights, 2 if two else 1
 
 
