@@ -39,7 +39,7 @@ def test_no_box_lies_over_another_and_all_are_in_the_picture(name, arguments):
 
 
 def test_arrows_go_where_numbers_go():
-    net, picture = drawn("googlenet", {})
+    _, picture = drawn("googlenet", {})
     ends = [path[-1] for path in picture.arrows]
     by_top = {box.top: box for box in picture.boxes}
     assert set(ends) == set(by_top) - {picture.boxes[0].top}, "every box but the input is come to"

@@ -121,7 +121,7 @@ def signals(options: argparse.Namespace) -> int:
 
     must_be_new(options.out)
     recipe = known(options.recipe)
-    name, images = training_images(recipe, options.data)
+    _, images = training_images(recipe, options.data)
     variants = {text: recipe.switched(**changed) for text, changed in options.variants} or {recipe.name: recipe}
     if len(variants) > len(plot.COLOURS):
         raise UserError(f"{len(variants)} variants are more than one picture can show ({len(plot.COLOURS)}): name "
