@@ -11,7 +11,7 @@ import npnet
 from npnet.data import Loader, shapes
 from npnet.evaluate import error_rate
 from npnet.layers import Conv2D, Dense, Dropout, Gaussian, MaxPool2D, ReLU, Sequential
-from npnet.train import SGD, Plateau, Steps, Trainer
+from npnet.train import SGD, Average, Plateau, Steps, Trainer
 
 IMAGES, BATCH, EPOCHS = 210, 20, 24  # 11 steps an epoch, the last of 10 images
 
@@ -25,13 +25,17 @@ def small_net(seed=0, channels=4):
     return net
 
 
-def small_trainer(folder=None, *, net=None, schedule=None, epochs=2, tested=False, loader=Loader, **options):
+def small_trainer(
+    folder=None, *, net=None, schedule=None, epochs=2, tested=False, averaged=False, loader=Loader, **options
+):
     train, test = shapes.load("train", IMAGES, 16), shapes.load("test", 30, 16)
     net, mean = net or small_net(), train.mean_image()
     test_loader = Loader(test, 20, mean=mean, crop=14, train=False)
     options = {"lines": 3, "progress": False, **options}
     if tested or isinstance(schedule, Plateau):
         options["evaluate"] = lambda: {"test_error": error_rate(net, test_loader).top1}
+    if averaged:
+        options |= {"average": Average(net.parameters()), "average_from": epochs / 2}
     return Trainer(
         net, loader(train, BATCH, mean=mean, crop=14, mirror=True, seed=5), SGD(net.parameters()),
         schedule or Steps(0.001, drops=(epochs / 2,)), epochs, folder, **options,
@@ -51,7 +55,7 @@ if __name__ == "__main__":
     npnet.use(backend)
     run = small_trainer(
         Path(folder), schedule=Plateau(0.001, patience=3, drops=100), epochs=EPOCHS, loader=Slow,
-        checkpoint_steps=int(checkpoint_steps),
+        checkpoint_steps=int(checkpoint_steps), averaged=True,
     )
     run.resume()
     run.run()

@@ -24,7 +24,7 @@ CONTRACT = {name: function for name, function in CONTRACT.items() if not name.st
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-7}
 WRITTEN = ("y", "dx", "dw", "db", "d", "b", "da", "argmax", "probabilities", "summary", "dlogits", "ranks", "ys", "dws",
            "dbs")
-CHANGED = {"sgd_update": ("w", "v")}  # read and written
+CHANGED = {"sgd_update": ("w", "v"), "average_update": ("a",)}  # read and written
 
 
 def fresh(shape, dtype=np.float64):
@@ -193,6 +193,7 @@ def pointwise_calls(*shape):
               for n in (1, 2, 5)]
     calls.append(("sgd_update", {"w": x, "v": dy, "g": normal(*shape, seed=2), "rate": 0.1, "momentum": 0.9,
                                  "decay": 0.05}))
+    calls += [("average_update", {"w": x, "a": dy, "share": share}) for share in (0.3, 1.0)]
     return calls
 
 

@@ -137,7 +137,7 @@ def test_a_recipe_with_tuples_goes_on(tmp_path, photos):
 
 def test_a_schedule_is_one_thing_and_names_layers_that_there_are(photos):
     chosen = replace(RECIPES["alexnet"], arguments=NARROW)
-    with pytest.raises(UserError, match=r"alexnet: its rate falls at epochs \(=\(3,\)\) or with patience \(=5\), not"):
+    with pytest.raises(UserError, match=r"its rate falls in one way, not in 2: drops \(=\(3,\)\), patience \(=5\)"):
         schedule(replace(chosen, drops=(3,)))
     with pytest.raises(ValueError, match=r"slow \(='convolution1'\) must be a layer with parameters"):
         trainer(replace(chosen, patience=0, slow=((1, "convolution1", 0.1),)), photos)
@@ -332,11 +332,11 @@ def test_what_cannot_be_fine_tuned_is_said(tmp_path, train, test, new, message):
         trainer(SMALL, few, start=tmp_path / "a" / checkpoint.NAME, new=new, progress=False)
 
 
-def test_alexnets_batches_are_whole_and_cifars_are_not():
+def test_batches_of_photos_are_whole_and_cifars_are_not():
     """§5: "a batch size of 128 examples". cuda-convnet's last batch of CIFAR-10 was smaller."""
     train = shapes.load("train", 100)
     some = {name for name, one in RECIPES.items() if one.whole}
-    assert some == {"alexnet", "alexnet_2012"}
+    assert some == {"alexnet", "alexnet_2012", "googlenet", "googlenet_caffe"}
     whole = replace(SMALL, whole=True, batch=30)
     assert [len(y) for _, y in recipe.loaders(whole, train, None, 0)[0].epoch(0)] == [30, 30, 30]
     assert [len(y) for _, y in recipe.loaders(replace(whole, batch=300), train, None, 0)[0].epoch(0)] == [100]

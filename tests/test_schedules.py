@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from npnet.train import Plateau, Steps
+from npnet.train import Every, Plateau, Polynomial, Steps
 
 
 def test_steps_drop_at_their_epochs():
@@ -69,3 +69,22 @@ def test_layers_are_slowed_and_frozen_from_their_epochs_on():
     with pytest.raises(ValueError, match="must have no negative factors"):
         Steps(0.1, slow=[(1, "conv1", float("nan"))])
     assert Plateau(0.1, slow=[(1, "conv1", 0.5)]).factors(2) == {"conv1": 0.5}
+
+
+def test_every_so_many_epochs_four_percent_less():
+    """GoogLeNet §6."""
+    s = Every(0.01)
+    assert [s.rate(e) for e in (0, 7.99, 8, 15.9, 16, 80)] == pytest.approx(
+        [0.01, 0.01, 0.0096, 0.0096, 0.009216, 0.01 * 0.96**10])
+    with pytest.raises(ValueError, match=r"epochs \(=0\) must be greater than 0"):
+        Every(0.01, 0)
+
+
+def test_a_polynomial_ends_at_nothing():
+    """bvlc_googlenet's quick solver: power 0.5."""
+    s = Polynomial(0.01, 60, slow=((3, "conv1", 0.5),))
+    assert [s.rate(e) for e in (0, 45, 59.99, 60, 61)] == pytest.approx([0.01, 0.005, 0.01 * (0.01 / 60) ** 0.5, 0, 0])
+    assert s.factors(4) == {"conv1": 0.5}
+    for arguments, message in (((0.1, 0), r"epochs \(=0\)"), ((0.1, 5, 0), r"power \(=0\)")):
+        with pytest.raises(ValueError, match=message):
+            Polynomial(*arguments)

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from npnet.data import augment
 from npnet.data.dataset import Dataset, Images
+from npnet.data.sampling import sample as sample_patch
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -39,6 +40,8 @@ class Loader:
         the first `colour_epochs`.
     colour_epochs : None for always; in the program of 2012, 68.
     gain : what pictures that are shifted in colour are divided by. 1; in the program of 2012, `augment.GAIN`.
+    sampling : in place of random crops, patches of any size and shape with other light, as `npnet.data.sampling` draws
+        them; only in training. `crop` is their side.
     train : shuffle and draw; otherwise the data set's order and its centre crops.
     draw : False has training, too, see centre crops as they are: without augmentation.
     view : out of training, which of the ten views of `augment.views` to hand out in place of the centre.
@@ -66,6 +69,7 @@ class Loader:
         colour: NDArray[np.floating] | None = None,
         colour_epochs: int | None = None,
         gain: float = 1.0,
+        sampling: bool = False,
         train: bool = True,
         draw: bool = True,
         view: int | None = None,
@@ -94,7 +98,9 @@ class Loader:
             raise ValueError(f"gain (={gain}) must be a number greater than 0")
         if view is not None and (train or not 0 <= view < augment.VIEWS):
             raise ValueError(f"view (={view}) must be at least 0 and less than {augment.VIEWS}, and train be False")
-        self.view, self.draw = view, draw
+        if sampling and crop is None:
+            raise ValueError("sampling needs crop, the side of what it makes of a patch")
+        self.view, self.draw, self.sampling = view, draw, sampling
         self.together, self.colour, self.colour_epochs, self.gain = together, colour, colour_epochs, gain
         self.seed, self.threads, self.ahead, self.dtype = seed, threads, ahead, np.dtype(dtype)
         self._shape = (channels, height, width) if crop is None else (channels, crop, crop)
@@ -190,7 +196,11 @@ class Loader:
             for i, (sample, (top, left), flip) in enumerate(
                 zip(index.tolist(), corner.tolist(), mirrored.tolist(), strict=True)
             ):
-                window = dataset.image(sample)[:, top : top + h, left : left + w]
+                image = dataset.image(sample)
+                if drawing and self.sampling:
+                    window = sample_patch(image, h, self.seed, epoch, sample)
+                else:
+                    window = image[:, top : top + h, left : left + w]
                 pixels[i] = window[:, :, ::-1] if flip else window
         if self.mean is None:
             x[...] = pixels

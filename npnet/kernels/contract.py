@@ -282,3 +282,7 @@ class Backend(Protocol[A]):
     def sgd_update(self, w: A, v: A, g: A, rate: float, momentum: float, decay: float) -> None:
         """v ← momentum · v − decay · rate · w − rate · g;  w ← w + v. `w` and `v` are written."""
         ...
+
+    def average_update(self, w: A, a: A, share: float) -> None:
+        """a ← a + share · (w − a). With 1, a becomes w, whatever it was."""
+        ...

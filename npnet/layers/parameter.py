@@ -124,6 +124,14 @@ class Parameter:
         """Begin anew from the values that `key` stands for."""
         self._key, self._value = key, None
 
+    def exchange(self, value: Array) -> Array:
+        """`value` becomes this array. Returns the one before."""
+        if value.shape != self.shape or value.dtype != self.dtype:
+            raise ValueError(f"{self.name}: value of shape (={value.shape}) and dtype (={value.dtype}) must have "
+                             f"{self.shape} and {self.dtype}")
+        before, self._value = self.value, value
+        return before
+
     def assign(self, host: NDArray[Any]) -> None:
         """`value` ← a NumPy array of the same shape."""
         if host.shape != self.shape:

@@ -3,12 +3,13 @@ from npnet.errors import UserError
 
 from .alexnet import ALEXNET
 from .cifar import CIFAR
+from .googlenet import GOOGLENET
 from .recipe import Recipe, load, trainer
 from .runs import Trained, evaluate_runs, trained
 
 __all__ = ["RECIPES", "Recipe", "Trained", "evaluate_runs", "known", "load", "trained", "trainer"]
 
-RECIPES: dict[str, Recipe] = {**CIFAR, **ALEXNET}
+RECIPES: dict[str, Recipe] = {**CIFAR, **ALEXNET, **GOOGLENET}
 
 
 def known(name: str) -> Recipe:

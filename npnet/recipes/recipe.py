@@ -14,7 +14,7 @@ from npnet.errors import UserError
 from npnet.evaluate import error_rate
 from npnet.files import read_json, write_json
 from npnet.kernels import active_name
-from npnet.train import SGD, Plateau, Steps, Trainer
+from npnet.train import SGD, Average, Every, Plateau, Polynomial, Steps, Trainer
 from npnet.weights import begin_from
 
 FILE = "recipe.json"
@@ -28,11 +28,12 @@ class Recipe:
 
     The images are the training set's minus its mean image, pixels 0 … 255. With `whole`, every batch has `batch`
     images, if there are as many. `crop` is the side of random crops in training (the middle is taken in testing), 0 for
-    none; `whole`, `together`, `gain` and `colour_epochs` as in `Loader`. `colour` is "" for none, "printed" or "roots":
-    see `augment.colour_axes`. Without `augmentation`, training sees the middle too, and nothing else is drawn. `rate`
-    falls by `factor` at each of `drops` (epochs), or, with `patience`, when the test error has not fallen for so many
-    epochs (`Plateau`); `slow` as in `Steps`. `reported` says in words what its author states, `reported_error` the test
-    error as a fraction.
+    none; `whole`, `together`, `gain`, `sampling` and `colour_epochs` as in `Loader`. `colour` is "" for none, "printed"
+    or "roots": see `augment.colour_axes`. Without `augmentation`, training sees the middle too, and nothing else is
+    drawn. `rate` falls by `factor` at each of `drops` (epochs), or, with `patience`, when the test error has not fallen
+    for so many epochs (`Plateau`), or `every` so many epochs, or with `power` to 0 at the end (`Polynomial`); `slow` as
+    in `Steps`. Of the last epochs, such a share of them all, the weights are `averaged` (`train.Average`). `reported`
+    says in words what its author states, `reported_error` the test error as a fraction.
     """
 
     name: str
@@ -51,8 +52,12 @@ class Recipe:
     colour: str = ""
     colour_epochs: int | None = None
     gain: float = 1.0
+    sampling: bool = False
     augmentation: bool = True
     patience: int = 0
+    every: float = 0.0
+    power: float = 0.0
+    averaged: float = 0.0
     slow: tuple[tuple[float, str, float], ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
     reported: str = ""
@@ -104,7 +109,8 @@ def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tu
     return (
         Loader(train, recipe.batch, whole=recipe.whole and len(train) >= recipe.batch, mean=mean,
                crop=recipe.crop or None, mirror=recipe.mirror, together=recipe.together, draw=recipe.augmentation,
-               colour=colour, colour_epochs=recipe.colour_epochs, gain=recipe.gain, seed=seed),
+               colour=colour, colour_epochs=recipe.colour_epochs, gain=recipe.gain,
+               sampling=recipe.sampling, seed=seed),
         still_loader(recipe, mean, test) if test else None,
     )
 
@@ -125,11 +131,16 @@ def still_loader(recipe: Recipe, mean: NDArray[np.float32], images: Images, view
 
 def schedule(recipe: Recipe) -> Steps:
     """How the rate falls."""
-    if recipe.patience and recipe.drops:
-        raise UserError(f"{recipe.name}: its rate falls at epochs (={recipe.drops}) or with patience "
-                        f"(={recipe.patience}), not both")
+    ways = {name: getattr(recipe, name) for name in ("drops", "patience", "every", "power") if getattr(recipe, name)}
+    if len(ways) > 1:
+        raise UserError(f"{recipe.name}: its rate falls in one way, not in {len(ways)}: "
+                        f"{', '.join(f'{name} (={value})' for name, value in ways.items())}")
     if recipe.patience:
         return Plateau(recipe.rate, recipe.patience, factor=recipe.factor, slow=recipe.slow)
+    if recipe.every:
+        return Every(recipe.rate, recipe.every, recipe.factor, recipe.slow)
+    if recipe.power:
+        return Polynomial(recipe.rate, recipe.epochs, recipe.power, recipe.slow)
     return Steps(recipe.rate, recipe.drops, recipe.factor, recipe.slow)
 
 
@@ -180,7 +191,9 @@ def trainer(
         schedule(recipe), recipe.epochs, folder,
         begin=(lambda: recipe.save(folder, **facts)) if folder and writes else None,
         evaluate=evaluate if test_loader else None, until=until, checkpoint_minutes=checkpoint_minutes,
-        checkpoint_steps=checkpoint_steps, progress=progress, label=label or recipe.name,
+        loss=models.loss(net), average=Average(net.parameters()) if recipe.averaged else None,
+        average_from=recipe.epochs * (1 - recipe.averaged), checkpoint_steps=checkpoint_steps, progress=progress,
+        label=label or recipe.name,
     )
     if folder and resume:
         run.resume()
@@ -194,10 +207,12 @@ def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -
         if not resume:
             raise UserError(f"{folder}: holds a run of {there.name} already: --resume goes on with it, --out DIR "
                             f"takes another folder")
+        fixed = ("epochs",) if recipe.power or recipe.averaged else ()  # so many change what has been done
+        free = [name for name in FREE if name not in fixed]
         ours, theirs = (json.loads(json.dumps(both)) for both in (  # as it is stored: lists, for tuples
             {**asdict(recipe), **facts}, {**asdict(there), **were}))
         differs = ", ".join(f"{k} {theirs.get(k)!r} there, {ours[k]!r} here"
-                            for k in ours if ours[k] != theirs.get(k) and k not in FREE)
+                            for k in ours if ours[k] != theirs.get(k) and k not in free)
         if differs:
             raise UserError(f"{folder}: holds another run ({differs}): choose another folder with --out DIR")
         return recipe.epochs > there.epochs

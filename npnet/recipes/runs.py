@@ -61,7 +61,7 @@ def trained(folder: Path, where: str | Path | None = None) -> Trained:
         raise UserError(f"{folder}: tells {classes} classes apart, and {name} has {len(train.classes)}: --data DIR "
                         f"names a set with as many")
     net = recipe.build(0, len(train.classes))
-    load_weights(net, folder / CHECKPOINT)
+    load_weights(net, folder / CHECKPOINT, averaged=recipe.averaged > 0)
     return Trained(folder, recipe, facts, net, train, test)
 
 

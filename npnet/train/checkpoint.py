@@ -5,21 +5,27 @@ from typing import Any
 from npnet.errors import UserError
 from npnet.files import load_arrays, save_arrays
 from npnet.layers import Layer
-from npnet.weights import assign
+from npnet.weights import BESIDE, assign
 
+from .average import Average
 from .sgd import SGD
 
 NAME = "checkpoint.safetensors"
 
 
-def save(path: Path, net: Layer, sgd: SGD, facts: dict[str, Any]) -> None:
-    """Weights, velocities (``weight name + ".velocity"``) and `facts` (JSON) ← the run as it stands.
+def save(path: Path, net: Layer, sgd: SGD, facts: dict[str, Any], average: Average | None = None) -> None:
+    """Weights, velocities (``weight name + ".velocity"``), mean weights (``".average"``), if there are any yet, and
+    `facts` (JSON) ← the run as it stands.
 
     Raises UserError if it cannot be written; an older checkpoint is then still there, untouched.
     """
     arrays = {p.name: p.numpy() for p in net.parameters()}
     for p, v in zip(sgd.parameters, sgd.velocities, strict=True):
         arrays[f"{p.name}.velocity"] = p.kernels.to_host(v)
+    if average and average.count:
+        arrays |= {f"{p.name}.average": p.kernels.to_host(a)
+                   for p, a in zip(average.parameters, average.values, strict=True)}
+        facts = {**facts, "averaged": average.count}
     try:
         save_arrays(path, arrays, facts)
     except OSError as error:
@@ -29,20 +35,30 @@ def save(path: Path, net: Layer, sgd: SGD, facts: dict[str, Any]) -> None:
         ) from None
 
 
-def load(path: Path, net: Layer, sgd: SGD) -> dict[str, Any]:
+def load(path: Path, net: Layer, sgd: SGD, average: Average | None = None) -> dict[str, Any]:
     """Restores what `save` wrote, and returns its `facts`.
 
     Raises UserError if the file is not whole, holds no velocities, or is another net's; then nothing is changed.
     """
     arrays, facts = load_arrays(path)
-    velocities = {name: array for name, array in arrays.items() if name.endswith(".velocity")}
-    weights = {name: array for name, array in arrays.items() if name not in velocities}
+    velocities, means = ({name: array for name, array in arrays.items() if name.endswith(end)} for end in BESIDE)
+    weights = {name: array for name, array in arrays.items() if not name.endswith(BESIDE)}
     for name in [p.name for p in sgd.parameters if p.name in weights]:
         velocity = velocities.get(f"{name}.velocity")
         complete = {"step", "seconds", "tally", "schedule"} <= facts.keys()
         if velocity is None or velocity.shape != weights[name].shape or not complete:
             raise UserError(f"{path}: holds weights but no velocities: it is no checkpoint")
+    if average and facts.get("averaged"):
+        for p in average.parameters:
+            mean = means.get(f"{p.name}.average")
+            if p.name in weights and (mean is None or mean.shape != weights[p.name].shape):
+                raise UserError(f"{path}: holds no mean of {p.name}: it is damaged")
     assign(net, weights, path)
+    if average:
+        average.count = facts.get("averaged", 0)
+        for p, a in zip(average.parameters, average.values, strict=True):
+            if average.count:
+                p.kernels.from_host(means[f"{p.name}.average"], a)
     for p, v in zip(sgd.parameters, sgd.velocities, strict=True):
         p.kernels.from_host(velocities[f"{p.name}.velocity"], v)
     return facts

@@ -13,9 +13,10 @@ import numpy as np
 from npnet.data import Loader
 from npnet.errors import UserError
 from npnet.files import only_writer
-from npnet.layers import Layer, SoftmaxCrossEntropy
+from npnet.layers import Layer, SoftmaxCrossEntropy, WeightedSoftmaxCrossEntropy
 
 from . import checkpoint, metrics
+from .average import Average
 from .schedules import Plateau, Steps
 from .sgd import SGD
 
@@ -54,6 +55,10 @@ class Trainer:
         Called after every epoch; what it returns is recorded, and "test_error" given to the schedule.
     until : lines of metrics -> bool, optional
         Called with all lines so far after every line of training metrics; True ends the run.
+    loss
+        What is minimised; None: `SoftmaxCrossEntropy`.
+    average : Average, optional
+        The mean of the weights, over the steps from epoch `average_from` on. It is evaluated too: "averaged_error".
     lines : int
         Lines of metrics in an epoch.
     checkpoint_minutes, checkpoint_steps : float, int
@@ -77,6 +82,9 @@ class Trainer:
         begin: Callable[[], None] | None = None,
         evaluate: Callable[[], dict[str, Any]] | None = None,
         until: Callable[[list[dict[str, Any]]], bool] | None = None,
+        loss: SoftmaxCrossEntropy | WeightedSoftmaxCrossEntropy | None = None,
+        average: Average | None = None,
+        average_from: float = 0.0,
         lines: int = 5,
         checkpoint_minutes: float = 2.0,
         checkpoint_steps: int = 0,
@@ -92,7 +100,8 @@ class Trainer:
         self.folder, self.begin, self.evaluate, self.until, self.lines = folder, begin, evaluate, until, lines
         self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
         self.progress, self.label = progress, label
-        self.loss = SoftmaxCrossEntropy()
+        self.loss = loss or SoftmaxCrossEntropy()
+        self.average, self.average_from = average, average_from
         self.history: list[dict[str, Any]] = []
         self.step, self.seconds = 0, 0.0
         self._tally = dict(NOTHING)
@@ -108,7 +117,7 @@ class Trainer:
             raise ValueError("folder (=None) must name one: without it there is nothing to resume")
         path, lines = self.folder / checkpoint.NAME, metrics.read(self.folder)
         if path.exists():
-            facts = checkpoint.load(path, self.net, self.sgd)
+            facts = checkpoint.load(path, self.net, self.sgd, self.average)
             self.step, self.seconds, self._tally = facts["step"], facts["seconds"], {**NOTHING, **facts["tally"]}
             self._saved = self.step
             self.schedule.restore(facts["schedule"])
@@ -194,6 +203,8 @@ class Trainer:
             raise self._diverged(f"the loss is {loss} at step {self.step}")
         net.backward_parameters(self.loss.backward())
         self.sgd.step()
+        if self.average and epoch >= self.average_from:
+            self.average.update()
         self.step += 1
         self._tally["images"] += len(labels)
         self._tally["loss"] += loss * len(labels)
@@ -214,8 +225,12 @@ class Trainer:
             self._tally = dict(NOTHING)
             self._reached |= bool(self.until and self.until(self.history))
         if done == 0 and self.evaluate:
-            result = self.evaluate()
-            self._record({"step": self.step, "epoch": float(epoch), **result, "seconds": round(self.seconds, 2)})
+            result, averaged = self.evaluate(), {}
+            if self.average and self.average.count:
+                with self.average.in_place():
+                    averaged = {key.replace("test", "averaged"): value for key, value in self.evaluate().items()}
+            self._record({"step": self.step, "epoch": float(epoch), **result, **averaged,
+                          "seconds": round(self.seconds, 2)})
             self.schedule.observe(result["test_error"])
 
     def _record(self, line: dict[str, Any]) -> None:
@@ -230,7 +245,7 @@ class Trainer:
             facts = {
                 "step": self.step, "seconds": self.seconds, "tally": self._tally, "schedule": self.schedule.state(),
             }
-            checkpoint.save(self.folder / checkpoint.NAME, self.net, self.sgd, facts)
+            checkpoint.save(self.folder / checkpoint.NAME, self.net, self.sgd, facts, self.average)
             self._saved = self.step
 
     def _summary(self) -> str:

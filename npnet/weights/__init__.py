@@ -17,17 +17,25 @@ def save_weights(net: Layer, path: str | Path) -> None:
     save_arrays(path, {p.name: p.numpy() for p in net.parameters()}, {})
 
 
-def load_weights(net: Layer, path: str | Path) -> None:
+BESIDE = (".velocity", ".average")
+"""What the names of a checkpoint's other arrays end with."""
+
+
+def load_weights(net: Layer, path: str | Path, averaged: bool = False) -> None:
     """The parameters of `net` from a file of `save_weights`, or from a checkpoint.
+
+    averaged : the mean of the weights (`train.Average`), if the checkpoint has one.
 
     Raises UserError if the file is not whole, or holds other parameters than the net's; then nothing is changed.
     """
-    assign(net, _weights(path), path)
+    means = load_arrays(path, lambda name: name.endswith(".average"))[0] if averaged else {}
+    weights = {name.removesuffix(".average"): array for name, array in means.items()} or _weights(path)
+    assign(net, weights, path)
 
 
 def _weights(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Those in a file; of a checkpoint, not the velocities."""
-    return load_arrays(path, lambda name: not name.endswith(".velocity"))[0]
+    """Those in a file; of a checkpoint, not what lies beside them."""
+    return load_arrays(path, lambda name: not name.endswith(BESIDE))[0]
 
 
 def begin_from(net: Layer, path: str | Path, new: Sequence[str] = ()) -> list[str]:

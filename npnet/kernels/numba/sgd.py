@@ -1,4 +1,4 @@
-"""The update rule of AlexNet §5, as printed: each array is read once and written once."""
+"""The update rule of AlexNet §5, as printed, and the mean of what it makes: each array is read and written once."""
 from typing import Any
 
 from numpy.typing import NDArray
@@ -21,3 +21,15 @@ _update = divided(_sgd_update)
 def sgd_update(w: Floats, v: Floats, g: Floats, rate: float, momentum: float, decay: float) -> None:
     t = w.dtype.type
     _update(flat(w), flat(v), flat(g), t(rate), t(momentum), t(decay))
+
+
+def _average_update(w: Floats, a: Floats, share: Any) -> None:
+    for i in range(w.size):
+        a[i] = w[i] if share == 1 else a[i] + share * (w[i] - a[i])
+
+
+_average = divided(_average_update)
+
+
+def average_update(w: Floats, a: Floats, share: float) -> None:
+    _average(flat(w), flat(a), w.dtype.type(share))
