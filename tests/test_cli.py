@@ -97,7 +97,7 @@ def test_train_then_evaluate_then_train_on(npnet):
     assert "test error" in done.stdout
     run = npnet.folder / "run"
     assert {p.name for p in run.iterdir()} == {
-        "recipe.json", "metrics.jsonl", "checkpoint.safetensors", "training.svg", "training.png"}
+        "recipe.json", "input.safetensors", "metrics.jsonl", "checkpoint.safetensors", "training.svg", "training.png"}
     last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
     out = npnet("evaluate", "run").stdout
     assert f"test error {last['test_error']:.2%}" in out

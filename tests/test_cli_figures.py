@@ -138,7 +138,29 @@ def test_data_of_other_classes_are_refused(run, photos, capsys):
     assert cli.main(["data", "prepare", "two", "ready", "--side", "32", "--jobs", "1"]) == 0
     capsys.readouterr()
     assert cli.main(["evaluate", str(run), "--data", "ready"]) == 2
-    assert f"{run}: tells 10 classes apart, and ready has 2: --data DIR names" in capsys.readouterr().err
+    said = "ready val: holds classes that are not among the 10 that are known (cat, dog): --data DIR names"
+    assert said in capsys.readouterr().err
+
+
+def test_a_photo_is_classified_without_the_training_data(photos, capsys):
+    for split in ("train", "val"):
+        for i, name in enumerate(("cat", "dog")):
+            (photos / "two" / split / name).mkdir(parents=True)
+            for j in range(3):
+                Image.new("RGB", (40, 40), (200 * i, 40 * j, 99)).save(photos / "two" / split / name / f"{j}.png")
+    (photos / "words").write_text("cat a cat, tabby\ndog a dog, hound\n")
+    assert cli.main(["data", "prepare", "two", "ready", "--side", "32", "--jobs", "1", "--words", "words"]) == 0
+    assert cli.main(["train", "cifar_80sec", "--data", "ready", "--epochs", "1", "--out", "run"]) == 0
+    shutil.rmtree("ready")
+    capsys.readouterr()
+    assert cli.main(["classify", "two/val/cat/1.png", "--run", "run"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"a (cat|dog) +\d+\.\d%", said), "by what the names mean"
+    assert cli.main(["evaluate", "run"]) == 2
+    assert "there is no data set" in capsys.readouterr().err
+    (photos / "run" / "input.safetensors").unlink()
+    assert cli.main(["classify", "two/val/cat/1.png", "--run", "run", "--out", "b.png"]) == 2
+    assert "run/input.safetensors: there is no such file" in capsys.readouterr().err
 
 
 def test_fine_tuning_from_a_run(run, tmp_path, capsys):

@@ -156,12 +156,12 @@ def classify(options: argparse.Namespace) -> int:
     """``npnet classify``."""
     from npnet import plot
     from npnet.recipes.runs import classify as ask
-    from npnet.recipes.runs import names, trained
+    from npnet.recipes.runs import trained
 
     must_be_new(options.out)
     run = trained(options.run, options.data)
-    pictures = _read(options.images, run.train.shape[1])
-    answers, called = ask(run, pictures, options.views), names(run.train)
+    pictures = _read(options.images, run.side)
+    answers, called = ask(run, pictures, options.views), run.names
     best = [[(called[k], float(row[k])) for k in row.argsort()[::-1][:5]] for row in answers]
     width = max(len(name) for some in best for name, _ in some)
     for path, some in zip(options.images, best, strict=True):
@@ -198,14 +198,14 @@ def neighbours(options: argparse.Namespace) -> int:
 
     from npnet import plot
     from npnet.evaluate.neighbours import nearest
-    from npnet.recipes.runs import hidden, hidden_of, names, trained
+    from npnet.recipes.runs import hidden, hidden_of, trained
 
     out = _place(options, "neighbours.png")
     run = trained(options.run, options.data)
-    pictures = _read(options.images, run.train.shape[1])
+    pictures = _read(options.images, run.side)
     with _bar("training images", len(run.train)) as bar:
         gallery = hidden(run, "train", bar.update)
-    k, called = min(NEAREST, len(gallery)), names(run.train)
+    k, called = min(NEAREST, len(gallery)), run.names
     if pictures:
         queries, labels = hidden_of(run, pictures), None
         what = [path.name for path in options.images]

@@ -45,6 +45,10 @@ class Images(Protocol):
         """The first `which`."""
         ...
 
+    def of_classes(self, classes: tuple[str, ...], /) -> "Images":
+        """The same with labels that are places in `classes`, which holds its own."""
+        ...
+
     def mean_image(self) -> NDArray[np.float32]:
         """(C, H, W), in grey levels."""
         ...
@@ -132,6 +136,10 @@ class Dataset:
         boxes = None if self.boxes is None else self.boxes[chosen]
         return replace(self, images=self.images[chosen], labels=self.labels[chosen], boxes=boxes)
 
+    def of_classes(self, classes: tuple[str, ...]) -> "Dataset":
+        """The same with labels that are places in `classes`. Raises DataError if one of its own is not among them."""
+        return replace(self, labels=places(self, classes), classes=classes)
+
     def mean_image(self) -> NDArray[np.float32]:
         """(3, H, W): the mean of every pixel over all images, in grey levels. AlexNet §2.
 
@@ -156,3 +164,12 @@ class Dataset:
         mean = total / (len(self) * self.images[0, 0].size)
         covariance: NDArray[np.float64] = products / (len(self) * self.images[0, 0].size) - np.outer(mean, mean)
         return covariance
+
+
+def places(images: Images, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """(N,): the labels of images as places in other `classes`. Raises DataError if one of theirs is not among them."""
+    strange = [name for name in images.classes if name not in classes]
+    if strange:
+        raise DataError(f"{images.name}: holds classes that are not among the {len(classes)} that are known "
+                        f"({', '.join(strange[:3])})")
+    return np.array([classes.index(name) for name in images.classes], np.int64)[images.labels]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from npnet import counter
 from npnet.data import photo
 from npnet.data.augment import ORDER
-from npnet.data.dataset import DataError
+from npnet.data.dataset import DataError, places
 from npnet.errors import UserError
 from npnet.files import load_arrays, read_json
 
@@ -112,6 +112,12 @@ class Photos:
             raise ValueError(f"which (={which}) must be in 0…{len(self)}, the photos in {self.name}")
         some = copy(self)
         some.labels, some._places = self.labels[:which], self._places[:which]
+        return some
+
+    def of_classes(self, classes: tuple[str, ...]) -> "Photos":
+        """The same with labels that are places in `classes`. Raises DataError if one of its own is not among them."""
+        some = copy(self)
+        some.labels, some.classes = places(self, classes), classes
         return some
 
     def mean_image(self) -> NDArray[np.float32]:

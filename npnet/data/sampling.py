@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
 
 from npnet import counter
 
@@ -20,8 +19,7 @@ ASPECT = (3 / 4, 4 / 3)
 STRENGTH = (0.5, 1.5)
 """Of brightness, contrast and colour, 1 being the photo as it is. The paper gives no numbers; these are those of others
 who cite Howard."""
-METHODS = {"bilinear": Image.Resampling.BILINEAR, "area": Image.Resampling.BOX, "nearest": Image.Resampling.NEAREST,
-           "cubic": Image.Resampling.BICUBIC}
+METHODS = ("bilinear", "area", "nearest", "cubic")
 TRIES = 10
 
 SAMPLE = int.from_bytes(b"sample")
@@ -51,13 +49,19 @@ def resampled(image: NDArray[np.uint8], where: Patch, side: int, method: str) ->
 
     method : one of `METHODS`. Bilinear, area and cubic weigh all pixels of a patch that is larger.
     """
+    from PIL import Image
+
+    ways = dict(zip(METHODS, (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST,
+                              Image.Resampling.BICUBIC), strict=True))
     top, left, high, wide = where
     cut = Image.fromarray(np.ascontiguousarray(image[:, top : top + high, left : left + wide].transpose(1, 2, 0)))
-    return np.asarray(cut.resize((side, side), METHODS[method])).transpose(2, 0, 1)
+    return np.asarray(cut.resize((side, side), ways[method])).transpose(2, 0, 1)
 
 
 def distorted(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An image (3, H, W) with brightness, contrast and colour of another strength each, in an order drawn too."""
+    from PIL import Image, ImageEnhance
+
     lit = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
     for i in rng.permutation(3):
         change = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[i]
@@ -69,5 +73,5 @@ def sample(image: NDArray[np.uint8], side: int, seed: int, epoch: int, index: in
     """(3, side, side): what training sees of photo `index` (3, H, W) in an epoch. Mirrors are `augment`'s."""
     rng = counter.generator(seed, epoch, index, SAMPLE)
     where = patch(rng, *image.shape[1:])
-    method = list(METHODS)[rng.integers(len(METHODS))]
+    method = METHODS[rng.integers(len(METHODS))]
     return distorted(rng, resampled(image, where, side, method))

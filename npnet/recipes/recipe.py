@@ -12,12 +12,12 @@ from npnet import data, models
 from npnet.data import Images, Loader, augment
 from npnet.errors import UserError
 from npnet.evaluate import error_rate
-from npnet.files import read_json, write_json
+from npnet.files import load_arrays, read_json, save_arrays, write_json
 from npnet.kernels import active_name
 from npnet.train import SGD, Average, Every, Plateau, Polynomial, Steps, Trainer
 from npnet.weights import begin_from
 
-FILE = "recipe.json"
+FILE, INPUT = "recipe.json", "input.safetensors"
 FREE = ("epochs", "reported", "reported_error", "where", "classes")
 """What may differ when a run goes on: it changes no bit of what has been trained, or follows from the data."""
 
@@ -99,6 +99,24 @@ def load(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     return recipe, facts
 
 
+def save_input(folder: Path, mean: NDArray[np.float32], classes: Sequence[str], words: dict[str, str]) -> None:
+    """Into the folder of a run, what its net needs to know of its training images, so that it can do without them."""
+    save_arrays(folder / INPUT, {"mean": mean}, {"classes": list(classes), "words": words})
+
+
+def load_input(folder: Path) -> tuple[NDArray[np.float32], tuple[str, ...], dict[str, str]]:
+    """What `save_input` wrote: the mean, the classes, and what their names mean."""
+    arrays, facts = load_arrays(folder / INPUT)
+    try:
+        mean, classes, words = arrays["mean"], tuple(facts["classes"]), dict(facts["words"])
+        if mean.ndim != 3 or not classes:
+            raise ValueError(f"mean (={mean.shape}), {len(classes)} classes")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / INPUT}: not what a net knows of its images ({error!r}): put the right file there"
+                        ) from None
+    return mean, classes, words
+
+
 def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tuple[Loader, Loader | None]:
     """Of the training set and of the test set, both with the training set's mean image taken off."""
     check_crop(recipe, train)
@@ -125,7 +143,7 @@ def check_crop(recipe: Recipe, train: Images) -> None:
 def still_loader(recipe: Recipe, mean: NDArray[np.float32], images: Images, view: int | None = None) -> Loader:
     """Images as they are tested: in order, their centres or another view. Of large ones so many at a time as a step has
     memory for."""
-    few = recipe.batch if mean.shape[1] > 64 else 500
+    few = recipe.batch if images.shape[1] > 64 else 500
     return Loader(images, few, mean=mean, crop=recipe.crop or None, train=False, view=view)
 
 
@@ -181,6 +199,10 @@ def trainer(
         begin_from(net, start, new)
     train_loader, test_loader = loaders(recipe, train, test, seed)
 
+    def begin(folder: Path) -> None:
+        recipe.save(folder, **facts)
+        save_input(folder, train.mean_image(), train.classes, getattr(train, "words", {}))
+
     def evaluate() -> dict[str, Any]:
         assert test_loader is not None
         rate = error_rate(net, test_loader)
@@ -189,7 +211,7 @@ def trainer(
     run = Trainer(
         net, train_loader, SGD(net.parameters(), recipe.rate, recipe.momentum, recipe.weight_decay),
         schedule(recipe), recipe.epochs, folder,
-        begin=(lambda: recipe.save(folder, **facts)) if folder and writes else None,
+        begin=(lambda: begin(folder)) if folder and writes else None,
         evaluate=evaluate if test_loader else None, until=until, checkpoint_minutes=checkpoint_minutes,
         loss=models.loss(net), average=Average(net.parameters()) if recipe.averaged else None,
         average_from=recipe.epochs * (1 - recipe.averaged), checkpoint_steps=checkpoint_steps, progress=progress,

@@ -1,6 +1,7 @@
 """Runs that have been trained: their nets, their data, and how well they do."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npnet import data, models
-from npnet.data import Dataset, Images, Loader, augment
+from npnet.data import DataError, Dataset, Images, Loader, augment, photo
 from npnet.errors import UserError
 from npnet.evaluate import ErrorRate, Voice, averaged_error_rate, error_rate, mean_probabilities
 from npnet.evaluate.neighbours import features
@@ -17,7 +18,7 @@ from npnet.files import load_arrays, save_arrays
 from npnet.train.checkpoint import NAME as CHECKPOINT
 from npnet.weights import load_weights
 
-from .recipe import Recipe, check_crop, load, still_loader
+from .recipe import Recipe, check_crop, load, load_input, still_loader
 
 Progress = Callable[[int, int], object]
 """Called with each batch's images, and how many there are in all; every view and every net counts."""
@@ -25,22 +26,52 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Trained:
-    """A run as it lies in its folder: the net with the weights of its last checkpoint, and its data.
+    """A run as it lies in its folder: the net with the weights of its last checkpoint, what it takes off its images,
+    and what its classes are called.
 
-    facts : what `trainer` wrote about it.  train : as many training images as it had.
+    facts : what `trainer` wrote about it.  mean : (3, H, W), or (3, 1, 1), of its training images.  words : what the
+    names of classes mean, as far as it is known.  where : what its data are loaded by.
     """
 
     folder: Path
     recipe: Recipe
     facts: dict[str, Any]
     net: models.Net
-    train: Images
-    test: Images
+    mean: NDArray[np.float32]
+    classes: tuple[str, ...]
+    words: dict[str, str]
+    where: str | Path
+
+    @cached_property
+    def train(self) -> Images:
+        """As many training images as it had."""
+        images = data.load(self.where, "train")
+        return self._labelled(images.take(min(self.facts["images"], len(images))))
+
+    @cached_property
+    def test(self) -> Images:
+        return self._labelled(data.load(self.where, "test"))
+
+    def _labelled(self, images: Images) -> Images:
+        try:
+            return images if images.classes == self.classes else images.of_classes(self.classes)
+        except DataError as error:
+            raise UserError(f"{error}: --data DIR names images of classes that {self.folder} was trained on") from None
+
+    @property
+    def side(self) -> int:
+        """Of the squares that its crops are taken from, in pixels."""
+        return self.mean.shape[1] if self.mean.shape[1] > 1 else photo.SIDE
+
+    @property
+    def names(self) -> list[str]:
+        """What the classes are called: by their words, as far as they are known."""
+        return [self.words.get(name, name).split(",")[0] for name in self.classes]
 
     def loader(self, images: Images, view: int | None = None) -> Loader:
         """Of images as this net is tested: the mean of its training images is taken off."""
         check_crop(self.recipe, images)
-        return still_loader(self.recipe, self.train.mean_image(), images, view)
+        return still_loader(self.recipe, self.mean, images, view)
 
     def voices(self, images: Images, views: int) -> list[Voice]:
         """The net, with each of so many views of the images."""
@@ -48,32 +79,21 @@ class Trained:
 
 
 def trained(folder: Path, where: str | Path | None = None) -> Trained:
-    """The run in `folder`.  where : other data than it was trained on.
+    """The run in `folder`.  where : other data than it was trained on. They are looked for when they are asked for.
 
-    Raises UserError if there is no run, or its data or its weights are not what it says.
+    Raises UserError if there is no run, or its weights are not what it says.
     """
     recipe, facts = load(folder)
-    name = where or facts.get("where") or facts["data"].split()[0]
-    train, test = data.load(name, "train"), data.load(name, "test")
-    train = train.take(min(facts["images"], len(train)))
-    classes = facts.get("classes", len(train.classes))  # runs of before do not say it
-    if classes != len(train.classes):
-        raise UserError(f"{folder}: tells {classes} classes apart, and {name} has {len(train.classes)}: --data DIR "
-                        f"names a set with as many")
-    net = recipe.build(0, len(train.classes))
+    mean, classes, words = load_input(folder)
+    net = recipe.build(0, len(classes))
     load_weights(net, folder / CHECKPOINT, averaged=recipe.averaged > 0)
-    return Trained(folder, recipe, facts, net, train, test)
-
-
-def names(images: Images) -> list[str]:
-    """What the classes are called: by their words, as far as they are known."""
-    words: dict[str, str] = getattr(images, "words", {})
-    return [words.get(name, name).split(",")[0] for name in images.classes]
+    name = where or facts.get("where") or facts["data"].split()[0]
+    return Trained(folder, recipe, facts, net, mean, classes, words, name)
 
 
 def _set_of(run: Trained, pictures: Sequence[NDArray[np.uint8]]) -> Dataset:
     """Pictures whose labels nobody knows."""
-    return Dataset(np.stack(pictures), np.zeros(len(pictures), np.int64), run.train.classes, "pictures")
+    return Dataset(np.stack(pictures), np.zeros(len(pictures), np.int64), run.classes, "pictures")
 
 
 def classify(run: Trained, pictures: Sequence[NDArray[np.uint8]], views: int = 1) -> NDArray[np.float64]:
@@ -101,7 +121,7 @@ def hidden(run: Trained, split: str, progress: Callable[[int], object] | None = 
     """(N, D): the last hidden layer of the run's training or test images. Kept beside the run, for they take a while;
     worked out anew when the weights or the images are others."""
     images = {"train": run.train, "test": run.test}[split]
-    digest = sha256(images.labels.tobytes() + images.image(0).tobytes() + run.train.mean_image().tobytes())
+    digest = sha256(images.labels.tobytes() + images.image(0).tobytes() + run.mean.tobytes())
     for p in run.net.parameters():
         digest.update(p.numpy().tobytes())
     facts = {"of": digest.hexdigest()}  # weights and images: what it is a function of
