@@ -166,7 +166,20 @@ class Dataset:
         return covariance
 
 
-def places(images: Images, classes: tuple[str, ...]) -> NDArray[np.int64]:
+class Labelled(Protocol):
+    """What has labels."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+
+
+def places(images: Labelled, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(N,): the labels of images as places in other `classes`. Raises DataError if one of theirs is not among them."""
     strange = [name for name in images.classes if name not in classes]
     if strange:

@@ -97,7 +97,7 @@ def prepare(
     for split in _splits(source):  # all of them, before hours go by
         if (target / split).resolve() == (source / split).resolve():
             raise DataError(f"{target / split}: is {source / split}, the photos themselves: choose a folder elsewhere")
-        folders, entries = _listing(source / split, classes)
+        folders, entries = listing(source / split, classes)
         classes = classes or folders
         found[split] = folders, entries
     called = target.resolve().name
@@ -132,7 +132,7 @@ def _words(path: str | Path | None) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs}
 
 
-def _listing(source: Path, known: list[str] | None) -> tuple[list[str], list[Entry]]:
+def listing(source: Path, known: list[str] | None = None) -> tuple[list[str], list[Entry]]:
     """Names of the classes, and the photos in them, however deep, in order of their names."""
     folders = sorted(entry.name for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:

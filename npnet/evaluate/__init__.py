@@ -9,7 +9,7 @@ from npnet.data import Loader
 from npnet.errors import UserError
 from npnet.layers import Layer
 
-__all__ = ["ErrorRate", "averaged_error_rate", "error_rate", "mean_probabilities", "probabilities"]
+__all__ = ["ErrorRate", "averaged_error_rate", "error_rate", "mean_probabilities", "probabilities", "rate_of"]
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,16 @@ def averaged_error_rate(voices: Sequence[Voice], progress: Progress | None = Non
     Raises UserError if they are not finite: a net has diverged.
     """
     net, loader = voices[0]
-    mean = mean_probabilities(voices, progress)
+    return rate_of(net, mean_probabilities(voices, progress), loader.dataset.labels)
+
+
+def rate_of(net: Layer, mean: NDArray[np.float64], labels: NDArray[np.int64]) -> ErrorRate:
+    """Error rates of probabilities (N, K) that nets have found for images with these labels.
+
+    Raises UserError if they are not finite: a net has diverged.
+    """
     if not np.isfinite(mean).all():
         raise UserError("the net's scores are not finite: it has diverged; try a smaller learning rate")
-    labels = loader.dataset.labels
     scores, t = net.upload("evaluate.mean", mean), net.upload("evaluate.labels", labels)
     rank = net.array("evaluate.ranks", labels.shape, np.int64)
     net.kernels.label_ranks(scores, t, rank)
