@@ -74,6 +74,7 @@ class Plain(Layer):
 def test_answers_are_put_together_behind_the_softmax():
     rng = np.random.default_rng(0)
     photos = [rng.normal(0, 3, (100, 1, 1, 4)).astype(np.float32) for _ in range(3)]
+    single = combined(Plain(), (crops[:1] for crops in photos), {"one": ([0], "mean")})["one"]
     asked = []
     ways = {"some": ([1, 7, 99], "mean"), "all": (list(range(100)), "mean"), "largest": ([0, 50], "max")}
     found = combined(Plain(), photos, ways, asked.append)
@@ -81,6 +82,7 @@ def test_answers_are_put_together_behind_the_softmax():
     for n, crop in enumerate(photos):
         p = np.exp(crop[:, 0, 0, :3].astype(np.float64))
         p /= p.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(single[n], p[0], rtol=1e-5)
         np.testing.assert_allclose(found["some"][n], p[[1, 7, 99]].mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(found["all"][n], p.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(found["largest"][n], p[[0, 50]].max(axis=0), rtol=1e-5)

@@ -64,7 +64,8 @@ def test_the_summary_prints_both_and_marks_what_differs(capsys):
 
 @pytest.mark.parametrize("name", [field.name for field in fields(GoogLeNet)])
 def test_every_switch_switches(name):
-    other = {"stem": "separable", "norm": False, "dropout": 0.1, "head_dropout": 0.1, "bias": 0.3, "bias_rate": 3.0,
+    other = {"stem": "separable", "norm": False, "heads": False,
+             "dropout": 0.1, "head_dropout": 0.1, "bias": 0.3, "bias_rate": 3.0,
              "bias_decay": 0.5}[name]
     plain, changed = models.googlenet(classes=3), models.googlenet(classes=3, **{name: other})
 
@@ -93,6 +94,7 @@ def test_presets_are_what_they_say():
 @pytest.mark.parametrize(("changed", "message"), [
     ({"preset": "torchvision"}, r"preset \(='torchvision'\) must be one of paper, caffe"),
     ({"wings": 2}, r"switch \(='wings'\) must be one of stem, norm"),
+    ({"heads": 2}, r"heads \(=2\) must be True or False"),
     ({"stem": "half"}, r"stem \(='half'\) must be one of full, separable"),
     ({"bias": float("nan")}, r"bias \(=nan\) must be a number"),
     ({"dropout": -0.1}, r"dropout \(=-0\.1\) must be a number, at least 0"),

@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _say(options, str(stop), 130)
     except (UserError, ValueError, ImportError) as error:
         return _say(options, " ".join(str(error).split()), 2)
+    except BrokenPipeError:  # `npnet ... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         mend = MEND.get(error.errno or 0, "mend this, and run it again")

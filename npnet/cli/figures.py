@@ -184,8 +184,9 @@ def kernels(options: argparse.Namespace) -> int:
     share = grey_share(w)
     each = len(w) // columns
     parts = [slice(i * each, (i + 1) * each) for i in range(columns)]
-    said = [f"column {i + 1}: {share[part].mean():.0%} grey on average, {(share[part] > 2 / 3).sum()} of {each} "
-            f"kernels more than two thirds" for i, part in enumerate(parts)]
+    called = [f"column {i + 1}: " for i in range(columns)] if columns > 1 else [""]
+    said = [f"{name}{share[part].mean():.0%} grey on average, {(share[part] > 2 / 3).sum()} of {each} kernels more than "
+            f"two thirds" for name, part in zip(called, parts, strict=True)]
     plot.kernels([pictures(w[part]) for part in parts], said, f"{options.run.name}: the first layer", [out])
     print("\n".join(said))
     print(f"{share.mean():.0%} of the energy of all {len(w)} kernels sees grey alone (33% before training). {out}")

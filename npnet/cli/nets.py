@@ -36,12 +36,17 @@ def add_to(add: Add) -> None:
     sub.add_argument("--markdown", action="store_true", help="as a page")
 
     sub = add("convert", convert, "Caffe's weights (.caffemodel) as npnet's (.safetensors); says what fitted.",
-              "bvlc_alexnet.caffemodel --model alexnet --preset caffe --out alexnet.safetensors")
+              "bvlc_alexnet.caffemodel --model alexnet --preset caffe --out alexnet.safetensors",
+              "bvlc_googlenet.caffemodel --model googlenet --words synset_words.txt --run runs/bvlc_googlenet")
     sub.add_argument("source", type=Path)
     sub.add_argument("--model", required=True)
     sub.add_argument("--preset", metavar="NAME", help="default: caffe, where there is one")
     sub.add_argument("--classes", type=positive, default=1000, metavar="N", help="default: 1000")
-    sub.add_argument("--out", type=Path, required=True, metavar="FILE")
+    into = sub.add_mutually_exclusive_group(required=True)
+    into.add_argument("--out", type=Path, metavar="FILE", help="the weights alone")
+    into.add_argument("--run", type=Path, metavar="DIR", help="a run, for npnet classify, evaluate, kernels, ...")
+    sub.add_argument("--words", type=Path, metavar="FILE", help="of a run: its classes, and what they mean")
+    sub.add_argument("--mean", type=Path, metavar="FILE", help="of a run: .binaryproto; default: a colour")
     sub.add_argument("--partial", action="store_true", help="take what fits; the rest begins anew")
 
 
@@ -113,8 +118,15 @@ def ledger(options: argparse.Namespace) -> int:
 def convert(options: argparse.Namespace) -> int:
     """``npnet convert``."""
     from npnet import models
+    from npnet.recipes.published import adopt
     from npnet.weights import caffe, save_weights
 
+    if options.run:
+        if not options.words:
+            raise UserError("--run needs --words FILE, which names the net's classes in their order: synset_words.txt")
+        report = adopt(options.source, options.run, options.model, options.words, options.mean, options.preset)
+        print(f"{len(report.matched)} parameters are in {options.run}: npnet classify PHOTO --run {options.run}")
+        return 0
     must_be_new(options.out)
     preset = options.preset or ("caffe" if options.model in models.SWITCHES else None)
     net = models.build(options.model, classes=options.classes, **({"preset": preset} if preset else {}))

@@ -1,8 +1,8 @@
 """The crops of a photo that a net is tested with. AlexNet §4.1: 10; GoogLeNet §7: 144.
 
-The 144 are of four sizes; of each, three squares; of each square, the four corners, the centre, and all of it, made as
-small as a crop; each of them and its mirror image. (All of a square is the same for every size: 126 differ.) Among them,
-of the smallest size's middle square, are AlexNet's ten, and the centre alone.
+The 144 are of four sizes; of each, three squares; of each square, the four corners, the centre, and all of it as small
+as a crop; each of them and its mirror image. (All of a square is the same for every size: 126 differ.) Among them, of
+the smallest size's middle square, are AlexNet's ten, and the centre alone.
 """
 from typing import Any
 

@@ -1,5 +1,5 @@
 """A net's answers to several crops of each photo, put together. AlexNet §4.1, GoogLeNet §7."""
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,37 @@ def combined(
     progress : called with the number of crops of each forward pass.
     """
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ways}
-    for crops in photos:
-        parts = []
-        for first in range(0, len(crops), AT_ONCE):
-            some = np.ascontiguousarray(crops[first : first + AT_ONCE])
-            scores = net.forward(net.upload("evaluate.x", some), train=False)
-            softmax = net.like("evaluate.probabilities", scores)
-            net.kernels.softmax(scores, softmax)
-            parts.append(net.kernels.to_host(softmax))
-            if progress:
-                progress(len(some))
-        p = np.concatenate(parts).astype(np.float64)
-        for name, (which, how) in ways.items():
-            found[name].append(p[which].max(axis=0) if how == "max" else p[which].mean(axis=0))
+    for several in _together(photos):
+        p = _probabilities(net, np.concatenate(several), progress)
+        for own in np.split(p, np.cumsum([len(crops) for crops in several])[:-1]):
+            for name, (which, how) in ways.items():
+                found[name].append(own[which].max(axis=0) if how == "max" else own[which].mean(axis=0))
     return {name: np.stack(rows) for name, rows in found.items()}
+
+
+def _together(photos: Iterable[NDArray[np.float32]]) -> Iterator[list[NDArray[np.float32]]]:
+    """As many photos at a time as fill a forward pass, or one that has more crops than that."""
+    several: list[NDArray[np.float32]] = []
+    for crops in photos:
+        several.append(crops)
+        if sum(map(len, several)) >= AT_ONCE:
+            yield several
+            several = []
+    if several:
+        yield several
+
+
+def _probabilities(
+    net: Layer, crops: NDArray[np.float32], progress: Callable[[int], object] | None
+) -> NDArray[np.float64]:
+    """(n, K)."""
+    parts = []
+    for first in range(0, len(crops), AT_ONCE):
+        some = np.ascontiguousarray(crops[first : first + AT_ONCE])
+        scores = net.forward(net.upload("evaluate.x", some), train=False)
+        softmax = net.like("evaluate.probabilities", scores)
+        net.kernels.softmax(scores, softmax)
+        parts.append(net.kernels.to_host(softmax))
+        if progress:
+            progress(len(some))
+    return np.concatenate(parts).astype(np.float64)

@@ -35,6 +35,9 @@ class GoogLeNet:
     norm: bool = True
     """Figure 3 draws local response normalisation twice; Table 1 and the text leave it out."""
 
+    heads: bool = True
+    """The auxiliary classifiers, in training."""
+
     dropout: float = 0.4
     head_dropout: float = 0.7
     """Of what the auxiliary classifiers' first layer computes, so much is dropped."""
@@ -59,6 +62,9 @@ def switches(preset: str = "paper", **changed: object) -> GoogLeNet:
     Raises ValueError for a preset or a switch that there is not, and for values that make no net.
     """
     made = chosen(PRESETS, preset, changed)
+    for name in ("norm", "heads"):
+        if not isinstance(getattr(made, name), bool):
+            raise ValueError(f"{name} (={getattr(made, name)!r}) must be True or False")
     if made.stem not in STEMS:
         raise ValueError(f"stem (={made.stem!r}) must be one of {', '.join(STEMS)}")
     check_numbers(made, {"bias": float("-inf"), "bias_rate": 0, "bias_decay": 0, "dropout": 0, "head_dropout": 0})
@@ -195,7 +201,7 @@ def googlenet(classes: int = 1000, preset: str = "paper", seed: int = 0, **chang
         if name in ("3b", "4e"):
             modules[f"pool{int(name[0])}"] = MaxPool2D(3, 2)
     net = WithHeads(
-        {"inception4a": _head(s, 512, classes), "inception4d": _head(s, 528, classes)},
+        {"inception4a": _head(s, 512, classes), "inception4d": _head(s, 528, classes)} if s.heads else {},
         **_stem(s),
         **modules,
         pool5=AvgPool2D(7, 1),

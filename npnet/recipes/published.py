@@ -1,0 +1,63 @@
+"""Nets that others have trained, as runs of ours: Caffe's weights, with what they must know of their images."""
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from npnet import models
+from npnet.errors import UserError
+from npnet.train.checkpoint import NAME as CHECKPOINT
+from npnet.weights import caffe, save_weights
+
+from .googlenet import GOOGLENET
+from .recipe import FILE, Recipe, save_input
+
+BASE = {
+    "googlenet": replace(GOOGLENET["googlenet_caffe"], arguments={"preset": "caffe", "heads": False}),
+    "alexnet": Recipe("alexnet_caffe", "alexnet", epochs=90, rate=0.01, drops=(20, 40, 60), weight_decay=0.0005,
+                      batch=256, crop=227, mirror=True, arguments={"preset": "caffe"},
+                      reported="42.9 % on ILSVRC 2012, a thousand classes, centre crop", reported_error=0.429),
+}
+"""As BVLC says that its nets were trained."""
+
+PIXEL = np.array([123, 117, 104], np.float32).reshape(3, 1, 1)
+"""What bvlc_googlenet takes off every red, green and blue."""
+
+
+def adopt(
+    source: Path, folder: Path, model: str, words: Path, mean: Path | None = None, preset: str | None = None
+) -> caffe.Report:
+    """A run in `folder` of a .caffemodel, to be tested and looked at like one's own.
+
+    words : a file whose lines are a class and what it means, in the order of the net's outputs (synset_words.txt).
+    mean : a .binaryproto that its images were less; None: `PIXEL`.
+
+    Raises UserError if `folder` holds a run, or a file is not what it should be; then nothing is written.
+    """
+    if (folder / FILE).exists() or (folder / CHECKPOINT).exists():
+        raise UserError(f"{folder}: holds a run already: choose another folder")
+    if model not in BASE:
+        raise UserError(f"model {model!r} has no published weights in Caffe's format: it is one of {', '.join(BASE)}")
+    recipe = BASE[model]
+    if preset:
+        recipe = recipe.switched(preset=preset)
+    classes = read_words(words)
+    less = caffe.mean(mean) if mean else PIXEL
+    net = recipe.build(0, len(classes))
+    report = caffe.load(net, source, models.CAFFE_NAMES.get(model))
+    recipe.save(folder, data="ILSVRC2012 train", images=1_281_167, classes=len(classes), seed=0, backend="Caffe")
+    save_input(folder, less, list(classes), classes)
+    save_weights(net, folder / CHECKPOINT)
+    return report
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """Classes in order, and what they mean, from lines as "n01440764 tench, Tinca tinca"."""
+    try:
+        lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    found = {line[0]: line[1].strip() for line in lines if len(line) == 2}
+    if len(found) < len(lines) or not lines:
+        raise UserError(f"{path}: its {len(lines)} lines must each name another class and what it means")
+    return found

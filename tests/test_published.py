@@ -1,0 +1,100 @@
+"""Others' weights as a run of ours."""
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from npnet import cli, models
+from npnet.errors import UserError
+from npnet.recipes.published import PIXEL, adopt, read_words
+from npnet.recipes.runs import trained
+
+REAL = Path(os.environ.get("NPNET_DATA", "")) / "googlenet"
+
+
+def varint(value):
+    """A number in protocol buffers' way of writing: seven bits a byte, the last below 128."""
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number, content):
+    """A field of bytes."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def caffemodel(net, names):
+    """The weights of `net` as Caffe writes them (LayerParameter: 1 name, 7 blobs; BlobProto: 7 shape, 5 data)."""
+    theirs = {ours: caffe for caffe, ours in names.items()}
+    out, layers = b"", {}
+    for p in net.parameters():
+        layers.setdefault(p.name.rpartition(".")[0], []).append(p.numpy())
+    for name, blobs in layers.items():
+        body = field(1, theirs.get(name, name).encode())
+        for blob in blobs:
+            dims = b"".join(b"\x08" + varint(n) for n in blob.shape)
+            body += field(7, field(7, dims) + field(5, blob.astype("<f4").tobytes()))
+        out += field(100, body)
+    return out
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = models.googlenet(classes=3, preset="caffe", heads=False, seed=5)
+    Path("net.caffemodel").write_bytes(caffemodel(net, models.CAFFE_NAMES["googlenet"]))
+    Path("words.txt").write_text("n01 tench, Tinca tinca\nn02 goldfish\nn03 great white shark, white shark\n")
+    Image.new("RGB", (40, 30), (200, 30, 90)).save("photo.png")
+    return net
+
+
+def test_a_caffemodel_becomes_a_run_that_names_photos(files, capsys):
+    assert cli.main(["convert", "net.caffemodel", "--model", "googlenet", "--words", "words.txt", "--run", "run"]) == 0
+    assert "116 parameters are in run" in capsys.readouterr().out
+    run = trained(Path("run"))
+    assert run.classes == ("n01", "n02", "n03")
+    assert run.names == ["tench", "goldfish", "great white shark"]
+    np.testing.assert_array_equal(run.mean, PIXEL)
+    assert PIXEL.ravel().tolist() == [123, 117, 104], "red first"
+    weight = files["conv1"].weight.numpy()
+    np.testing.assert_array_equal(run.net["conv1"].weight.numpy(), weight[:, ::-1], "Caffe's is blue first")
+    np.testing.assert_array_equal(run.net["fc"].weight.numpy(), files["fc"].weight.numpy())
+    assert cli.main(["classify", "photo.png", "--run", "run"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in run.names)
+    assert cli.main(["kernels", "run"]) == 0
+    assert "of 64 kernels more than two thirds" in capsys.readouterr().out
+
+
+def test_what_cannot_be_a_run_is_said_and_nothing_is_written(files, capsys):
+    Path("short.txt").write_text("n01 tench\nn02\n")
+    convert = ["convert", "net.caffemodel", "--model", "googlenet"]
+    for more, message in (
+        (["--run", "run"], "--run needs --words FILE"),
+        (["--run", "run", "--words", "none.txt"], "none.txt: cannot be read"),
+        (["--run", "run", "--words", "short.txt"], "short.txt: its 2 lines must each name another class"),
+        (["--run", "run", "--words", "words.txt", "--mean", "photo.png"], "photo.png: not a whole .binaryproto"),
+        (["--run", "run", "--words", "words.txt", "--preset", "torchvision"], "preset (='torchvision') must be one of"),
+    ):
+        assert cli.main([*convert, *more]) == 2
+        assert message in capsys.readouterr().err
+    assert not Path("run").exists()
+    with pytest.raises(UserError, match="model 'cifar_18pct' has no published weights"):
+        adopt(Path("net.caffemodel"), Path("run"), "cifar_18pct", Path("words.txt"))
+    adopt(Path("net.caffemodel"), Path("run"), "googlenet", Path("words.txt"))
+    with pytest.raises(UserError, match="run: holds a run already"):
+        adopt(Path("net.caffemodel"), Path("run"), "googlenet", Path("words.txt"))
+
+
+@pytest.mark.skipif(not (REAL / "bvlc_googlenet.caffemodel").exists(), reason="needs BVLC's weights in NPNET_DATA")
+def test_the_published_net_has_a_thousand_classes(tmp_path):
+    adopt(REAL / "bvlc_googlenet.caffemodel", tmp_path / "run", "googlenet", REAL / "synset_words.txt",
+          REAL / "imagenet_mean.binaryproto")
+    run = trained(tmp_path / "run")
+    assert (len(run.classes), run.mean.shape, run.side) == (1000, (3, 256, 256), 256)
+    assert read_words(REAL / "synset_words.txt")["n01440764"] == "tench, Tinca tinca"
