@@ -167,6 +167,27 @@ def training(
     _save(figure, paths, f"{title}, error against epochs: {'; '.join(said)}")
 
 
+def heads(result: dict[str, Any], title: str, paths: Sequence[Path]) -> None:
+    """Size of the gradient at a module, and the loss, against steps, with auxiliary classifiers and without."""
+    figure = _blank(9.0, 4.0)
+    styles = {"with": ("with auxiliary classifiers", BLUE, "-"), "without": ("without", ORANGE, "--")}
+    for axes, key, label in zip(
+        figure.subplots(1, 2), ("gradient", "loss"), ("size of the gradient of its weights", "loss of the net itself"),
+        strict=True
+    ):
+        axes.spines[["top", "right"]].set_visible(False)
+        for name, (text, colour, line) in styles.items():
+            values = result[name][key]
+            axes.plot(range(1, len(values) + 1), values, line, color=colour, linewidth=1.2, label=text)
+        axes.set(xlabel="step", yscale="log" if key == "gradient" else "linear")
+        axes.set_title(label, loc="left", fontsize=9)
+    figure.axes[0].legend(frameon=False, fontsize=9)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    middle = {name: float(np.median(result[name]["gradient"])) for name in styles}
+    _save(figure, paths, f"{title}: size of the gradient against steps; its median is {middle['with']:.2g} with "
+                         f"auxiliary classifiers, {middle['without']:.2g} without")
+
+
 FILLS = {"input": "white", "weights": "#CFE3F3", "pool": "#F6D5C6", "norm": "#E4E4E4", "concat": "#CBE8DD",
          "other": "#F5E9C9"}
 

@@ -98,3 +98,22 @@ def test_the_published_net_has_a_thousand_classes(tmp_path):
     run = trained(tmp_path / "run")
     assert (len(run.classes), run.mean.shape, run.side) == (1000, (3, 256, 256), 256)
     assert read_words(REAL / "synset_words.txt")["n01440764"] == "tench, Tinca tinca"
+
+
+def test_the_download_makes_a_run_once(files, capsys, monkeypatch):
+    asked = []
+
+    def fetch(urls, path, size, sha256=None, progress=True, least=0, sha1=None):
+        asked.append((path.name, size, len(sha256 or ""), sha1, least))
+        assert all(url.startswith("http") for url in urls)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(Path("net.caffemodel" if sha1 else "words.txt").read_bytes())
+        return path
+
+    monkeypatch.setattr("npnet.data.download.fetch", fetch)
+    for _ in range(2):
+        assert cli.main(["download", "googlenet", "--to", "data"]) == 0
+        assert "npnet classify PHOTO --run data/bvlc_googlenet" in capsys.readouterr().out
+    assert asked == [("synset_words.txt", 31_675, 64, None, 0),
+                     ("bvlc_googlenet.caffemodel", None, 0, "405fc5acd08a3bb12de8ee5e23a96bec22f08204", 50_000_000)]
+    assert trained(Path("data/bvlc_googlenet")).names[1] == "goldfish"

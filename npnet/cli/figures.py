@@ -28,6 +28,14 @@ def add_to(add: Add) -> None:
     sub.add_argument("--seed", type=int, default=0, metavar="N")
     sub.add_argument("--out", type=picture, default=Path("signals.png"), help="png or svg; default: signals.png")
 
+    sub = add("heads", heads, "What GoogLeNet's auxiliary classifiers do to the gradient at its first module (§5).",
+              "--data prepared/", "--data prepared/ --steps 200 --out heads.svg")
+    sub.add_argument("--recipe", default="googlenet", metavar="RECIPE", help="default: googlenet")
+    data_option(sub)
+    sub.add_argument("--steps", type=positive, default=100, metavar="N", help="default: 100")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--out", type=picture, default=Path("heads.png"), help="png or svg; default: heads.png")
+
     sub = add("classify", classify, "What is on these photos? The five best answers, and a picture of them (Figure 4).",
               "photo.jpg --run runs/alexnet-seed0", "*.jpg --run runs/alexnet-seed0 --views 10 --out answers.svg")
     sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
@@ -146,6 +154,33 @@ def signals(options: argparse.Namespace) -> int:
     return 0
 
 
+def heads(options: argparse.Namespace) -> int:
+    """``npnet heads``."""
+    import statistics
+
+    from npnet import plot
+    from npnet.files import write_json
+    from npnet.recipes import known
+    from npnet.recipes.heads import experiment
+
+    must_be_new(options.out)
+    recipe = known(options.recipe)
+    if recipe.model != "googlenet":
+        raise UserError(f"recipe {recipe.name} trains {recipe.model}, which has no auxiliary classifiers")
+    _, images = training_images(recipe, options.data)
+    with _bar("steps", 2 * options.steps, " steps") as bar:
+        progress: Callable[[], object] = bar.update
+        result = experiment(recipe, images, options.steps, options.seed, progress)
+    write_json(options.out.with_suffix(".json"), result)
+    plot.heads(result, f"GoogLeNet's first {options.steps} steps on {images.name.removesuffix(' train')}: "
+                       f"{result['module']}", [options.out])
+    middle = {name: statistics.median(result[name]["gradient"]) for name in ("with", "without")}
+    print(f"gradient at {result['module']}, median of {options.steps} steps: {middle['with']:.3g} with auxiliary "
+          f"classifiers, {middle['without']:.3g} without ({middle['with'] / middle['without']:.1f} times). "
+          f"{options.out}")
+    return 0
+
+
 def _called(folder: Path, among: list[Path]) -> str:
     """A run's folder; with the one around it, where another of them has the same name."""
     twins = [other for other in among if other.resolve().name == folder.resolve().name]
@@ -185,8 +220,8 @@ def kernels(options: argparse.Namespace) -> int:
     each = len(w) // columns
     parts = [slice(i * each, (i + 1) * each) for i in range(columns)]
     called = [f"column {i + 1}: " for i in range(columns)] if columns > 1 else [""]
-    said = [f"{name}{share[part].mean():.0%} grey on average, {(share[part] > 2 / 3).sum()} of {each} kernels more than "
-            f"two thirds" for name, part in zip(called, parts, strict=True)]
+    said = [f"{name}{share[part].mean():.0%} grey on average, {(share[part] > 2 / 3).sum()} of {each} kernels more "
+            f"than two thirds" for name, part in zip(called, parts, strict=True)]
     plot.kernels([pictures(w[part]) for part in parts], said, f"{options.run.name}: the first layer", [out])
     print("\n".join(said))
     print(f"{share.mean():.0%} of the energy of all {len(w)} kernels sees grey alone (33% before training). {out}")

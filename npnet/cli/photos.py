@@ -11,9 +11,9 @@ from .options import Add, must_be_new, picture, positive
 
 def add_to(add: Add) -> None:
     """The commands, and their options."""
-    sub = add("download", download, "Fetch a data set; goes on with a broken download.",
-              "cifar10", "cifar10 --to /data", "imagenette --size 320")
-    sub.add_argument("dataset", choices=("cifar10", "imagenette"))
+    sub = add("download", download, "Fetch a data set, or BVLC's GoogLeNet; goes on with a broken download.",
+              "cifar10", "cifar10 --to /data", "imagenette --size 320", "googlenet")
+    sub.add_argument("dataset", choices=("cifar10", "imagenette", "googlenet"))
     sub.add_argument("--size", choices=("160", "320", "full"), default="160",
                      help="of imagenette's photos, the shorter side in pixels; default: 160 (99 MB; 340 MB, 1.6 GB)")
     sub.add_argument("--to", type=Path, metavar="DIR", help="default: NPNET_DATA, else data/")
@@ -44,6 +44,12 @@ def download(options: argparse.Namespace) -> int:
     to = options.to or os.environ.get("NPNET_DATA") or "data"
     if options.dataset == "cifar10":
         print(f"CIFAR-10 is in {cifar10.download(to)}")
+        return 0
+    if options.dataset == "googlenet":
+        from npnet.recipes import published
+
+        run = published.download(to)
+        print(f"BVLC's GoogLeNet is in {run}: npnet classify PHOTO --run {run}")
         return 0
     folder = imagenette.download(options.size, to)
     print(f"Imagenette is in {folder}. To train on it: npnet data prepare {folder} {folder}-prepared "

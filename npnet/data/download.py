@@ -28,6 +28,7 @@ def fetch(
     progress: bool = True,
     timeout: float = 30.0,
     least: int = 0,
+    sha1: str | None = None,
 ) -> Path:
     """Download a file of which the digest is known, from the first mirror that has it.
 
@@ -41,7 +42,7 @@ def fetch(
     path : where the file shall lie. Its folder is made.
     size : bytes; None, if they are not known: what a mirror says then, if it is `least` or more. (A page that says
         sorry is less, and replaces nothing.)
-    md5, sha256 : published digests in hexadecimal; None is not checked.
+    md5, sha256, sha1 : published digests in hexadecimal; None is not checked.
     progress : show a bar with rate and time left.
     timeout : seconds without a byte after which a mirror is given up.
 
@@ -57,7 +58,7 @@ def fetch(
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
-    digests = {"md5": md5, "sha256": sha256}
+    digests = {"md5": md5, "sha256": sha256, "sha1": sha1}
     try:
         if path.exists():
             wrong = _mismatch(path, size or path.stat().st_size, digests)
