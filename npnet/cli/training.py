@@ -1,4 +1,4 @@
-"""Commands that train and test: train, evaluate, table3, figure1."""
+"""Commands that train and test: train, finetune, evaluate, table3, figure1."""
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,10 @@ from npnet.errors import UserError
 from .options import Add, Parser, data_option, found, layer_rate, must_be_new, positive, rate, switch, training_images
 
 if TYPE_CHECKING:
+    from npnet.data import Images
     from npnet.data.pictures import Pictures
+    from npnet.recipes import Recipe
+    from npnet.train import Trainer
 
 
 def add_to(add: Add) -> None:
@@ -33,6 +36,19 @@ def add_to(add: Add) -> None:
                      help="that begins anew; default: the last, if there are other classes")
     sub.add_argument("--layer-rate", type=layer_rate, action="append", default=[], metavar="LAYER=TIMES",
                      help="its learning rate is so many times the others': conv1=0 learns no more")
+    sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    sub.add_argument("--checkpoint-minutes", type=rate, default=2.0, metavar="M", help="default: 2")
+
+    sub = add("finetune", finetune, "A trained net learns other classes: its last layer anew, the others slowly.",
+              "runs/bvlc_googlenet --data prepared/ --epochs 5", "runs/bvlc_googlenet --data prepared/ --scratch")
+    sub.add_argument("run", type=Path, metavar="RUN", help="folder that npnet train, convert or download wrote")
+    data_option(sub)
+    sub.add_argument("--epochs", type=positive, default=5, metavar="N", help="default: 5")
+    sub.add_argument("--rate", type=rate, metavar="R", help="learning rate; default: a tenth of the run's")
+    sub.add_argument("--scratch", action="store_true", help="the same net, trained on the same from the beginning")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="default: RUN-tuned, or RUN-scratch")
     sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
     sub.add_argument("--seed", type=int, default=0, metavar="N")
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -78,7 +94,7 @@ def train(options: argparse.Namespace) -> int:
     """``npnet train``."""
     from dataclasses import replace
 
-    from npnet import data, plot
+    from npnet import data
     from npnet.recipes import known, trainer
     from npnet.train.checkpoint import NAME as CHECKPOINT
 
@@ -99,18 +115,46 @@ def train(options: argparse.Namespace) -> int:
         recipe, images, data.load(name, "test"), folder, seed=options.seed, where=name, start=start,
         new=options.new, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
     )
-    history = run.run()
-    plot.training({folder.name: history}, f"{recipe.name} on {images.name.removesuffix(' train')}",
+    return _train(run, recipe, images, folder)
+
+
+def _train(run: "Trainer", recipe: "Recipe", images: "Images", folder: Path) -> int:
+    """To the end; then its curves, and a line of what came of it."""
+    from npnet import plot
+
+    history, known_as = run.run(), images.name.removesuffix(" train")
+    plot.training({folder.name: history}, f"{recipe.name} on {known_as}",
                   [folder / "training.svg", folder / "training.png"], 1 - 1 / len(images.classes))
     tested = [line for line in history if "test_error" in line]
     if not tested:
         raise UserError(f"{folder}: its metrics hold no test error: npnet evaluate {folder} measures it")
-    speed = tested[-1]["epoch"] * len(images) / max(run.seconds, 1e-9)
+    last = tested[-1]
+    speed = last["epoch"] * len(images) / max(run.seconds, 1e-9)
     waited = sum(line.get("waited", 0.0) for line in history) / max(run.seconds, 1e-9)
-    print(f"{recipe.name} on {name}: test error {tested[-1]['test_error']:.1%} after {tested[-1]['epoch']:g} epochs, "
+    mean = f" ({last['averaged_error']:.1%} with the mean of the weights)" if "averaged_error" in last else ""
+    print(f"{recipe.name} on {known_as}: test error {last['test_error']:.1%}{mean} after {last['epoch']:g} epochs, "
           f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s, {waited:.1%} of the time waiting for data; its "
           f"author reports {recipe.reported}. {folder}")
     return 0
+
+
+def finetune(options: argparse.Namespace) -> int:
+    """``npnet finetune``."""
+    from npnet import data
+    from npnet.recipes.finetune import finetuner, tuning
+
+    recipe = tuning(options.run, options.epochs, options.rate, options.scratch)
+    name, images = training_images(recipe, options.data)
+    if options.images:
+        images = images.take(min(options.images, len(images)))
+    run = options.run.resolve()
+    folder = options.out or run.with_name(f"{run.name}-{'scratch' if options.scratch else 'tuned'}")
+    made = finetuner(
+        options.run, images, data.load(name, "test"), folder, epochs=options.epochs, rate=options.rate,
+        scratch=options.scratch, seed=options.seed, where=name, resume=options.resume,
+        checkpoint_minutes=options.checkpoint_minutes,
+    )
+    return _train(made, recipe, images, folder)
 
 
 def evaluate(options: argparse.Namespace) -> int:

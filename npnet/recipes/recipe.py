@@ -117,13 +117,15 @@ def load_input(folder: Path) -> tuple[NDArray[np.float32], tuple[str, ...], dict
     return mean, classes, words
 
 
-def loaders(recipe: Recipe, train: Images, test: Images | None, seed: int) -> tuple[Loader, Loader | None]:
-    """Of the training set and of the test set, both with the training set's mean image taken off."""
+def loaders(
+    recipe: Recipe, train: Images, test: Images | None, seed: int, mean: NDArray[np.float32] | None = None
+) -> tuple[Loader, Loader | None]:
+    """Of the training set and of the test set, both with the training set's mean image taken off, or another `mean`."""
     check_crop(recipe, train)
     if recipe.colour not in ("", "printed", "roots"):
         raise UserError(f"{recipe.name}: colour (={recipe.colour!r}) must be '', 'printed' or 'roots'")
     colour = augment.colour_axes(train.covariance(), recipe.colour == "roots") if recipe.colour else None
-    mean = train.mean_image()
+    mean = train.mean_image() if mean is None else mean
     return (
         Loader(train, recipe.batch, whole=recipe.whole and len(train) >= recipe.batch, mean=mean,
                crop=recipe.crop or None, mirror=recipe.mirror, together=recipe.together, draw=recipe.augmentation,
@@ -172,6 +174,7 @@ def trainer(
     where: str | Path | None = None,
     start: Path | None = None,
     new: Sequence[str] = (),
+    mean: NDArray[np.float32] | None = None,
     resume: bool = False,
     until: Callable[[list[dict[str, Any]]], bool] | None = None,
     checkpoint_minutes: float = 2.0,
@@ -183,6 +186,7 @@ def trainer(
 
     where : what the data were loaded by; remembered, so that `trained` finds them again.
     start, new : weights to begin with, and which layers begin anew all the same: `npnet.weights.begin_from`.
+    mean : what those weights' images were less, in place of the training set's own.
 
     Raises UserError if `folder` holds a run and `resume` is not asked for, or the run there is another one: nothing of
     it is overwritten.
@@ -197,11 +201,12 @@ def trainer(
     net = recipe.build(seed, len(train.classes))
     if start:
         begin_from(net, start, new)
-    train_loader, test_loader = loaders(recipe, train, test, seed)
+    mean = train.mean_image() if mean is None else mean
+    train_loader, test_loader = loaders(recipe, train, test, seed, mean)
 
     def begin(folder: Path) -> None:
         recipe.save(folder, **facts)
-        save_input(folder, train.mean_image(), train.classes, getattr(train, "words", {}))
+        save_input(folder, mean, train.classes, getattr(train, "words", {}))
 
     def evaluate() -> dict[str, Any]:
         assert test_loader is not None

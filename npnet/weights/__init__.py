@@ -42,12 +42,13 @@ def begin_from(net: Layer, path: str | Path, new: Sequence[str] = ()) -> list[st
     """The parameters of `net` from those of another net in a file, for fine-tuning (AlexNet §6, "1 CNN*").
 
     new : layers that begin as they are. If there are none, the last layer does, if it has another number of classes.
+    Auxiliary classifiers in the file are left there, if the net has none.
 
     Returns the names of the parameters that begin anew. Raises UserError if the file holds other layers than the net's,
     or of another shape; then nothing is changed.
     """
-    arrays = _weights(path)
     own = {p.name: p for p in net.parameters()}
+    arrays = {name: array for name, array in _weights(path).items() if name in own or not name.startswith("head_")}
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in own))
     for layer in new:
         if layer not in layers:
