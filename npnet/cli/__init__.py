@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from npnet import __version__
 from npnet.errors import UserError
 
-from . import checks, figures, nets, photos, training
+from . import checks, figures, learning, nets, photos, testing, training
 from .options import Command, Parser, positive
 
 MEND = {
@@ -85,6 +85,6 @@ def parser() -> Parser:
         sub.add_argument("--threads", type=positive, metavar="N", help="default: as many as there are cores")
         return sub
 
-    for part in (photos, training, figures, nets, checks):
+    for part in (photos, training, testing, learning, figures, nets, checks):
         part.add_to(add)
     return top

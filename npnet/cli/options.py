@@ -4,7 +4,7 @@ import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from npnet.errors import UserError
 
@@ -27,7 +27,8 @@ Add = Callable[..., Parser]
 
 
 def data_option(sub: Parser) -> None:
-    sub.add_argument("--data", metavar="DATA", help="cifar10, shapes, or the folder that CIFAR-10 is in")
+    sub.add_argument("--data", metavar="DATA",
+                     help="cifar10, shapes, or a folder: with CIFAR-10, or made by npnet data prepare")
 
 
 def positive(text: str) -> int:
@@ -94,6 +95,12 @@ def training_images(recipe: "Recipe", given: str | None) -> tuple[str, "Images"]
         raise UserError(f"{recipe.name} trains on photos: --data DIR, which npnet data prepare has made")
     name = given or found()
     return name, data.load(name, "train")
+
+
+def bar(what: str, total: int, unit: str = " images") -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, leave=False)
 
 
 def found() -> str:

@@ -1,4 +1,6 @@
 """What the nets of recipes say, and what gradients they get, before they have learnt anything."""
+from dataclasses import replace
+
 from npnet.data import Images
 from npnet.errors import UserError
 from npnet.evaluate.signals import Signal, signals
@@ -12,8 +14,6 @@ def first_signals(recipe: Recipe, train: Images, images: int = 128, seed: int = 
 
     Raises UserError for a net that is not layers one after another, and fewer than two images.
     """
-    from dataclasses import replace
-
     if min(images, len(train)) < 2:
         raise UserError(f"images (={min(images, len(train))}) must be at least 2, to differ from each other")
     net = recipe.build(seed, len(train.classes))
