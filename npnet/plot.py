@@ -121,6 +121,17 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
+def _pair(height: float, title: str, labels: tuple[str, str]) -> tuple[Any, Any]:
+    """A figure with two axes side by side, each with what it shows above it."""
+    figure = _blank(9.0, height)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    both = figure.subplots(1, 2)
+    for axes, label in zip(both, labels, strict=True):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(label, loc="left", fontsize=9)
+    return figure, both
+
+
 def _save(figure: Any, paths: Sequence[Path], description: str) -> None:
     """In the format of each path's ending, for those who cannot see it with a `description`.
 
@@ -169,20 +180,14 @@ def training(
 
 def heads(result: dict[str, Any], title: str, paths: Sequence[Path]) -> None:
     """Size of the gradient at a module, and the loss, against steps, with auxiliary classifiers and without."""
-    figure = _blank(9.0, 4.0)
+    figure, both = _pair(4.0, title, ("size of the gradient of its weights", "loss of the net itself"))
     styles = {"with": ("with auxiliary classifiers", BLUE, "-"), "without": ("without", ORANGE, "--")}
-    for axes, key, label in zip(
-        figure.subplots(1, 2), ("gradient", "loss"), ("size of the gradient of its weights", "loss of the net itself"),
-        strict=True
-    ):
-        axes.spines[["top", "right"]].set_visible(False)
+    for axes, key in zip(both, ("gradient", "loss"), strict=True):
         for name, (text, colour, line) in styles.items():
             values = result[name][key]
             axes.plot(range(1, len(values) + 1), values, line, color=colour, linewidth=1.2, label=text)
         axes.set(xlabel="step", yscale="log" if key == "gradient" else "linear")
-        axes.set_title(label, loc="left", fontsize=9)
-    figure.axes[0].legend(frameon=False, fontsize=9)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    both[0].legend(frameon=False, fontsize=9)
     middle = {name: float(np.median(result[name]["gradient"])) for name in styles}
     _save(figure, paths, f"{title}: size of the gradient against steps; its median is {middle['with']:.2g} with "
                          f"auxiliary classifiers, {middle['without']:.2g} without")
@@ -226,22 +231,17 @@ def signals(variants: Mapping[str, Sequence[dict[str, Any]]], title: str, paths:
 
     variants : by name, of each layer its name ("layer"), "share" and "gradient", as `evaluate.signals` says.
     """
-    figure = _blank(9.0, 3.8 + 0.2 * len(variants))
-    for axes, key, label in zip(
-        figure.subplots(1, 2), ("share", "gradient"),
-        ("of what it computes, about the image", "gradient of the weights, per weight"), strict=True
-    ):
-        axes.spines[["top", "right"]].set_visible(False)
+    figure, both = _pair(3.8 + 0.2 * len(variants), title,
+                         ("of what it computes, about the image", "gradient of the weights, per weight"))
+    for axes, key in zip(both, ("share", "gradient"), strict=True):
         for (name, layers), colour in zip(variants.items(), COLOURS, strict=False):
             axes.plot([one["layer"] for one in layers], [one[key] for one in layers], "o-", color=colour, markersize=4,
                       linewidth=1.4, label=name)
         axes.set_yscale("log")
-        axes.set_title(label, loc="left", fontsize=9)
         axes.tick_params(axis="x", labelrotation=45)
         if key == "share":
             axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g}%")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower left", fontsize=9)
+    figure.legend(*both[0].get_legend_handles_labels(), frameon=False, loc="outside lower left", fontsize=9)
     ends = "; ".join(f"{name}: {layers[-1]['share']:.1%} at {layers[-1]['layer']}" for name, layers in variants.items())
     _save(figure, paths, f"{title}: share of each layer's output that differs from image to image: {ends}")
 

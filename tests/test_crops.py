@@ -106,7 +106,7 @@ def test_pictures_are_those_of_the_test_split(folder):
     pictures = Pictures(folder)
     assert (len(pictures), pictures.labels.tolist()) == (4, [0, 0, 1, 1])
     assert pictures.picture(3).size == (300, 280)
-    pictures.take(2)
+    pictures = pictures.take(2)
     assert pictures.labels.tolist() == [0, 1]
     with pytest.raises(DataError, match="nowhere: there is no such folder"):
         Pictures("nowhere")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from caffe_file import model
 from PIL import Image
 
 from npnet import cli, models
@@ -14,33 +15,14 @@ from npnet.recipes.runs import trained
 REAL = Path(os.environ.get("NPNET_DATA", "")) / "googlenet"
 
 
-def varint(value):
-    """A number in protocol buffers' way of writing: seven bits a byte, the last below 128."""
-    out = b""
-    while value > 127:
-        out += bytes([value & 127 | 128])
-        value >>= 7
-    return out + bytes([value])
-
-
-def field(number, content):
-    """A field of bytes."""
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
 def caffemodel(net, names):
-    """The weights of `net` as Caffe writes them (LayerParameter: 1 name, 7 blobs; BlobProto: 7 shape, 5 data)."""
+    """The weights of `net`, with Caffe's names."""
     theirs = {ours: caffe for caffe, ours in names.items()}
-    out, layers = b"", {}
-    for p in net.parameters():
-        layers.setdefault(p.name.rpartition(".")[0], []).append(p.numpy())
-    for name, blobs in layers.items():
-        body = field(1, theirs.get(name, name).encode())
-        for blob in blobs:
-            dims = b"".join(b"\x08" + varint(n) for n in blob.shape)
-            body += field(7, field(7, dims) + field(5, blob.astype("<f4").tobytes()))
-        out += field(100, body)
-    return out
+    layers = {}
+    for parameter in net.parameters():
+        name = parameter.name.rpartition(".")[0]
+        layers.setdefault(theirs.get(name, name), []).append(parameter.numpy())
+    return model(layers, old=False)
 
 
 @pytest.fixture

@@ -41,9 +41,7 @@ def curves(options: argparse.Namespace) -> int:
     from npnet.train import metrics
 
     must_be_new(options.out)
-    if len(options.runs) > len(plot.COLOURS):
-        raise UserError(f"{len(options.runs)} runs are more than one picture can show ({len(plot.COLOURS)}): name "
-                        f"fewer")
+    _check_few(len(options.runs), "runs")
     runs, sets, classes = {}, [], set()
     for folder in options.runs:
         recipe, facts = load(folder)
@@ -74,9 +72,7 @@ def signals(options: argparse.Namespace) -> int:
     recipe = known(options.recipe)
     _, images = training_images(recipe, options.data)
     variants = {text: recipe.switched(**changed) for text, changed in options.variants} or {recipe.name: recipe}
-    if len(variants) > len(plot.COLOURS):
-        raise UserError(f"{len(variants)} variants are more than one picture can show ({len(plot.COLOURS)}): name "
-                        f"fewer")
+    _check_few(len(variants), "variants")
     with bar("variants", len(variants), "") as shown:
         found = {}
         for text, changed in variants.items():
@@ -122,6 +118,13 @@ def heads(options: argparse.Namespace) -> int:
           f"classifiers, {middle['without']:.3g} without ({middle['with'] / middle['without']:.1f} times). "
           f"{options.out}")
     return 0
+
+
+def _check_few(count: int, what: str) -> None:
+    from npnet.plot import COLOURS
+
+    if count > len(COLOURS):
+        raise UserError(f"{count} {what} are more than one picture can show ({len(COLOURS)}): name fewer")
 
 
 def _called(folder: Path, among: list[Path]) -> str:

@@ -87,14 +87,15 @@ def must_be_new(path: Path) -> None:
         raise UserError(f"{path}: is there already: --out FILE takes another name, or move it away")
 
 
-def training_images(recipe: "Recipe", given: str | None) -> tuple[str, "Images"]:
-    """What `recipe` is to be trained on, and by which name it was loaded."""
+def training_images(recipe: "Recipe", given: str | None, most: int = 0) -> tuple[str, "Images"]:
+    """What `recipe` is to be trained on, so many images at most (0: all), and by which name they were loaded."""
     from npnet import data
 
     if recipe.crop > 32 and not given:
         raise UserError(f"{recipe.name} trains on photos: --data DIR, which npnet data prepare has made")
     name = given or found()
-    return name, data.load(name, "train")
+    images = data.load(name, "train")
+    return name, images.take(min(most, len(images))) if most else images
 
 
 def bar(what: str, total: int, unit: str = " images") -> Any:

@@ -73,9 +73,7 @@ def _pictures(options: argparse.Namespace) -> "Pictures":
     from npnet.data.pictures import Pictures
 
     pictures = Pictures(options.photos)
-    if options.images:
-        pictures.take(options.images)
-    return pictures
+    return pictures.take(options.images) if options.images else pictures
 
 
 @contextmanager
@@ -97,16 +95,13 @@ def _late_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
             bar.close()
 
 
-PAPER = {(1, 1): 0.1007, (1, 10): 0.0915, (1, 144): 0.0789, (7, 1): 0.0809, (7, 10): 0.0762, (7, 144): 0.0667}
-"""GoogLeNet's Table 3: by models and crops, top-5 error on ILSVRC 2014's validation set."""
-
-
 def table3(options: argparse.Namespace) -> int:
     """``npnet table3``."""
     from dataclasses import asdict
 
     from npnet.files import write_json
     from npnet.models.summary import aligned
+    from npnet.recipes.crops import PAPER
     from npnet.recipes.crops import table3 as measure
 
     must_be_new(options.out)

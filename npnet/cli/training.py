@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from npnet.errors import UserError
 
-from .options import Add, data_option, found, layer_rate, positive, rate, switch, training_images
+from .options import Add, Parser, data_option, found, layer_rate, positive, rate, switch, training_images
 
 if TYPE_CHECKING:
     from npnet.data import Images
@@ -33,10 +33,7 @@ def add_to(add: Add) -> None:
                      help="that begins anew; default: the last, if there are other classes")
     sub.add_argument("--layer-rate", type=layer_rate, action="append", default=[], metavar="LAYER=TIMES",
                      help="its learning rate is so many times the others': conv1=0 learns no more")
-    sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
-    sub.add_argument("--seed", type=int, default=0, metavar="N")
-    sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    sub.add_argument("--checkpoint-minutes", type=rate, default=2.0, metavar="M", help="default: 2")
+    _run_options(sub)
 
     sub = add("finetune", finetune, "A trained net learns other classes: its last layer anew, the others slowly.",
               "runs/bvlc_googlenet --data prepared/ --epochs 5", "runs/bvlc_googlenet --data prepared/ --scratch")
@@ -46,10 +43,7 @@ def add_to(add: Add) -> None:
     sub.add_argument("--rate", type=rate, metavar="R", help="learning rate; default: a tenth of the run's")
     sub.add_argument("--scratch", action="store_true", help="the same net, trained on the same from the beginning")
     sub.add_argument("--out", type=Path, metavar="DIR", help="default: RUN-tuned, or RUN-scratch")
-    sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
-    sub.add_argument("--seed", type=int, default=0, metavar="N")
-    sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    sub.add_argument("--checkpoint-minutes", type=rate, default=2.0, metavar="M", help="default: 2")
+    _run_options(sub)
 
     sub = add("figure1", figure1, "AlexNet's Figure 1: training error with ReLU and with tanh.",
               "", "--quick", "--data cifar10 --tune --seeds 3 --jobs 2", "--redraw --out results/figure1")
@@ -63,6 +57,14 @@ def add_to(add: Add) -> None:
     sub.add_argument("--resume", action="store_true", help="go on with what is in --out")
     sub.add_argument("--quick", action="store_true", help="a small one, in under three minutes on two cores")
     sub.add_argument("--redraw", action="store_true", help="draw from the metrics in --out, without training")
+
+
+def _run_options(sub: Parser) -> None:
+    """Of every training of one net."""
+    sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    sub.add_argument("--checkpoint-minutes", type=rate, default=2.0, metavar="M", help="default: 2")
 
 
 def train(options: argparse.Namespace) -> int:
@@ -83,9 +85,7 @@ def train(options: argparse.Namespace) -> int:
     if options.switch:
         recipe = recipe.switched(**dict(options.switch))
     folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
-    name, images = training_images(recipe, options.data)
-    if options.images:
-        images = images.take(min(options.images, len(images)))
+    name, images = training_images(recipe, options.data, options.images)
     run = trainer(
         recipe, images, data.load(name, "test"), folder, seed=options.seed, where=name, start=start,
         new=options.new, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
@@ -119,15 +119,12 @@ def finetune(options: argparse.Namespace) -> int:
     from npnet.recipes.finetune import finetuner, tuning
 
     recipe = tuning(options.run, options.epochs, options.rate, options.scratch)
-    name, images = training_images(recipe, options.data)
-    if options.images:
-        images = images.take(min(options.images, len(images)))
+    name, images = training_images(recipe, options.data, options.images)
     run = options.run.resolve()
     folder = options.out or run.with_name(f"{run.name}-{'scratch' if options.scratch else 'tuned'}")
     made = finetuner(
-        options.run, images, data.load(name, "test"), folder, epochs=options.epochs, rate=options.rate,
-        scratch=options.scratch, seed=options.seed, where=name, resume=options.resume,
-        checkpoint_minutes=options.checkpoint_minutes,
+        recipe, options.run, images, data.load(name, "test"), folder, scratch=options.scratch, seed=options.seed,
+        where=name, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
     )
     return _train(made, recipe, images, folder)
 

@@ -16,7 +16,8 @@ SCALES = (SIDE, 288, 320, 352)
 """Pixels of the shorter side."""
 SQUARES = ("left or upper", "middle", "right or lower")
 PLACES = 6
-COUNT = len(SCALES) * len(SQUARES) * PLACES * 2
+EACH = len(SQUARES) * PLACES * 2  # of a scale
+COUNT = len(SCALES) * EACH
 
 TEN = [(1 * PLACES + place) * 2 + mirrored for mirrored in (0, 1) for place in range(5)]
 """Of the 144 those that AlexNet takes, in the order of `augment.views`."""
@@ -56,14 +57,14 @@ def crops(photo: Any, count: int, side: int = 224) -> NDArray[np.uint8]:
     made = np.empty((count, 3, side, side), np.uint8)
     row = {crop: i for i, crop in enumerate(wanted)}
     for i, scale in enumerate(SCALES):
-        if not any(i * COUNT // len(SCALES) <= crop < (i + 1) * COUNT // len(SCALES) for crop in wanted):
+        if not any(crop // EACH == i for crop in wanted):
             continue
         corners = [place for place, mirrored in augment.views((scale - side, scale - side)) if not mirrored]
         for j, (square, whole) in enumerate(squares(photo, scale, side)):
             parts = [*(square[:, top : top + side, left : left + side] for top, left in corners), whole]
             for k, part in enumerate(parts):
                 for mirrored in (0, 1):
-                    crop = ((i * len(SQUARES) + j) * PLACES + k) * 2 + mirrored
+                    crop = i * EACH + (j * PLACES + k) * 2 + mirrored
                     if crop in row:
                         made[row[crop]] = part[:, :, ::-1] if mirrored else part
     return made

@@ -14,8 +14,8 @@ class DataError(UserError):
     """Something about data that the user can mend. One line: what is wrong, where, and what to do about it."""
 
 
-class Images(Protocol):
-    """What a loader and a recipe ask of a set of images, be it in memory or on a disk."""
+class Labelled(Protocol):
+    """What has labels."""
 
     @property
     def name(self) -> str: ...
@@ -25,6 +25,10 @@ class Images(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int64]: ...
+
+
+class Images(Labelled, Protocol):
+    """What a loader and a recipe ask of a set of images, be it in memory or on a disk."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -164,19 +168,6 @@ class Dataset:
         mean = total / (len(self) * self.images[0, 0].size)
         covariance: NDArray[np.float64] = products / (len(self) * self.images[0, 0].size) - np.outer(mean, mean)
         return covariance
-
-
-class Labelled(Protocol):
-    """What has labels."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def labels(self) -> NDArray[np.int64]: ...
 
 
 def places(images: Labelled, classes: tuple[str, ...]) -> NDArray[np.int64]:

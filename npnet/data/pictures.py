@@ -1,4 +1,5 @@
 """Photos as they are, in folders of their classes: for a net that is to be tested with more than their middle."""
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,12 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def take(self, count: int) -> None:
-        """Keep so many only, of all classes alike: every so-manieth in the order of their names."""
+    def take(self, count: int) -> "Pictures":
+        """So many of them at most, of all classes alike: every so-manieth in the order of their names."""
         chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
-        self.paths, self.labels = [self.paths[i] for i in chosen], self.labels[chosen]
+        some = copy(self)
+        some.paths, some.labels = [self.paths[i] for i in chosen], self.labels[chosen]
+        return some
 
     def picture(self, i: int) -> Any:
         """Photo i, as `photo.read` gives it."""

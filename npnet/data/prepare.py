@@ -118,14 +118,19 @@ def _splits(source: Path) -> list[str]:
     return splits if splits and not others else [""]
 
 
-def _words(path: str | Path | None) -> dict[str, str]:
-    if path is None:
-        return {}
+def entries_of(path: str | Path) -> list[list[str]]:
+    """The lines of a file that are not empty, each parted behind its first word: "n01440764 tench, Tinca tinca"."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
-    pairs = [line.strip().split(maxsplit=1) for line in lines if line.strip()]
+    return [line.strip().split(maxsplit=1) for line in lines if line.strip()]
+
+
+def _words(path: str | Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    pairs = entries_of(path)
     for number, pair in enumerate(pairs, 1):
         if len(pair) != 2:
             raise DataError(f"{path}, entry {number}: {pair[0]!r} must be followed by what it means")

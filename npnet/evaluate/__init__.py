@@ -9,7 +9,7 @@ from npnet.data import Loader
 from npnet.errors import UserError
 from npnet.layers import Layer
 
-__all__ = ["ErrorRate", "averaged_error_rate", "error_rate", "mean_probabilities", "probabilities", "rate_of"]
+__all__ = ["ErrorRate", "answer", "averaged_error_rate", "error_rate", "mean_probabilities", "probabilities", "rate_of"]
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,19 @@ def _rate(place: NDArray[np.int64]) -> ErrorRate:
     return ErrorRate(float(np.mean(place >= 1)), float(np.mean(place >= 5)), len(place))
 
 
+def answer(net: Layer, images: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(n, K): the softmax of the net's scores for a batch of images (n, C, H, W)."""
+    scores = net.forward(net.upload("evaluate.x", images), train=False)
+    softmax = net.like("evaluate.probabilities", scores)
+    net.kernels.softmax(scores, softmax)
+    return net.kernels.to_host(softmax)
+
+
 def probabilities(net: Layer, loader: Loader, progress: Progress | None = None) -> NDArray[np.float32]:
     """(N, K): the softmax of the net's scores for all images of `loader`."""
     parts = []
     for images, _ in loader.epoch(0):
-        scores = net.forward(net.upload("evaluate.x", images), train=False)
-        softmax = net.like("evaluate.probabilities", scores)
-        net.kernels.softmax(scores, softmax)
-        parts.append(net.kernels.to_host(softmax))
+        parts.append(answer(net, images))
         if progress:
             progress(len(images))
     return np.concatenate(parts)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from npnet.evaluate import answer
 from npnet.layers import Layer
 
 AT_ONCE = 48
@@ -51,10 +52,7 @@ def _probabilities(
     parts = []
     for first in range(0, len(crops), AT_ONCE):
         some = np.ascontiguousarray(crops[first : first + AT_ONCE])
-        scores = net.forward(net.upload("evaluate.x", some), train=False)
-        softmax = net.like("evaluate.probabilities", scores)
-        net.kernels.softmax(scores, softmax)
-        parts.append(net.kernels.to_host(softmax))
+        parts.append(answer(net, some))
         if progress:
             progress(len(some))
     return np.concatenate(parts).astype(np.float64)

@@ -22,30 +22,27 @@ def tuning(run: Path, epochs: float, rate: float | None = None, scratch: bool = 
     recipe, _ = load(run)
     if recipe.model == "googlenet":
         recipe = recipe.switched(heads=False)
-    last = _last(recipe)
     if not scratch:
-        recipe = replace(recipe, rate=rate or SLOWER * recipe.rate, slow=((0.0, last, LAST),))
+        recipe = replace(recipe, rate=SLOWER * recipe.rate, slow=((0.0, _last(recipe), LAST),))
     return replace(recipe, name=f"{recipe.name}_{'scratch' if scratch else 'tuned'}", epochs=epochs,
                    rate=rate or recipe.rate, drops=tuple(drop for drop in recipe.drops if drop < epochs),
                    reported="nothing for this", reported_error=None)
 
 
 def finetuner(
-    run: Path, train: Images, test: Images, folder: Path, *, epochs: float, rate: float | None = None,
-    scratch: bool = False, seed: int = 0, where: str | Path | None = None, **options: Any
+    recipe: Recipe, run: Path, train: Images, test: Images, folder: Path, *, scratch: bool = False, **options: Any
 ) -> Trainer:
     """Ready to `run`: fine-tuning of the run in `run` on other images, from which the same mean is taken off. With
     `scratch`, the same net is trained on them from the beginning: what fine-tuning is to be held against.
 
-    options : of `trainer`.
+    recipe : what `tuning` makes of the run's.  options : of `trainer`.
     """
-    recipe = tuning(run, epochs, rate, scratch)
     if folder.resolve() == run.resolve():
         raise UserError(f"{folder}: is the run that is to be tuned: choose another folder")
     mean, _, _ = load_input(run)
     start = None if scratch else run / CHECKPOINT
-    return trainer(recipe, train, test, folder, seed=seed, where=where, start=start,
-                   new=[] if scratch else [_last(recipe)], mean=mean, **options)
+    return trainer(recipe, train, test, folder, start=start, new=[] if scratch else [_last(recipe)], mean=mean,
+                   **options)
 
 
 def _last(recipe: Recipe) -> str:

@@ -4,16 +4,13 @@ The paper expects of classifiers in the middle that they send more gradient to t
 """
 import math
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from npnet import models
 from npnet.data import Images
-from npnet.layers import Layer
-from npnet.train import SGD
+from npnet.layers import Layer, SoftmaxCrossEntropy, WeightedSoftmaxCrossEntropy
+from npnet.train import SGD, Trainer
 
 from .recipe import Recipe, loaders, schedule
 
@@ -37,31 +34,31 @@ def experiment(
 def _first_steps(
     recipe: Recipe, train: Images, steps: int, seed: int, progress: Callable[[], object] | None
 ) -> dict[str, list[float]]:
-    net = recipe.build(seed, len(train.classes))
-    module = next(layer for name, layer in zip(net.names, net.layers, strict=True) if name == MODULE)
-    loader, _ = loaders(replace(recipe, averaged=0.0), train, None, seed)
-    sgd = SGD(net.parameters(), recipe.rate, recipe.momentum, recipe.weight_decay)
-    falls, loss = schedule(recipe), models.loss(net)
+    net, loss = recipe.build(seed, len(train.classes)), WeightedSoftmaxCrossEntropy()
+    module = net[MODULE]
     losses: list[float] = []
     gradients: list[float] = []
-    while len(losses) < steps:
-        epoch = len(losses) // len(loader)
-        with closing(loader.epoch(epoch)) as batches:
-            for images, labels in batches:
-                sgd.rate = falls.rate(len(losses) / len(loader))
-                net.set_step(len(losses))
-                x, t = net.upload("trainer.x", images), net.upload("trainer.labels", labels)
-                loss.forward(net.forward(x, train=True), t)
-                net.backward_parameters(loss.backward())
-                own = net.kernels.to_host(loss.probabilities)[np.arange(len(labels)), labels]
-                losses.append(float(-np.log(np.maximum(own, np.finfo(np.float32).tiny)).mean()))
-                gradients.append(_size(module))
-                sgd.step()
-                if progress:
-                    progress()
-                if len(losses) == steps:
-                    break
+
+    class Watched(SGD):
+        """Notes what each step is made from."""
+
+        def step(self) -> None:
+            losses.append(_own(loss.losses[0]))
+            gradients.append(_size(module))
+            super().step()
+            if progress:
+                progress()
+
+    loader, _ = loaders(recipe, train, None, seed)
+    sgd = Watched(net.parameters(), recipe.rate, recipe.momentum, recipe.weight_decay)
+    Trainer(net, loader, sgd, schedule(recipe), steps / len(loader), loss=loss, progress=False).run()
     return {"loss": losses, "gradient": gradients}
+
+
+def _own(loss: SoftmaxCrossEntropy) -> float:
+    """Its value for the last batch."""
+    p, labels = (loss.kernels.to_host(array) for array in (loss.probabilities, loss.labels))
+    return float(-np.log(np.maximum(p[np.arange(len(labels)), labels], np.finfo(np.float32).tiny)).mean())
 
 
 def _size(layer: Layer) -> float:

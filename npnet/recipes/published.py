@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from npnet import models
+from npnet.data.prepare import entries_of
 from npnet.errors import UserError
 from npnet.train.checkpoint import NAME as CHECKPOINT
 from npnet.weights import caffe, save_weights
@@ -91,11 +92,8 @@ def adopt(
 
 def read_words(path: Path) -> dict[str, str]:
     """Classes in order, and what they mean, from lines as "n01440764 tench, Tinca tinca"."""
-    try:
-        lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    found = {line[0]: line[1].strip() for line in lines if len(line) == 2}
+    lines = entries_of(path)
+    found = {line[0]: line[1] for line in lines if len(line) == 2}
     if len(found) < len(lines) or not lines:
         raise UserError(f"{path}: its {len(lines)} lines must each name another class and what it means")
     return found

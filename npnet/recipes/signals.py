@@ -14,12 +14,13 @@ def first_signals(recipe: Recipe, train: Images, images: int = 128, seed: int = 
 
     Raises UserError for a net that is not layers one after another, and fewer than two images.
     """
-    if min(images, len(train)) < 2:
-        raise UserError(f"images (={min(images, len(train))}) must be at least 2, to differ from each other")
+    images = min(images, len(train))
+    if images < 2:
+        raise UserError(f"images (={images}) must be at least 2, to differ from each other")
     net = recipe.build(seed, len(train.classes))
     if not isinstance(net, Sequential):
         raise UserError(f"{recipe.name} trains {recipe.model}, and signals are of nets of layers one after another")
-    loader, _ = loaders(replace(recipe, batch=min(images, len(train))), train, None, seed)
+    loader, _ = loaders(replace(recipe, batch=images), train, None, seed)
     batches = loader.epoch(0)
     try:
         return signals(net, *next(batches))
