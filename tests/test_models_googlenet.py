@@ -4,10 +4,24 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from npnet import cli, models
-from npnet.layers import LRN, Concat, Conv2D, Dense, Dropout
+from npnet import cli, gradcheck, models
+from npnet.layers import (
+    LRN,
+    AvgPool2D,
+    Concat,
+    Constant,
+    Conv2D,
+    Dense,
+    Dropout,
+    Gaussian,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    WeightedSoftmaxCrossEntropy,
+    WithHeads,
+)
 from npnet.models import table1
-from npnet.models.googlenet import MODULES, PRESETS, GoogLeNet, switches
+from npnet.models.googlenet import MODULES, PRESETS, GoogLeNet, inception, switches
 
 WEIGHTS = {"conv1": 9408, "conv2": 114688, "inception3a": 163328, "inception3b": 388096, "inception4a": 375552,
            "inception4b": 448512, "inception4c": 509440, "inception4d": 604672, "inception4e": 867328,
@@ -115,3 +129,31 @@ def test_the_five_by_five_is_five_by_five():
                          (reduce5, five, 5), (channels, pool, 1)]
     assert [one.out_features for one in net.walk() if isinstance(one, Dense)] == [10, 1024, 10, 1024, 10]
     assert switches() == GoogLeNet()
+
+
+def two_modules():
+    """All that GoogLeNet is made of, and in its order, for images of 2 × 19 × 19: stem, two modules, two heads."""
+    def head(channels):
+        return Sequential(pool=AvgPool2D(3, 2), conv=Conv2D(channels, 3, 1), relu1=ReLU(), fc1=Dense(3 * 2 * 2, 6),
+                          relu2=ReLU(), drop=Dropout(0.7, convention="inverted"), fc2=Dense(6, 4))
+
+    net = WithHeads(
+        {"inception1": head(9), "inception2": head(8)},
+        conv1=Conv2D(2, 5, 7, 2, 3), relu1=ReLU(), pool1=MaxPool2D(3, 2), norm1=LRN(5, alpha=0.5, per_channel=True),
+        reduce2=Conv2D(5, 4, 1), relu2=ReLU(), conv2=Conv2D(4, 6, 3, pad=1), relu3=ReLU(),
+        norm2=LRN(5, alpha=0.5, per_channel=True),
+        inception1=inception(6, 3, 4, 3, 2, 2, 1), inception2=inception(9, 2, 3, 3, 3, 1, 2), pool5=AvgPool2D(5, 1),
+        drop=Dropout(0.4, convention="inverted"), fc=Dense(8, 4))
+    for p in net.parameters():  # with Xavier's biases of 0, a ReLU that sees nothing is at its corner
+        p.initialiser = Gaussian(0.5) if p.name.endswith("weight") else Constant(0.5)
+    net.initialise(1)
+    return net
+
+
+def test_every_gradient_of_two_modules_with_heads(backend):
+    images = np.random.default_rng(2).standard_normal((3, 2, 19, 19))
+    net = two_modules()
+    report = gradcheck.check(net, images, labels=[3, 0, 2], loss=WeightedSoftmaxCrossEntropy(), samples=25)
+    assert report.ok, report
+    assert report.shapes.keys() == {"x"} | {p.name for p in net.parameters()}
+    assert len(report.shapes) == 1 + 2 * (3 + 2 * 6 + 2 * 3 + 1)
