@@ -1,18 +1,30 @@
+import ctypes.util
+import os
+
 import pytest
 from hypothesis import settings
 
-import npnet
-from npnet import kernels
+GPU = bool(ctypes.util.find_library("nvcuda" if os.name == "nt" else "cuda"))
+if not GPU:
+    os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")  # before Numba is imported; nothing else of it changes
+
+from on_device import OnDevice  # noqa: E402
+
+import npnet  # noqa: E402
+from npnet import kernels  # noqa: E402
 
 settings.register_profile("npnet", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("npnet")
 
 
-@pytest.fixture(params=kernels.NAMES)
+@pytest.fixture(params=kernels.NAMES if GPU else kernels.NAMES[:2])
 def backend(request):
-    """Runs the test once on each backend, and gives it the backend."""
-    pytest.importorskip(request.param)
+    """Runs the test once on each backend, and gives it the backend. The simulator of a GPU is too slow for all of them:
+    test_cuda.py chooses."""
+    pytest.importorskip(request.param if request.param != "cuda" else "numba_cuda")
     before = kernels._active
     npnet.use(request.param)
+    if request.param == "cuda":
+        npnet.use(OnDevice(kernels.active()))
     yield kernels.active()
     kernels._active = before

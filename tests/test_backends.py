@@ -48,23 +48,36 @@ def written(name, arguments):
 
 def run(backend, name, arguments):
     """What the kernel wrote, by name. It gets copies of the `arguments`."""
-    copies = {k: [np.array(p) for p in v] if isinstance(v, list) else np.array(v) if isinstance(v, np.ndarray) else v
-              for k, v in arguments.items()}
-    if hasattr(backend, "compile"):
-        for memory in backend.arrays._scratch.memory.values():  # nothing may depend on what another kernel has left
-            memory.fill(np.nan if memory.dtype.kind == "f" else 1)
+    def copy(v):
+        if not isinstance(v, np.ndarray):
+            return [copy(p) for p in v] if isinstance(v, list) else v
+        array = backend.empty(v.shape, v.dtype)
+        backend.from_host(v, array)
+        return array
+
+    copies = {key: copy(v) for key, v in arguments.items()}
+    for memory in scratch_of(backend):  # nothing may depend on what another kernel has left
+        backend.fill(memory, np.nan if memory.dtype.kind == "f" else 1)
     getattr(backend, name)(**copies)
     outputs = written(name, arguments)
     for key, before in arguments.items():
         if key not in outputs and isinstance(before, np.ndarray):
-            np.testing.assert_array_equal(copies[key], before, err_msg=f"{name} changed its {key}")
+            after = backend.to_host(copies[key])
+            np.testing.assert_array_equal(after, before, err_msg=f"{name} changed its {key}")
     result = {}
     for key in outputs:
         if isinstance(copies[key], list):
-            result |= {f"{key} {i}": part for i, part in enumerate(copies[key])}
+            result |= {f"{key} {i}": backend.to_host(part) for i, part in enumerate(copies[key])}
         else:
-            result[key] = copies[key]
+            result[key] = backend.to_host(copies[key])
     return result
+
+
+def scratch_of(backend):
+    """Memory that kernels use while they run."""
+    if hasattr(backend, "compile"):
+        return backend.arrays._scratch.memory.values()
+    return backend.memory._scratch.values() if hasattr(backend, "launch") else ()
 
 
 def cast(arguments, dtype):
@@ -278,7 +291,7 @@ def test_the_definition_writes_every_element_and_changes_no_input(name, argument
 
 
 def test_every_kernel_of_the_contract_is_called_here():
-    apart = {"empty", "view", "channels", "to_host", "from_host", "fill", "on_one_thread"}
+    apart = {"empty", "view", "channels", "to_host", "from_host", "upload", "fill", "on_one_thread"}
     assert {name for name, _ in CALLS} == set(CONTRACT) - apart
 
 

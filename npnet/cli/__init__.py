@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from npnet import __version__
+from npnet import __version__, kernels
 from npnet.errors import UserError
 
 from . import checks, figures, learning, nets, photos, testing, training
@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from npnet.train import Interrupted
 
+        if os.environ.get("NPNET_BACKEND") == "cuda":
+            kernels.active()  # if there is no GPU, that is to be said before anything else
         try:
             return command(options)
         except Interrupted as stop:
@@ -81,7 +83,7 @@ def parser() -> Parser:
             name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter,
             epilog="examples:\n" + "\n".join(f"  npnet {name} {e}" for e in examples))
         sub.set_defaults(command=command)
-        sub.add_argument("--backend", choices=("numpy", "numba"), help="default: NPNET_BACKEND, else numba")
+        sub.add_argument("--backend", choices=kernels.NAMES, help="default: NPNET_BACKEND, else numba")
         sub.add_argument("--threads", type=positive, metavar="N", help="default: as many as there are cores")
         return sub
 

@@ -1,7 +1,8 @@
 """How things are computed: one contract (`npnet.kernels.contract`), interchangeable backends.
 
-``numpy`` is the definition: short, vectorised, to be followed with a pencil. ``numba`` is the fast one. All backends
-define the same functions with the same arguments, so that a layer never asks which of them it runs on.
+``numpy`` is the definition: short, vectorised, to be followed with a pencil. ``numba`` is the fast one, ``cuda`` the
+one for an NVIDIA GPU. All backends define the same functions with the same arguments, so that a layer never asks which
+of them it runs on.
 """
 import importlib
 import os
@@ -12,26 +13,30 @@ from .contract import Array, Backend, Shape
 if TYPE_CHECKING:  # the type checker holds every backend against the contract
     from numpy.typing import NDArray
 
-    from . import numba, numpy
+    from . import cuda, numba, numpy
 
     _definition: Backend[NDArray[Any]] = numpy
     _fast: Backend[NDArray[Any]] = numba
+    _device: Backend[Any] = cuda
 
 __all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "use"]
 
-NAMES = ("numpy", "numba")
+NAMES = ("numpy", "numba", "cuda")
+PACKAGES = {"cuda": "'npnet[cuda13]' (or 'npnet[cuda12]', for a driver of CUDA 12)"}
+"""What to install for a backend, where it is not a package of its name."""
 _active: Backend[Array] | None = None
 
 
 def use(backend: "str | Backend[Any]") -> None:
-    """Choose the backend for layers made from now on: ``"numpy"``, ``"numba"``, or an object that fulfils the contract.
+    """Choose the backend for layers made from now on: ``"numpy"``, ``"numba"``, ``"cuda"``, or an object that
+    fulfils the contract.
 
     Raises
     ------
     ValueError
         If there is no backend of that name.
     ImportError
-        If what it runs on is not installed; the message says what to install.
+        If what it runs on is not installed, or there is no GPU; the message says what to do.
     """
     global _active
     if not isinstance(backend, str):
@@ -40,10 +45,14 @@ def use(backend: "str | Backend[Any]") -> None:
     if backend not in NAMES:
         raise ValueError(f"backend (={backend!r}) must be one of {', '.join(NAMES)}")
     try:
-        _active = cast("Backend[Array]", importlib.import_module(f"{__name__}.{backend}"))
+        chosen = importlib.import_module(f"{__name__}.{backend}")
     except ImportError as error:
-        raise ImportError(f"backend {backend!r} needs a package that cannot be imported ({error}): "
-                          f"pip install {backend}, or choose another with NPNET_BACKEND=numpy") from error
+        raise ImportError(
+            f"backend {backend!r} needs a package that cannot be imported ({error}): pip install "
+            f"{PACKAGES.get(backend, backend)}, or choose another with NPNET_BACKEND=numpy") from error
+    if backend == "cuda":
+        chosen.launch.check()
+    _active = cast("Backend[Array]", chosen)
 
 
 def active() -> Backend[Array]:

@@ -51,6 +51,10 @@ class Backend(Protocol[A]):
         """`x` ← `host`, of the same shape, cast to the dtype of `x`."""
         ...
 
+    def upload(self, host: NDArray[Any], x: A) -> None:
+        """`from_host` of what comes again and again, as batches do: on its way while what was asked for before runs."""
+        ...
+
     def fill(self, x: A, value: float) -> None:
         """`x` ← value, everywhere."""
         ...
@@ -262,7 +266,8 @@ class Backend(Protocol[A]):
         probabilities : (N, K), written.  summary : (2,) float64, written: the mean loss, and how many images have
         another class than their label in first place (the first in order, of equal ones; NaN counts as wrong).
 
-        Raises ValueError if a label is not in 0 … K − 1.
+        Raises ValueError if a label is not in 0 … K − 1. A backend that learns of it only later writes the label and
+        −1 − n for that, n being the first such image.
         """
         ...
 

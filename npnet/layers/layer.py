@@ -162,7 +162,7 @@ class Layer:
     def upload(self, name: str, host: NDArray[Any]) -> Array:
         """`array` with the contents of `host`, an array of NumPy's."""
         x = self.array(name, host.shape, host.dtype)
-        self.kernels.from_host(host, x)
+        self.kernels.upload(host, x)
         return x
 
     def __call__(self, x: Array, train: bool = True) -> Array:

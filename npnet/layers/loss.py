@@ -35,6 +35,8 @@ class SoftmaxCrossEntropy(Layer):
         summary = self.array("summary", (2,), np.float64)
         self.kernels.softmax_cross_entropy_forward(logits, labels, self.probabilities, summary)
         loss, errors = self.kernels.to_host(summary)  # the only thing of a step that is copied back
+        if errors < 0:
+            raise ValueError(f"labels[{int(-1 - errors)}] (={int(loss)}) must be in 0 … {logits.shape[1] - 1}")
         self.errors = int(errors)
         return float(loss)
 

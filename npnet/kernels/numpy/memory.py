@@ -27,6 +27,9 @@ def from_host(host: Floats, x: Floats) -> None:
     np.copyto(x, host, casting="same_kind")
 
 
+upload = from_host
+
+
 def fill(x: Floats, value: float) -> None:
     x.fill(value)
 

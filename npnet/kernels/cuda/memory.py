@@ -1,0 +1,158 @@
+"""Arrays on the device: making, viewing, copying, adding."""
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import cuda
+from numpy.typing import NDArray
+
+from .launch import SIMULATED, compiled, device, each, flat, place, scalar, stream
+
+Device = Any
+"""A device array of Numba's: a shape, a dtype and `reshape`; its elements are for kernels alone."""
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Device:
+    return cuda.device_array(shape, dtype)
+
+
+def view(storage: Device, shape: tuple[int, ...]) -> Device:
+    return storage[: math.prod(shape)].reshape(*shape)
+
+
+def to_host(x: Device) -> NDArray[Any]:
+    """It waits for all that `x` is made of."""
+    compute = stream("compute")
+    host: NDArray[Any] = (x if x.is_c_contiguous() else _whole(x)).copy_to_host(stream=compute)
+    compute.synchronize()
+    return host
+
+
+def from_host(host: NDArray[Any], x: Device) -> None:
+    compute = stream("compute")
+    x.copy_to_device(_fitting(host, x), stream=compute)
+    compute.synchronize()  # from here on `host` may be changed
+
+
+def upload(host: NDArray[Any], x: Device) -> None:
+    """Over a stream of its own, so that a batch is on its way while the net still learns from the one before (AlexNet
+    §4.1, §3.2): into memory that is kept for it, from where it is copied when `x` is no longer in use."""
+    lane = _lane(x.size, x.dtype)
+    lane.sent.synchronize()
+    np.copyto(lane.pinned[: x.size], _fitting(host, x).reshape(-1))
+    compute, beside = stream("compute"), stream("upload")
+    lane.taken.wait(beside)
+    there = lane.there[: x.size]
+    there.copy_to_device(lane.pinned[: x.size], stream=beside)
+    lane.sent.record(beside)
+    lane.sent.wait(compute)
+    flat(x).copy_to_device(there, stream=compute)
+    lane.taken.record(compute)
+
+
+@dataclass
+class _Lane:
+    """How a batch comes: from memory of the host that the device can read while the program goes on ("pinned"), into
+    memory of the device.  sent, taken : when it has arrived there, and when it has been copied from there."""
+
+    pinned: NDArray[Any]
+    there: Device
+    sent: Any
+    taken: Any
+
+
+_lanes: dict[Any, list[_Lane]] = {}
+
+
+def _lane(count: int, dtype: np.dtype[Any]) -> _Lane:
+    """Of two, the one that was used longer ago; larger ones, if `count` numbers do not fit."""
+    key = device(), dtype
+    lanes = _lanes.setdefault(key, [])
+    if not lanes or lanes[0].pinned.size < count:
+        stream("upload").synchronize()
+        stream("compute").synchronize()
+        lanes[:] = [_Lane(cuda.pinned_array(count, dtype), empty((count,), dtype), *_events()) for _ in range(2)]
+    lanes.reverse()
+    return lanes[0]
+
+
+def _events() -> tuple[Any, Any]:
+    return (cuda.event(), cuda.event()) if SIMULATED else (cuda.event(timing=False), cuda.event(timing=False))
+
+
+def _fitting(host: NDArray[Any], x: Device) -> NDArray[Any]:
+    """Row-major, in the dtype of `x`."""
+    if host.shape != x.shape:
+        raise ValueError(f"host of shape (={host.shape}) must be {tuple(x.shape)}")
+    return np.ascontiguousarray(host.astype(x.dtype, casting="same_kind", copy=False))
+
+
+def fill(x: Device, value: float) -> None:
+    each(_fill, x.size, flat(x), scalar(x, value))
+
+
+def add_up(parts: Sequence[Device], y: Device) -> None:
+    each(_copy, y.size, flat(parts[0]), flat(y))
+    for part in parts[1:]:
+        each(_add, y.size, flat(part), flat(y))
+
+
+def channels(x: Device, first: int, count: int) -> Device:
+    return x[:, first : first + count]
+
+
+def copy(x: Device, y: Device) -> None:
+    if x.is_c_contiguous() and y.is_c_contiguous():
+        each(_copy, x.size, flat(x), flat(y))
+    else:
+        each(_copy_maps, x.size, x, y)
+
+
+def on_one_thread() -> None:
+    """A GPU's kernels have no threads of Python's."""
+
+
+_scratch: dict[Any, Device] = {}
+
+
+def scratch(count: int, dtype: np.dtype[Any]) -> Device:
+    """Memory for a kernel while it runs, the same for all: they run one after the other."""
+    key = device(), dtype
+    held = _scratch.get(key)
+    if held is None or held.size < count:
+        _scratch.pop(key, None)
+        held = _scratch[key] = empty((count,), dtype)
+    return held
+
+
+def _whole(x: Device) -> Device:
+    y = empty(tuple(x.shape), x.dtype)
+    copy(x, y)
+    return y
+
+
+def _fill_loop(x: Any, value: Any) -> None:
+    for e in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        x[e] = value
+
+
+def _copy_loop(x: Any, y: Any) -> None:
+    for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        y[e] = x[e]
+
+
+def _add_loop(x: Any, y: Any) -> None:
+    for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        y[e] += x[e]
+
+
+def _copy_maps_loop(x: Any, y: Any) -> None:
+    """Of which either may be some channels of a larger array."""
+    for e in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        n, c, i, j = place(e, x.shape)
+        y[n, c, i, j] = x[n, c, i, j]
+
+
+_fill, _copy, _add, _copy_maps = (compiled(f) for f in (_fill_loop, _copy_loop, _add_loop, _copy_maps_loop))

@@ -1,0 +1,32 @@
+"""The update rule of AlexNet §5, as printed, and the mean of what it makes."""
+from typing import Any
+
+from numba import cuda
+
+from .launch import compiled, each, flat, scalar
+
+Device = Any
+
+
+def sgd_update(w: Device, v: Device, g: Device, rate: float, momentum: float, decay: float) -> None:
+    rate, momentum, shrink = scalar(w, rate), scalar(w, momentum), scalar(w, decay * rate)
+    each(_update, w.size, flat(w), flat(v), flat(g), rate, momentum, shrink)
+
+
+def average_update(w: Device, a: Device, share: float) -> None:
+    each(_average, w.size, flat(w), flat(a), scalar(w, share))
+
+
+def _update_loop(w: Any, v: Any, g: Any, rate: Any, momentum: Any, shrink: Any) -> None:
+    """shrink : decay times rate."""
+    for e in range(cuda.grid(1), w.size, cuda.gridsize(1)):
+        v[e] = momentum * v[e] - shrink * w[e] - rate * g[e]
+        w[e] += v[e]
+
+
+def _average_loop(w: Any, a: Any, share: Any) -> None:
+    for e in range(cuda.grid(1), w.size, cuda.gridsize(1)):
+        a[e] = w[e] if share == 1 else a[e] + share * (w[e] - a[e])
+
+
+_update, _average = compiled(_update_loop), compiled(_average_loop)

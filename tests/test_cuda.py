@@ -1,0 +1,278 @@
+"""The kernels for a GPU: on one, if there is one, else in Numba's simulator, and there the small ones.
+
+On a GPU every other test runs on it too (`conftest.backend`).
+"""
+import importlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import test_backends as contract
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import npnet
+from npnet import counter, gradcheck, kernels
+from npnet.data import Loader, shapes
+from npnet.gradcheck import cases
+from npnet.kernels import numpy as definition
+from npnet.layers import (
+    Conv2D,
+    Dense,
+    Gaussian,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    SoftmaxCrossEntropy,
+    WeightedSoftmaxCrossEntropy,
+)
+from npnet.train import SGD, Steps, Trainer
+
+pytest.importorskip("numba_cuda")
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+MOST = 700 if SIMULATED else 10**9
+"""Numbers in an array that a kernel is given."""
+
+
+@pytest.fixture(scope="module")
+def cuda():
+    return importlib.import_module("npnet.kernels.cuda")
+
+
+@pytest.fixture
+def on_cuda(cuda):
+    before = kernels._active
+    npnet.use("cuda")
+    yield cuda
+    kernels._active = before
+
+
+def size(arguments):
+    return max(v.size for v in arguments.values() if isinstance(v, np.ndarray)) if "parts" not in arguments else 0
+
+
+CALLS = [i for i, (_, arguments) in enumerate(contract.CALLS) if size(arguments) <= MOST]
+
+
+@pytest.mark.parametrize("i", CALLS, ids=[contract.IDS[i] for i in CALLS])
+def test_a_kernel_agrees_with_the_definition(cuda, i):
+    name, arguments = contract.CALLS[i]
+    contract.assert_agree(cuda, name, arguments, np.float32)
+    if not SIMULATED:
+        contract.assert_agree(cuda, name, arguments, np.float64)
+
+
+def test_every_kernel_is_called_here():
+    apart = {"empty", "view", "channels", "to_host", "from_host", "upload", "fill", "on_one_thread"}
+    assert {contract.CALLS[i][0] for i in CALLS} == set(contract.CONTRACT) - apart
+
+
+@given(n=contract.small, c=contract.small, o=contract.small, window=contract.windows(), groups=st.integers(1, 2))
+@settings(max_examples=5 if SIMULATED else 100)
+def test_convolutions_of_any_shape_agree(cuda, n, c, o, window, groups):
+    for name, arguments in contract.conv_calls(n, c, o, *window[:-1], groups, window[-1]):
+        if size(arguments) <= MOST:
+            contract.assert_agree(cuda, name, arguments, np.float64)
+
+
+@given(n=contract.small, c=contract.small, window=contract.windows(), kind=st.sampled_from(["negative", "ties"]))
+@settings(max_examples=10 if SIMULATED else 100)
+def test_pools_of_any_shape_agree(cuda, n, c, window, kind):
+    for name, arguments in contract.pool_calls(n, c, *window, kind):
+        if size(arguments) <= MOST:
+            contract.assert_agree(cuda, name, arguments, np.float64)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("tile", [0, 1])
+def test_however_a_product_is_cut_up_it_is_the_same(cuda, monkeypatch, tile, parts):
+    """Sums in one part or in several, each tile, rows and columns that fill tiles and that do not."""
+    used = []
+
+    def kernels_of(product, chosen, in_parts, made=cuda.product._kernels):
+        used.append((chosen, in_parts))
+        return made(product, chosen, in_parts)
+
+    monkeypatch.setattr(cuda.product, "TILES", (cuda.product.TILES[tile],) * 2)
+    monkeypatch.setattr(cuda.product, "_parts", lambda blocks, steps: parts)
+    monkeypatch.setattr(cuda.product, "_kernels", kernels_of)
+    for rows, terms, columns in ((9, 7, 5), (8, 11, 4)):
+        for name, arguments in contract.dense_calls(rows, terms, columns):
+            contract.assert_agree(cuda, name, arguments, np.float64)
+    for name, arguments in contract.conv_calls(2, 2, 5, 4, 3, 3, 1, 1, 2, "floor"):
+        contract.assert_agree(cuda, name, arguments, np.float64)
+    assert {chosen for chosen, _ in used} == {cuda.product.TILES[0]}
+    assert any(in_parts for _, in_parts in used) is (parts > 1)
+
+
+def test_products_are_cut_up_by_their_shape(cuda):
+    """Few tiles and long sums: parts, of 16 steps at least on a GPU."""
+    assert cuda.product._parts(10**6, 10**6) == 1, "there are tiles enough"
+    assert cuda.product._parts(1, 1) == 1, "there is nothing to cut"
+    assert cuda.product._parts(1, 10**6) == 2 * cuda.launch.processors()
+
+
+def sent(cuda, host):
+    x = cuda.empty(host.shape, host.dtype)
+    cuda.from_host(host, x)
+    return x
+
+
+def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(cuda):
+    x, y = contract.normal(3, 4, 2, 3), contract.normal(3, 4, 2, 3, seed=1)
+    w, b = contract.normal(4, 4, 1, 1), contract.normal(4)
+    larger = [cuda.empty((3, 7, 2, 3), x.dtype) for _ in range(2)]
+    some = [cuda.channels(array, 2, 4) for array in larger]
+    for array in larger:
+        cuda.fill(array, 7.0)
+    cuda.copy(sent(cuda, x), some[0])
+    cuda.copy(sent(cuda, y), some[1])
+    np.testing.assert_array_equal(cuda.to_host(some[0]), x)
+    back = cuda.empty(x.shape, x.dtype)
+    cuda.relu_backward(*some, back)
+    np.testing.assert_array_equal(cuda.to_host(back), np.where(y > 0, x, 0))
+    cuda.copy(some[1], back)
+    np.testing.assert_array_equal(cuda.to_host(back), y)
+    cuda.conv2d_forward(sent(cuda, x), sent(cuda, w), sent(cuda, b), 1, 0, 1, True, some[0])
+    cuda.conv1x1_forward(sent(cuda, x), [sent(cuda, w)], [sent(cuda, b)], True, [some[1]])
+    expected = np.empty_like(x)
+    definition.conv2d_forward(x, w, b, 1, 0, 1, True, expected)
+    for array in larger:
+        host = cuda.to_host(array)
+        np.testing.assert_allclose(host[:, 2:6], expected, rtol=1e-12)
+        assert (host[:, [0, 1, 6]] == 7).all(), "what lies between stays as it is"
+
+
+def test_the_same_run_gives_the_same_bits(cuda):
+    """Also where sums are cut up and added again."""
+    weight_gradient = contract.conv_calls(2, 2, 3, 5, 5, 3, 1, 1, 1, "floor")[2]
+    for name, arguments in (contract.dense_calls(9, 40, 5)[0], weight_gradient):
+        one, two = (contract.run(cuda, name, contract.cast(arguments, np.float32)) for _ in range(2))
+        for key in one:
+            np.testing.assert_array_equal(one[key], two[key])
+
+
+def test_a_label_that_is_no_class_is_named_though_it_is_known_late(on_cuda):
+    loss = SoftmaxCrossEntropy()
+    logits = sent(on_cuda, np.zeros((4, 3), np.float32))
+    for labels, message in (([0, 3, 9, 1], r"labels\[1\] \(=3\)"), ([0, 1, 2, -5], r"labels\[3\] \(=-5\)")):
+        with pytest.raises(ValueError, match=message + r" must be in 0 … 2"):
+            loss.forward(logits, sent(on_cuda, np.array(labels)))
+    with pytest.raises(ValueError, match=r"labels\[1\] \(=3\)"):
+        on_cuda.label_ranks(logits, sent(on_cuda, np.array([0, 3, 9, 1])), sent(on_cuda, np.zeros(4, np.int64)))
+
+
+def test_nan_and_infinity_survive(cuda):
+    """As the contract has it: NaN is the largest, stays in a ReLU, and puts no class in first place."""
+    nan, inf, fresh = np.nan, np.inf, contract.fresh
+    x = np.array([[[[1, nan, 3], [-inf, -inf, inf], [-1, -2, nan]]]], np.float32)
+    for name, arguments in (
+        ("max_pool_forward", {"x": x, "size": 2, "stride": 1, "pad": 1, "argmax": fresh((1, 1, 4, 4), np.uint8),
+                              "y": fresh((1, 1, 4, 4))}),
+        ("relu_forward", {"x": x, "y": fresh(x.shape)}),
+        ("softmax_cross_entropy_forward",
+         {"logits": np.array([[0, nan, 1], [inf, 0, 0], [2, 2, -inf]]), "labels": np.array([0, 0, 1]),
+          "probabilities": fresh((3, 3)), "summary": fresh(2)}),
+    ):
+        with np.errstate(all="ignore"):
+            contract.assert_agree(cuda, name, arguments, np.float32)
+
+
+def net_of(kind):
+    """A net, the shape of a batch, the number of classes, and the loss."""
+    w = {"weight": Gaussian(0.5), "bias": Gaussian(0.5)}
+    net = cases._small_net(w) if kind == "branches" else cases._net_with_heads(w)
+    net.initialise(3)
+    if kind == "branches":
+        return net, (3, 2, 11, 11), 5, SoftmaxCrossEntropy()
+    return net, (3, 2, 5, 4), 3, WeightedSoftmaxCrossEntropy()
+
+
+@pytest.mark.parametrize("kind", ["branches", "heads"])
+def test_a_net_learns_as_it_does_on_the_definition(on_cuda, kind):
+    """Branches and groups, LRN, both poolings, unshared weights, dropout (the same mask), heads: every weight after two
+    steps."""
+    results = []
+    for backend in ("numpy", "cuda"):
+        npnet.use(backend)
+        net, shape, classes, loss = net_of(kind)
+        sgd = SGD(net.parameters(), 0.01, 0.9, 0.001)
+        rng = np.random.default_rng(0)
+        for step in range(2):
+            x = net.upload("x", rng.standard_normal(shape).astype(np.float32))
+            net.set_step(step)
+            value = loss.forward(net.forward(x), net.upload("t", rng.integers(0, classes, shape[0])))
+            net.backward_parameters(loss.backward())
+            sgd.step()
+        results.append((value, loss.errors, [p.numpy() for p in net.parameters()]))
+    (value, errors, weights), (other, also, theirs) = results
+    assert (other, also) == (pytest.approx(value, rel=1e-4), errors)
+    for one, two in zip(weights, theirs, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
+
+
+def test_gradients_of_a_net_agree_with_differences(on_cuda):
+    wide = Gaussian(0.5)
+    net = Sequential(conv=Conv2D(2, 3, 3, weight=wide), relu=ReLU(), fc=Dense(3 * 2 * 2, 3, weight=wide))
+    net.initialise(1)
+    report = gradcheck.check(net, counter.generator(1).standard_normal((2, 2, 4, 4)), labels=[0, 2],
+                             loss=SoftmaxCrossEntropy(), exhaustive=False, directions=1)
+    assert report.ok, report
+    assert len(report.points) == 1 + len(net.parameters())
+
+
+def test_nothing_is_copied_back_but_the_loss(on_cuda, monkeypatch):
+    """A batch and its labels go there, the loss and the number of errors come back, at every step."""
+    net = Sequential(conv=Conv2D(3, 2, 4, stride=4, weight=Gaussian(0.1)), pool=MaxPool2D(2, 2), relu=ReLU(),
+                     fc=Dense(2 * 2 * 2, 10, weight=Gaussian(0.1)))
+    net.initialise(0)
+    assert all(p.value.shape == p.shape for p in net.parameters())  # the weights are there before the first step
+    train, copies = shapes.load("train", 8, 16), []
+    array = type(on_cuda.empty((1,), np.dtype(np.float32)))
+
+    def counted(way):
+        plain = getattr(array, way)
+
+        def copy(self, *args, **options):
+            if way == "copy_to_host" or isinstance(args[0], np.ndarray):
+                copies.append((way, self.shape))
+            return plain(self, *args, **options)
+
+        return copy
+
+    for way in ("copy_to_host", "copy_to_device"):
+        monkeypatch.setattr(array, way, counted(way))
+    Trainer(net, Loader(train, 4), SGD(net.parameters(), 0.01), Steps(0.01), 1, progress=False).run()
+    step = [("copy_to_device", (4 * 3 * 16 * 16,)), ("copy_to_device", (4,)), ("copy_to_host", (2,))]
+    assert copies == 2 * step
+
+
+def test_batches_that_come_one_after_the_other_do_not_mix(cuda):
+    """Five, larger and smaller, of two kinds."""
+    for count in (3, 7, 2, 7, 5):
+        for dtype in (np.float32, np.int64):
+            host = np.arange(count, dtype=dtype).reshape(1, count)
+            x = cuda.empty(host.shape, host.dtype)
+            cuda.upload(host, x)
+            host += 1
+            np.testing.assert_array_equal(cuda.to_host(x), host - 1)
+    with pytest.raises(ValueError, match=r"host of shape \(=\(1, 5\)\) must be \(5,\)"):
+        cuda.upload(np.zeros((1, 5)), cuda.empty((5,), np.dtype(np.float64)))
+
+
+def test_an_array_too_large_to_count_in_32_bits_is_refused(cuda):
+    with pytest.raises(ValueError, match=r"count \(=4294967296\) must be at most 4294967295: take smaller batches"):
+        cuda.launch.each(None, 2**32)
+
+
+@pytest.mark.skipif(not SIMULATED, reason="there is a GPU")
+def test_without_a_gpu_it_is_said_in_one_line():
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_ENABLE_CUDASIM"}
+    asked = [sys.executable, "-m", "npnet", "bench", "cifar_18pct", "--backend", "cuda"]
+    found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.count("\n") == 1
+    assert "backend 'cuda' needs an NVIDIA GPU and its driver (" in found.stderr
+    assert "NUMBA_ENABLE_CUDASIM=1 simulates one" in found.stderr
