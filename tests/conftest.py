@@ -10,7 +10,6 @@ if not GPU:
 
 from on_device import OnDevice  # noqa: E402
 
-import npnet  # noqa: E402
 from npnet import kernels  # noqa: E402
 
 settings.register_profile("npnet", derandomize=True, deadline=None, max_examples=20)
@@ -22,9 +21,8 @@ def backend(request):
     """Runs the test once on each backend, and gives it the backend. The simulator of a GPU is too slow for all of them:
     test_cuda.py chooses."""
     pytest.importorskip(request.param if request.param != "cuda" else "numba_cuda")
-    before = kernels._active
-    npnet.use(request.param)
-    if request.param == "cuda":
-        npnet.use(OnDevice(kernels.active()))
-    yield kernels.active()
-    kernels._active = before
+    with kernels.using(request.param) as chosen:
+        if request.param == "cuda":
+            chosen = OnDevice(chosen)
+            kernels.use(chosen)
+        yield chosen

@@ -72,7 +72,7 @@ def test_the_summary_prints_both_and_marks_what_differs(capsys):
     assert marked == ["conv1", "inception4c", "inception4d", "inception5a", "inception5b", "sum"]
     assert next(line for line in lines if line.startswith("inception3a")).split() == [
         "inception3a", "28", "×", "28", "×", "256", "2", "159", "K", "159.5", "K", "128", "M", "128.0", "M"]
-    assert "13,378,280" in lines[-6]
+    assert "13,378,280" in lines[-7]
     assert sum(line.startswith("≠ ") for line in lines) == 5
 
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return command(options)
         except Interrupted as stop:
             return _say(options, str(stop), 130)
-    except (UserError, ValueError, ImportError) as error:
+    except (UserError, ValueError, ImportError, MemoryError) as error:
         return _say(options, " ".join(str(error).split()), 2)
     except BrokenPipeError:  # `npnet ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

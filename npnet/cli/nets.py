@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from npnet.kernels import Shape
     from npnet.layers import Layer
 
+MIB = 2.0**20
+
 PRESET = "of alexnet: paper, original, caffe, ... (npnet ledger); of googlenet: paper, caffe"
 
 
@@ -55,6 +57,7 @@ def summary(options: argparse.Namespace) -> int:
     from npnet import models
     from npnet.layers import WithHeads
     from npnet.models import columns, summary, table1
+    from npnet.train.plan import plan
 
     arguments = {"preset": options.preset} if options.preset else {}
     net, shape = models.build(options.model, **arguments), models.input_shape(options.model, **arguments)
@@ -62,6 +65,9 @@ def summary(options: argparse.Namespace) -> int:
         print(columns.text(net, shape))
     else:
         print(table1.text(net, shape) if isinstance(net, WithHeads) else summary.text(net, shape))
+        needs = plan(lambda: models.build(options.model, **arguments), shape)
+        print(f"memory of a training step: {needs.fixed / MIB:,.0f} MiB, and {needs.image / MIB:,.1f} for each image "
+              f"of the batch ({needs.bytes(128) / MIB:,.0f} for 128)")
     return 0
 
 

@@ -62,6 +62,7 @@ def add_to(add: Add) -> None:
 def _run_options(sub: Parser) -> None:
     """Of every training of one net."""
     sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--batch", type=positive, metavar="N", help="images in a step; default: the recipe's")
     sub.add_argument("--seed", type=int, default=0, metavar="N")
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
     sub.add_argument("--checkpoint-minutes", type=rate, default=2.0, metavar="M", help="default: 2")
@@ -77,7 +78,7 @@ def train(options: argparse.Namespace) -> int:
 
     recipe = known(options.recipe)
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, rate=options.rate or recipe.rate,
-                     augmentation=options.augmentation,
+                     batch=options.batch or recipe.batch, augmentation=options.augmentation,
                      slow=(*recipe.slow, *((0.0, *one) for one in options.layer_rate)))
     if options.new and not options.start:
         raise UserError("--new is for fine-tuning: --from FILE names the weights that the other layers begin with")
@@ -115,10 +116,13 @@ def _train(run: "Trainer", recipe: "Recipe", images: "Images", folder: Path) -> 
 
 def finetune(options: argparse.Namespace) -> int:
     """``npnet finetune``."""
+    from dataclasses import replace
+
     from npnet import data
     from npnet.recipes.finetune import finetuner, tuning
 
     recipe = tuning(options.run, options.epochs, options.rate, options.scratch)
+    recipe = replace(recipe, batch=options.batch or recipe.batch)
     name, images = training_images(recipe, options.data, options.images)
     run = options.run.resolve()
     folder = options.out or run.with_name(f"{run.name}-{'scratch' if options.scratch else 'tuned'}")

@@ -62,12 +62,8 @@ def suite(*backends: str) -> Iterator[Case]:
     ``for case in suite("numba"): print(case.name, case.check().worst)``
     """
     for backend in backends or (kernels.active_name(),):
-        active = kernels._active  # None if none was asked for yet: then none is to be loaded
-        kernels.use(backend)
-        try:
+        with kernels.using(backend):
             cases = list(_cases(backend))
-        finally:
-            kernels._active = active
         yield from cases
 
 

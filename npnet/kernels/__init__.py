@@ -6,6 +6,8 @@ of them it runs on.
 """
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from .contract import Array, Backend, Shape
@@ -19,7 +21,7 @@ if TYPE_CHECKING:  # the type checker holds every backend against the contract
     _fast: Backend[NDArray[Any]] = numba
     _device: Backend[Any] = cuda
 
-__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "use"]
+__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "use", "using"]
 
 NAMES = ("numpy", "numba", "cuda")
 PACKAGES = {"cuda": "'npnet[cuda13]' (or 'npnet[cuda12]', for a driver of CUDA 12)"}
@@ -53,6 +55,18 @@ def use(backend: "str | Backend[Any]") -> None:
     if backend == "cuda":
         chosen.launch.check()
     _active = cast("Backend[Array]", chosen)
+
+
+@contextmanager
+def using(backend: "str | Backend[Any]") -> Iterator[Backend[Array]]:
+    """Within, `backend` is the chosen one; afterwards the one before, and none is loaded if none had been."""
+    global _active
+    before = _active
+    try:
+        use(backend)
+        yield active()
+    finally:
+        _active = before
 
 
 def active() -> Backend[Array]:

@@ -79,6 +79,10 @@ class Backend(Protocol[A]):
         net, each has its own."""
         ...
 
+    def room(self) -> int | None:
+        """Bytes that arrays can still take; None where nobody says."""
+        ...
+
     # -- convolution: AlexNet §3.5 ------------------------------------------------------------------------------------
 
     def conv2d_forward(

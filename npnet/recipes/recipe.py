@@ -15,6 +15,7 @@ from npnet.evaluate import error_rate
 from npnet.files import load_arrays, read_json, save_arrays, write_json
 from npnet.kernels import active_name
 from npnet.train import SGD, Average, Every, Plateau, Polynomial, Steps, Trainer
+from npnet.train.plan import check_room
 from npnet.weights import begin_from
 
 FILE, INPUT = "recipe.json", "input.safetensors"
@@ -198,6 +199,8 @@ def trainer(
     if start:
         facts |= {"start": str(start.resolve()), "anew": list(new)}
     writes = folder is None or _is_new(recipe, folder, facts, resume)
+    shape = (train.shape[0], recipe.crop, recipe.crop) if recipe.crop else train.shape
+    check_room(lambda: recipe.build(seed, len(train.classes)), shape, recipe.batch, bool(recipe.averaged))
     net = recipe.build(seed, len(train.classes))
     if start:
         begin_from(net, start, new)

@@ -6,16 +6,38 @@ from typing import Any
 
 import numpy as np
 from numba import cuda
+from numba.cuda.cudadrv.driver import CudaAPIError
 from numpy.typing import NDArray
 
 from .launch import SIMULATED, compiled, device, each, flat, place, scalar, stream
+
+OUT_OF_MEMORY = 2  # CUDA's number for it
 
 Device = Any
 """A device array of Numba's: a shape, a dtype and `reshape`; its elements are for kernels alone."""
 
 
+OF_KERNELS = 2**26
+"""Bytes that kernels take while they run, at most (sums in parts: some tiles for each processor)."""
+
+
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Device:
-    return cuda.device_array(shape, dtype)
+    """Raises MemoryError if it does not fit."""
+    try:
+        return cuda.device_array(shape, dtype)
+    except CudaAPIError as error:
+        if error.code != OUT_OF_MEMORY:
+            raise
+        wanted, free = math.prod(shape) * np.dtype(dtype).itemsize, room()
+        raise MemoryError(f"an array of shape (={shape}) takes {wanted / 2**20:,.0f} MiB, and "
+                          f"{(free or 0) / 2**20:,.0f} MiB are free on the GPU: take smaller batches") from None
+
+
+def room() -> int | None:
+    """On the device; what kernels take is not counted. In the simulator nobody says."""
+    if SIMULATED:
+        return None
+    return max(0, int(cuda.current_context().get_memory_info().free) - OF_KERNELS)
 
 
 def view(storage: Device, shape: tuple[int, ...]) -> Device:

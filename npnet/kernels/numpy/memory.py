@@ -48,5 +48,10 @@ def copy(x: Floats, y: Floats) -> None:
     np.copyto(y, x)
 
 
+def room() -> int | None:
+    """A computer may lend memory that it does not have."""
+    return None
+
+
 def on_one_thread() -> None:
     """NumPy asks its BLAS alone, whose threads are the process's."""

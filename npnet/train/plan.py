@@ -1,0 +1,66 @@
+"""How much memory training takes: found from the net's shapes, before anything is computed."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from npnet import kernels, models
+from npnet.errors import UserError
+from npnet.kernels import Shape
+from npnet.kernels.planning import Planning
+from npnet.layers import Constant
+
+GIB = 2.0**30
+DOUBLE = 2  # a batch comes while the one before is used
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bytes that a training step takes: `fixed` for weights, gradients, velocities and averages, `image` for each image
+    of the batch."""
+
+    fixed: int
+    image: int
+
+    def bytes(self, batch: int) -> int:
+        return self.fixed + batch * self.image
+
+    def largest(self, room: int) -> int:
+        """Batch that fits into so many bytes; 0 if none does."""
+        return max(0, (room - self.fixed) // self.image)
+
+
+def plan(build: Callable[[], models.Net], shape: Shape, averaged: bool = False) -> Plan:
+    """Of the net that `build` makes, for images of `shape` (C, H, W); averaged : with `Average`."""
+    one, two = (_taken(build, shape, batch, averaged) for batch in (1, 2))
+    return Plan(2 * one - two, two - one)
+
+
+def _taken(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: bool) -> int:
+    planning = Planning()
+    with kernels.using(planning):
+        net = build()
+        loss = models.loss(net)
+        for p in net.parameters():
+            p.initialiser = Constant(0.0)  # nothing is drawn for nothing
+        x = net.upload("trainer.x", np.empty((batch, *shape), np.float32))
+        labels = net.upload("trainer.labels", np.empty(batch, np.int64))
+        loss.forward(net.forward(x), labels)
+        net.backward_parameters(loss.backward())
+        weights = sum(p.size * p.dtype.itemsize for p in net.parameters())
+    velocities_and_average = (2 if averaged else 1) * weights
+    return planning.taken + velocities_and_average + DOUBLE * sum(planning.uploaded.values())
+
+
+def check_room(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: bool = False) -> None:
+    """Raise UserError if training does not fit into the memory that the active backend has left, where it says how much
+    that is (`kernels.contract.Backend.room`)."""
+    room = kernels.active().room()
+    if room is None:
+        return
+    needs = plan(build, shape, averaged)
+    if needs.bytes(batch) > room:
+        largest = needs.largest(room)
+        fits = f"the largest batch that fits is {largest}" if largest else "not even one image fits"
+        raise UserError(f"batch (={batch}) takes {needs.bytes(batch) / GIB:.2f} GiB, and {room / GIB:.2f} GiB are free "
+                        f"on the GPU: {fits}")
