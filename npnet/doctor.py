@@ -11,7 +11,9 @@ from npnet.data import cifar10
 from npnet.errors import UserError
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "matplotlib", "pillow", "tqdm", "threadpoolctl", "pooch",
-            "safetensors")
+            "safetensors", "numba-cuda")
+NOT_NEEDED = ("numba-cuda",)
+"""But for a GPU."""
 
 
 def report() -> Iterator[tuple[bool, str, str]]:
@@ -19,6 +21,7 @@ def report() -> Iterator[tuple[bool, str, str]]:
     yield True, "npnet", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield from _packages()
     yield from _backend()
+    yield from _gpu()
     yield from _blas()
     yield from _data()
     yield from _speed()
@@ -30,7 +33,7 @@ def _packages() -> Iterator[tuple[bool, str, str]]:
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            missing.append(package)
+            missing += [package] if package not in NOT_NEEDED else []
     yield True, "packages", ", ".join(versions)
     if missing:
         yield False, "missing", f"{', '.join(missing)}: pip install {' '.join(missing)}"
@@ -43,7 +46,8 @@ def _backend() -> Iterator[tuple[bool, str, str]]:
         yield False, "backend", str(error)
         return
     if name != "numba":
-        yield True, "backend", f"{name} (numba is the fast one: NPNET_BACKEND=numba)"
+        fast = "" if name == "cuda" else " (numba is the fast one: NPNET_BACKEND=numba)"
+        yield True, "backend", f"{name}{fast}"
         return
     import numba
 
@@ -53,6 +57,24 @@ def _backend() -> Iterator[tuple[bool, str, str]]:
         yield True, "cache", "compiled kernels are kept on disk"
     else:
         yield True, "cache", "compiled kernels are kept in your home folder (NUMBA_CACHE_DIR chooses another)"
+
+
+def _gpu() -> Iterator[tuple[bool, str, str]]:
+    """What the backend cuda would run on. To do without is no fault, unless it was asked for."""
+    try:
+        with kernels.using("cuda"):
+            pass
+    except ImportError as error:
+        yield os.environ.get("NPNET_BACKEND") != "cuda", "GPU", " ".join(str(error).split())
+        return
+    from npnet.kernels.cuda.launch import SIMULATED
+
+    if SIMULATED:
+        yield True, "GPU", "Numba's simulator (NUMBA_ENABLE_CUDASIM=1): to follow kernels in, not to train"
+        return
+    from npnet.bench.gpu import machine
+
+    yield True, "GPU", f"{machine()['gpu']} (--backend cuda, or NPNET_BACKEND=cuda)"
 
 
 def _blas() -> Iterator[tuple[bool, str, str]]:

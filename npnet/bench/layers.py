@@ -66,8 +66,10 @@ class Stopwatch:
     def _timed(self, name: str, way: str, method: Callable[..., Any], layer: Layer) -> Callable[..., Any]:
         def call(x: Any, *rest: Any) -> Any:
             self._inside.append(0.0)
+            layer.kernels.finish()
             began = time.perf_counter()
             y = method(x, *rest)
+            layer.kernels.finish()
             taken = time.perf_counter() - began
             self.seconds[name, way] += taken - self._inside.pop()  # without that of the layers in it
             if self._inside:

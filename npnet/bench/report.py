@@ -10,9 +10,10 @@ def text(result: dict[str, Any]) -> str:
     own = sides["npnet"]
     lines = [
         f"{result['model']}, batch {result['batch']}, {result['threads']} threads; {machine['date']}",
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}",
+        machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores, {machine['system']}",
         f"{own['name']} ({own['backend']}), Python {machine['python']}, NumPy {machine['numpy']}, Numba {own['numba']}",
-        f"best matrix product {best['gflops']:.0f} GFLOP/s ({machine['blas']}), copying {best['gbs']:.0f} GB/s",
+        f"{'products in float32 at most' if 'gpu' in machine else 'best matrix product'} {best['gflops']:.0f} GFLOP/s "
+        f"({'by its clock' if 'gpu' in machine else machine['blas']}), copying {best['gbs']:.0f} GB/s",
         "",
         f"{'layer':26s}{'forward':>10s}{'':>20s}{'backward':>12s}",
     ]

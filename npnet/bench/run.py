@@ -23,14 +23,14 @@ FORCED = ("OPENBLAS_CORETYPE",)  # may name a core type that is not this machine
 class _Worker:
     """A process of `npnet.bench.worker`."""
 
-    def __init__(self, side: str, model: str, batch: int, threads: int) -> None:
+    def __init__(self, side: str, model: str, batch: int, threads: int, device: str) -> None:
         self.side, self.errors = side, tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in close)
         environment = {key: value for key, value in os.environ.items() if key not in FORCED}
         environment["OMP_NUM_THREADS"] = str(threads)
         if side != "npnet":  # there the net is only made, to be copied; and torch is left with its own settings
             environment["NPNET_BACKEND"] = "numpy"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "npnet.bench.worker", side, model, str(batch), str(threads)],
+            [sys.executable, "-m", "npnet.bench.worker", side, model, str(batch), str(threads), device],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=environment)
 
     def ask(self, command: str) -> dict[str, Any]:
@@ -63,11 +63,11 @@ class _Worker:
 
 
 @contextmanager
-def _workers(sides: list[str], model: str, batch: int, threads: int) -> Iterator[list[_Worker]]:
+def _workers(sides: list[str], model: str, batch: int, threads: int, device: str) -> Iterator[list[_Worker]]:
     with ExitStack() as stack:
         workers = []
         for side in sides:
-            workers.append(_Worker(side, model, batch, threads))
+            workers.append(_Worker(side, model, batch, threads, device))
             stack.callback(workers[-1].close)
         yield workers
 
@@ -117,9 +117,10 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
 
     threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or os.cpu_count() or 1
     sides = ["npnet", *(PEERS[against] if against else ())]
+    device = "cuda" if os.environ.get("NPNET_BACKEND") == "cuda" else "cpu"
     total = len(sides) * (2 * steps + 3) + TABLES
     result: dict[str, Any] = {"model": model, "batch": batch, "threads": threads, "steps": steps}
-    with _workers(sides, model, batch, threads) as workers, tqdm(
+    with _workers(sides, model, batch, threads, device) as workers, tqdm(
         total=total, unit=" steps", leave=False, dynamic_ncols=True, desc=f"{model}, the first step") as bar:
         measured: dict[str, dict[str, Any]] = {side: {"step": [], "infer": []} for side in sides}
         for worker in workers:  # compiling, taking memory

@@ -1,4 +1,4 @@
-"""A process that makes a step when it is told to: ``python -m npnet.bench.worker SIDE MODEL BATCH THREADS``.
+"""A process that makes a step when it is told to: ``python -m npnet.bench.worker SIDE MODEL BATCH THREADS DEVICE``.
 
 It reads commands from its input, a line each, and answers each with a line of JSON.
 """
@@ -29,7 +29,8 @@ class Npnet:
 
         self.net = models.build(model)
         self.loss = models.loss(self.net)
-        self.x, self.labels = images(model, batch)
+        x, labels = images(model, batch)
+        self.x, self.labels = self.net.upload("x", x), self.net.upload("labels", labels)
         self.sgd = SGD(self.net.parameters(), rate=1e-6)
         self.threads = threads
         self.watch: Any = None
@@ -38,13 +39,17 @@ class Npnet:
     def step(self) -> float:
         value = self.loss.forward(self.net.forward(self.x), self.labels)
         self.net.backward_parameters(self.loss.backward())
+        if self.watch:  # otherwise the update may begin while the gradients are not all there yet
+            self.net.kernels.finish()
         began = time.perf_counter()
         self.sgd.step()
+        self.net.kernels.finish()
         self.update = time.perf_counter() - began
         return value
 
     def infer(self) -> None:
         self.net.forward(self.x, train=False)
+        self.net.kernels.finish()
 
     def facts(self) -> dict[str, Any]:
         import numba
@@ -75,8 +80,14 @@ class Npnet:
 
     def limits(self) -> dict[str, Any]:
         """This machine's, as this process finds them."""
+        from npnet.kernels import active_name
+
         from . import limits
 
+        if active_name() == "cuda":
+            from . import gpu
+
+            return {"machine": {**limits.machine(), **gpu.machine()}, "gflops": gpu.peak(), "gbs": gpu.copying()}
         return {"machine": limits.machine(), "gflops": limits.matrix_product(), "gbs": limits.copying(self.threads)}
 
 
@@ -99,7 +110,8 @@ def memory() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), None)
 
 
-def main(side: str, model: str, batch: int, threads: int) -> None:
+def main(side: str, model: str, batch: int, threads: int, device: str) -> None:
+    """device : "cpu" or "cuda", where the peer computes; npnet's side asks its backend."""
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
     answers = os.fdopen(os.dup(1), "w")  # what libraries print is no answer
     os.dup2(2, 1)
@@ -114,7 +126,7 @@ def main(side: str, model: str, batch: int, threads: int) -> None:
         from . import peer
 
         before = memory()
-        trainer = peer.Torch(model, batch, threads, channels_last=side == "channels_last")
+        trainer = peer.Torch(model, batch, threads, side == "channels_last", device)
     for line in sys.stdin:
         command, *number = line.split()
         if command in ("step", "infer"):
@@ -132,4 +144,4 @@ def main(side: str, model: str, batch: int, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

@@ -79,6 +79,10 @@ class Backend(Protocol[A]):
         net, each has its own."""
         ...
 
+    def finish(self) -> None:
+        """Returns when all that was asked for has been done. For stopwatches: `to_host` waits by itself."""
+        ...
+
     def room(self) -> int | None:
         """Bytes that arrays can still take; None where nobody says."""
         ...

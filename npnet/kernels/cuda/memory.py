@@ -33,6 +33,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Device:
                           f"{(free or 0) / 2**20:,.0f} MiB are free on the GPU: take smaller batches") from None
 
 
+def finish() -> None:
+    stream("compute").synchronize()
+
+
 def room() -> int | None:
     """On the device; what kernels take is not counted. In the simulator nobody says."""
     if SIMULATED:

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from npnet.kernels.numpy.memory import channels, fill, from_host, room, to_host, upload, view
+from npnet.kernels.numpy.memory import channels, fill, finish, from_host, room, to_host, upload, view
 
 from .arrays import aligned, flat, images_apart, lying
 from .rows import add, add_two
@@ -15,7 +15,8 @@ from .team import divided, parallel, piece, share
 from .vectors import move
 
 __all__ = [
-    "add_up", "channels", "copy", "empty", "fill", "from_host", "on_one_thread", "room", "to_host", "upload", "view",
+    "add_up", "channels", "copy", "empty", "fill", "finish", "from_host", "on_one_thread", "room", "to_host", "upload",
+    "view",
 ]
 
 Floats = NDArray[Any]

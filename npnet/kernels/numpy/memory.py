@@ -48,6 +48,10 @@ def copy(x: Floats, y: Floats) -> None:
     np.copyto(y, x)
 
 
+def finish() -> None:
+    """It has been done when a kernel returns."""
+
+
 def room() -> int | None:
     """A computer may lend memory that it does not have."""
     return None
