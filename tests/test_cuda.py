@@ -2,10 +2,11 @@
 
 On a GPU every other test runs on it too (`conftest.backend`).
 """
-import importlib
+import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,3 +275,18 @@ def test_without_a_gpu_it_is_said_in_one_line():
     assert found.stderr.count("\n") == 1
     assert "backend 'cuda' needs an NVIDIA GPU and its driver (" in found.stderr
     assert "NUMBA_ENABLE_CUDASIM=1 simulates one" in found.stderr
+
+
+def test_every_step_to_the_product_computes_the_same(cuda):
+    """Those of docs/gpu.md, of matrices that fill no tile."""
+    path = Path(__file__).parent.parent / "benchmarks" / "gpu_product.py"
+    spec = importlib.util.spec_from_file_location("gpu_product", path)
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    one, two = contract.normal(5, 7), contract.normal(7, 3)
+    steps = list(page.steps())
+    assert len(steps) == 5
+    for name, step in steps:
+        c = sent(cuda, contract.fresh((5, 3)))
+        step(sent(cuda, one), sent(cuda, two), c)
+        np.testing.assert_allclose(cuda.to_host(c), one @ two, rtol=1e-12, err_msg=name)

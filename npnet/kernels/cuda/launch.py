@@ -47,7 +47,9 @@ def compiled(loop: Callable[..., Any]) -> Kernel:
     return cuda.jit(loop)
 
 
-def launch(kernel: Kernel, blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
+def launch(
+    kernel: Kernel, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any
+) -> None:
     """So many blocks of so many threads, behind what was launched before."""
     if not SIMULATED:
         kernel[blocks, threads, stream("compute")](*arguments)
