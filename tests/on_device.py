@@ -10,7 +10,8 @@ import numpy as np
 from npnet.kernels import numpy as definition
 from npnet.kernels.contract import Backend
 
-ON_HOST = ("empty", "view", "to_host", "from_host", "upload", "channels", "on_one_thread", "room", "finish")
+ON_HOST = ("empty", "view", "to_host", "from_host", "upload", "channels", "on_one_thread", "room", "finish", "column",
+           "receive")
 KERNELS = [name for name, _ in inspect.getmembers(Backend, inspect.isfunction)
            if not name.startswith("_") and name not in ON_HOST]
 

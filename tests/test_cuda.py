@@ -29,6 +29,7 @@ from npnet.layers import (
     SoftmaxCrossEntropy,
     WeightedSoftmaxCrossEntropy,
 )
+from npnet.models.columns import TwoColumns
 from npnet.train import SGD, Steps, Trainer
 
 pytest.importorskip("numba_cuda")
@@ -64,7 +65,8 @@ def test_a_kernel_agrees_with_the_definition(cuda, i):
 
 
 def test_every_kernel_is_called_here():
-    apart = {"empty", "view", "channels", "to_host", "from_host", "upload", "fill", "finish", "on_one_thread", "room"}
+    apart = {"empty", "view", "channels", "to_host", "from_host", "upload", "fill", "finish", "on_one_thread", "room",
+             "column", "receive"}
     assert {contract.CALLS[i][0] for i in CALLS} == set(contract.CONTRACT) - apart
 
 
@@ -290,3 +292,31 @@ def test_every_step_to_the_product_computes_the_same(cuda):
         c = sent(cuda, contract.fresh((5, 3)))
         step(sent(cuda, one), sent(cuda, two), c)
         np.testing.assert_allclose(cuda.to_host(c), one @ two, rtol=1e-12, err_msg=name)
+
+
+def test_two_columns_on_two_devices_are_the_whole_net(on_cuda):
+    """AlexNet §3.2. In the simulator the devices are two by name, each with its own memory for kernels."""
+    wide = Gaussian(0.5)
+    net = Sequential(
+        conv1=Conv2D(3, 4, 3, weight=wide), relu1=ReLU(), conv2=Conv2D(4, 4, 2, groups=2, weight=wide), relu2=ReLU(),
+        conv3=Conv2D(4, 4, 2, weight=wide), relu3=ReLU(), fc4=Dense(4 * 2 * 2, 4, weight=wide), relu4=ReLU(),
+        fc5=Dense(4, 3, weight=wide))
+    net.initialise(0)
+    halves = TwoColumns(net)
+    used = {p.kernels.number for p in halves.parameters()}
+    assert len(used) == min(2, on_cuda.launch.devices())
+    x = net.upload("x", contract.normal(2, 3, 6, 6).astype(np.float32))
+    labels = net.upload("t", np.array([2, 0]))
+    results = []
+    for one in (net, halves):
+        sgd, loss = SGD(one.parameters(), 0.05), SoftmaxCrossEntropy()
+        results.append(loss.forward(one.forward(x), labels))
+        one.backward_parameters(loss.backward())
+        sgd.step()
+    assert results[1] == pytest.approx(results[0], rel=1e-5)
+    gathered = halves.gather()
+    for p in net.parameters():
+        np.testing.assert_allclose(gathered[p.name], p.numpy(), rtol=1e-4, atol=1e-6)
+    assert sum(crossing.sent["forward"] for crossing in halves.crossings) == 4 * 2 * (2 * 18 + 2 * 8 + 2)
+    if SIMULATED:
+        assert {key[0] for key in on_cuda.memory._scratch} >= {0, 1}

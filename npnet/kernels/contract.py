@@ -74,6 +74,14 @@ class Backend(Protocol[A]):
         """`y` ← `x` (N, C, H, W). Both may be `channels`."""
         ...
 
+    def column(self, number: int) -> "Backend[A]":
+        """The backend for one of a net's columns: of GPUs, if there are several, each column has its own."""
+        ...
+
+    def receive(self, theirs: A, x: A) -> None:
+        """`x` ← an array of the same shape that another column has finished; done when this returns."""
+        ...
+
     def on_one_thread(self) -> None:
         """What the calling thread asks for from now on runs on it alone: where threads of Python's are the columns of a
         net, each has its own."""

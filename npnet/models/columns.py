@@ -5,6 +5,7 @@ kernels of each. They see each other's work only where the paper's lines cross, 
 connected layer; there each hands its half over, and on the way back the gradient of the half that was the other's. The
 program of 2012 had fc8 and the softmax on one of them: so has this.
 """
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npnet.kernels import Array, Shape
+from npnet.kernels import Array, Shape, using
 from npnet.layers import LRN, Conv2D, Cost, Dense, Dropout, Layer, LRNWithin, MaxPool2D, Parameter, ReLU, Sequential
 from npnet.models.summary import aligned
 
@@ -21,40 +22,52 @@ COLUMNS = 2
 
 
 class Crossing:
-    """Where the columns meet: each puts down what the other needs, waits for it, and takes what is its own.
+    """Where the columns meet: each says where what the other needs lies, waits, and takes a copy of what is for it.
 
     sent : bytes that have gone across, forward and backward, of all columns.
     """
 
     def __init__(self, name: str, barrier: threading.Barrier) -> None:
         self.name, self._barrier = name, barrier
-        self._there: list[NDArray[Any] | None] = [None] * COLUMNS
+        self._there: list[Array | None] = [None] * COLUMNS
         self.sent = {"forward": 0, "backward": 0}
         self._lock = threading.Lock()
 
-    def swap(self, column: int, mine: NDArray[Any] | None, way: str) -> NDArray[Any] | None:
-        """Leave `mine` for the other column (None: it needs nothing), and get what it left."""
+    def swap(self, column: int, memory: Layer, name: str, mine: Array | None, way: str) -> Array | None:
+        """Leave `mine` for the other column (None: it needs nothing), and get a copy of what it left, in an array of
+        that name of `memory`."""
+        memory.kernels.finish()
         self._there[column] = mine
         if mine is not None:
             with self._lock:
-                self.sent[way] += mine.nbytes
+                self.sent[way] += math.prod(mine.shape) * mine.dtype.itemsize
         self._barrier.wait()
-        theirs = self._there[1 - column]
-        self._barrier.wait()  # until the other has it too
-        return theirs
+        theirs, copy = self._there[1 - column], None
+        if theirs is not None:
+            copy = memory.like(name, theirs)
+            memory.kernels.receive(theirs, copy)
+        self._barrier.wait()  # until the other has it too: before that, nothing is written over
+        return copy
 
 
 class Column:
     """Half of a net: stages of layers, a crossing before each but the first.
 
     number : 0 or 1; the first has the last layer.
+    apart : has it another memory than the first, where the images are?
     """
 
-    def __init__(self, number: int, stages: Sequence[Sequential | None], crossings: Sequence[Crossing]) -> None:
-        self.number, self.stages, self.crossings = number, stages, crossings
+    def __init__(
+        self, number: int, stages: Sequence[Sequential | None], crossings: Sequence[Crossing], apart: bool
+    ) -> None:
+        self.number, self.stages, self.crossings, self.apart = number, stages, crossings, apart
         self._memory = Layer()
 
     def forward(self, x: Array, train: bool) -> Array:
+        if self.apart:
+            images = self._memory.like("x", x)
+            self._memory.kernels.receive(x, images)
+            x = images
         for i, stage in enumerate(self.stages):
             if i:
                 x = self._joined(i, x)
@@ -66,13 +79,12 @@ class Column:
         """(N, F, …) → (N, 2 F, …): both halves, each where it stands in the whole net."""
         memory, k = self._memory, self._memory.kernels
         goes = i < len(self.stages) - 1 or self.number  # to the other, which needs it for a stage of its own
-        theirs = self.crossings[i - 1].swap(self.number, k.to_host(half) if goes else None, "forward")
-        if theirs is None:  # this column ends here
+        other = self.crossings[i - 1].swap(self.number, memory, f"theirs{i}", half if goes else None, "forward")
+        if other is None:  # this column ends here
             return half
         n, features, *rest = half.shape
         area: Shape = tuple(rest) or (1, 1)
         whole = memory.array(f"whole{i}", (n, COLUMNS * features, *area), half.dtype)
-        other = memory.upload(f"theirs{i}", theirs)
         for number, part in ((self.number, half), (1 - self.number, other)):
             k.copy(part.reshape((n, features, *area)), k.channels(whole, number * features, features))
         return whole.reshape((n, COLUMNS * features, *rest))
@@ -98,11 +110,11 @@ class Column:
             own, other = (memory.array(f"{what}{i}", (n, half, *area), whole.dtype) for what in ("own", "other"))
             for number, part in ((self.number, own), (1 - self.number, other)):
                 k.copy(k.channels(maps, number * half, half), part)
-            mine = k.to_host(other).reshape((n, half, *rest))
+            mine = other.reshape((n, half, *rest))
             parts.append(own.reshape((n, half, *rest)))
-        theirs = self.crossings[i - 1].swap(self.number, mine, "backward")
+        theirs = self.crossings[i - 1].swap(self.number, memory, f"added{i}", mine, "backward")
         if theirs is not None:
-            parts.append(memory.upload(f"added{i}", theirs))
+            parts.append(theirs)
         dx = memory.like(f"dx{i}", parts[0])
         k.add_up(parts, dx)
         return dx
@@ -136,11 +148,14 @@ class TwoColumns(Layer):
         self._barrier = barrier
         pieces = [range(a, b) for a, b in zip([0, *cuts], [*cuts, len(net)], strict=True)]
         self.columns = []
-        for number in range(COLUMNS):
-            stages: list[Sequential | None] = [
-                Sequential(**{net.names[i]: _half(net, i) for i in piece}) for piece in pieces[:-1]]
-            last = {} if number else {net.names[i]: _half(net, i, whole=True) for i in pieces[-1]}
-            self.columns.append(Column(number, [*stages, Sequential(**last) if last else None], self.crossings))
+        homes = [self.kernels.column(number) for number in range(COLUMNS)]
+        for number, home in enumerate(homes):
+            with using(home):
+                stages: list[Sequential | None] = [
+                    Sequential(**{net.names[i]: _half(net, i) for i in piece}) for piece in pieces[:-1]]
+                last = {} if number else {net.names[i]: _half(net, i, whole=True) for i in pieces[-1]}
+                stages.append(Sequential(**last) if last else None)
+                self.columns.append(Column(number, stages, self.crossings, home is not homes[0]))
         self._threads = [ThreadPoolExecutor(1, f"column{number}", self.kernels.on_one_thread)
                          for number in range(COLUMNS)]
         self.scatter()
@@ -172,9 +187,11 @@ class TwoColumns(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, K)."""
+        self.kernels.finish()  # the images are there
         return self._both(lambda column: column.forward(x, train))[0]  # type: ignore[no-any-return]
 
     def backward_parameters(self, dy: Array) -> None:
+        self.kernels.finish()
         self._both(lambda column: column.backward_parameters(None if column.number else dy))
 
     def _both(self, work: Callable[[Column], Any]) -> list[Any]:

@@ -4,7 +4,9 @@ The simulator (``NUMBA_ENABLE_CUDASIM=1``) runs every thread of a block as a thr
 kernel can be followed there with a debugger or with `print`. It is slow, so blocks and grids are small there; kernels
 are written for blocks and grids of any size.
 """
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -60,9 +62,34 @@ def launch(
         kernel[blocks, threads](*arguments)
 
 
+_simulated = threading.local()
+_one_device_at_a_time = threading.RLock()
+"""While a kernel runs, the simulator puts what only kernels know in place of ``cuda`` in the kernel's module."""
+
+
 def device() -> int:
     """Number of the device that the calling thread uses."""
-    return 0 if SIMULATED else int(cuda.get_current_device().id)
+    return getattr(_simulated, "device", 0) if SIMULATED else int(cuda.get_current_device().id)
+
+
+def devices() -> int:
+    """How many there are. The simulator has as many as are asked for, and one memory."""
+    return 2 if SIMULATED else len(cuda.gpus)
+
+
+@contextmanager
+def on(number: int) -> Iterator[None]:
+    """Within, the calling thread uses that device."""
+    if not SIMULATED:
+        with cuda.gpus[number]:
+            yield
+        return
+    with _one_device_at_a_time:
+        before, _simulated.device = device(), number
+        try:
+            yield
+        finally:
+            _simulated.device = before
 
 
 def stream(name: str) -> Any:

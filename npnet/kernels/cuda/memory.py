@@ -9,7 +9,7 @@ from numba import cuda
 from numba.cuda.cudadrv.driver import CudaAPIError
 from numpy.typing import NDArray
 
-from .launch import SIMULATED, compiled, device, each, flat, place, scalar, stream
+from .launch import SIMULATED, compiled, device, devices, each, flat, place, scalar, stream
 
 OUT_OF_MEMORY = 2  # CUDA's number for it
 
@@ -134,6 +134,21 @@ def copy(x: Device, y: Device) -> None:
         each(_copy, x.size, flat(x), flat(y))
     else:
         each(_copy_maps, x.size, x, y)
+
+
+def column(number: int) -> Any:
+    """Device number 0 for the first, 1 for the second; where there is only one device, that."""
+    from .columns import on_device
+
+    return on_device(number % devices())
+
+
+def receive(theirs: Device, x: Device) -> None:
+    """Between two devices straight from one to the other, where they can ("peer to peer"); else the driver takes it
+    over the host."""
+    compute = stream("compute")
+    x.copy_to_device(theirs, stream=compute)
+    compute.synchronize()
 
 
 def on_one_thread() -> None:

@@ -1,5 +1,6 @@
 """Arrays of this backend are NumPy's. What copies whole maps does so on all threads."""
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from npnet.kernels.numpy.memory import channels, fill, finish, from_host, room, to_host, upload, view
+from npnet.kernels.numpy.memory import channels, fill, finish, from_host, receive, room, to_host, upload, view
 
 from .arrays import aligned, flat, images_apart, lying
 from .rows import add, add_two
@@ -15,8 +16,8 @@ from .team import divided, parallel, piece, share
 from .vectors import move
 
 __all__ = [
-    "add_up", "channels", "copy", "empty", "fill", "finish", "from_host", "on_one_thread", "room", "to_host", "upload",
-    "view",
+    "add_up", "channels", "column", "copy", "empty", "fill", "finish", "from_host", "on_one_thread", "receive", "room",
+    "to_host", "upload", "view",
 ]
 
 Floats = NDArray[Any]
@@ -58,6 +59,10 @@ def add_up(parts: Sequence[Floats], y: Floats) -> None:
 
 def copy(x: Floats, y: Floats) -> None:
     copy_images(lying(x), lying(y), (images_apart(x), images_apart(y)), x.size // x.shape[0], x.size)
+
+
+def column(number: int) -> Any:
+    return sys.modules["npnet.kernels.numba"]
 
 
 def on_one_thread() -> None:
