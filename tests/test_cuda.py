@@ -3,6 +3,7 @@
 On a GPU every other test runs on it too (`conftest.backend`).
 """
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -320,3 +321,14 @@ def test_two_columns_on_two_devices_are_the_whole_net(on_cuda):
     assert sum(crossing.sent["forward"] for crossing in halves.crossings) == 4 * 2 * (2 * 18 + 2 * 8 + 2)
     if SIMULATED:
         assert {key[0] for key in on_cuda.memory._scratch} >= {0, 1}
+
+
+def test_every_kernel_compiles_for_a_device():
+    """The simulator takes any Python; a GPU takes types, and float64 where float32 would do only slowly."""
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_ENABLE_CUDASIM"}
+    asked = [sys.executable, str(Path(__file__).with_name("cuda_types.py"))]
+    found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    result = json.loads(found.stdout)
+    assert result["problems"] == []
+    assert result["compiled"] > 60

@@ -1,0 +1,105 @@
+"""Every kernel of the cuda backend through Numba's compiler, as far as that goes without CUDA and without a GPU: types,
+and LLVM's instructions. As a program, for the simulator and the compiler do not go together.
+
+``python cuda_types.py`` calls every kernel with arrays that have a type and no memory, and prints as JSON how many were
+compiled, and what is wrong. The simulator takes any Python; a GPU does not.
+"""
+import importlib
+import inspect
+import json
+import math
+import re
+import sys
+
+import numba.cuda.compiler
+import numba.cuda.dispatcher
+import numpy as np
+import test_backends as contract
+from numba import int64, types
+from numba.np.numpy_support import from_dtype
+
+import npnet.kernels.cuda as backend
+
+
+class Device:
+    compute_capability = (8, 0)
+
+
+class Typed:
+    """An array's shape, type and layout."""
+
+    def __init__(self, shape, dtype, layout="C"):
+        self.shape, self.dtype, self.layout = tuple(shape), np.dtype(dtype), layout
+        self.ndim, self.size = len(self.shape), math.prod(self.shape)
+
+    def reshape(self, *shape):
+        return Typed(shape, self.dtype)
+
+    def is_c_contiguous(self):
+        return self.layout == "C"
+
+
+DOUBLE = re.compile(r"= f(add|sub|mul|div|rem|neg) [^\n]*double|@__nv_\w+\(double")
+"""Arithmetic in float64. (Comparisons with 0 are written so, and become others when they are optimised.)"""
+
+done, problems = set(), []
+
+
+def compile_in_place_of_launching(kernel, blocks, threads, *arguments):
+    name = f"{kernel.py_func.__module__.rpartition('.')[2]}.{kernel.py_func.__name__}"
+    signature = tuple(type_of(a) for a in arguments)
+    if (kernel, signature) in done:
+        return
+    done.add((kernel, signature))
+    narrow = not any("float64" in str(t) for t in signature)
+    try:
+        made = numba.cuda.compiler.compile_cuda(kernel.py_func, types.void, signature, cc=Device.compute_capability)
+        if narrow and DOUBLE.search(made.library.get_llvm_str()):
+            problems.append(f"{name}{signature}: computes in float64 what comes in float32")
+    except Exception as error:
+        problems.append(f"{name}{signature}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def typed(value, layout):
+    if isinstance(value, list):
+        return [typed(part, layout) for part in value]
+    if not isinstance(value, np.ndarray):
+        return value
+    return Typed(value.shape, value.dtype, layout if value.ndim == 4 else "C")
+
+
+def type_of(argument):
+    if isinstance(argument, Typed):
+        return types.Array(from_dtype(argument.dtype), argument.ndim, argument.layout)
+    if isinstance(argument, tuple):
+        return types.UniTuple(int64, len(argument))
+    if isinstance(argument, np.generic):
+        return from_dtype(argument.dtype)
+    return types.float64 if isinstance(argument, float) else int64
+
+
+def main():
+    numba.cuda.compiler.get_current_device = numba.cuda.dispatcher.get_current_device = lambda: Device
+    modules = [m for _, m in inspect.getmembers(sys.modules["npnet.kernels.cuda"], inspect.ismodule)]
+    modules += [importlib.import_module(f"npnet.kernels.cuda.{name}") for name in ("dropout", "launch", "memory")]
+    instead = {"launch": compile_in_place_of_launching, "processors": lambda: 132, "empty": Typed,
+               "to_host": lambda x: np.zeros(x.shape, x.dtype), "device": lambda: 0}
+    for module in modules:
+        for name, function in instead.items():
+            if inspect.isfunction(getattr(module, name, None)):
+                setattr(module, name, function)
+    seen = {}
+    for name, arguments in contract.CALLS:
+        seen.setdefault(name, []).append(arguments)
+    for name, calls in seen.items():
+        for arguments, dtypes in ((calls[0], (np.float32, np.float64)), (calls[-1], (np.float32,))):
+            for dtype in dtypes:
+                for layout in ("C", "A") if name in contract.HOLEY else ("C",):
+                    holes = dict.fromkeys(contract.HOLEY.get(name, ()), layout)
+                    given = contract.cast(arguments, dtype)
+                    getattr(backend, name)(**{key: typed(v, holes.get(key, "C")) for key, v in given.items()})
+    print(json.dumps({"compiled": len(done), "problems": problems}))
+
+
+if __name__ == "__main__":
+    main()
