@@ -290,6 +290,19 @@ def test_hidden_layers_are_kept_until_the_weights_change(tmp_path, train, test, 
     assert not np.array_equal(hidden(run, "test", seen.append), first)
 
 
+def test_nets_that_begin_alike_may_differ_in_what_is_drawn_of_the_images_alone(tmp_path, train):
+    """GoogLeNet §7's seven."""
+    one = trainer(SMALL, train, seed=7, progress=False)
+    two = trainer(SMALL, train, folder=tmp_path, seed=7, draws=8, progress=False)
+    for p, q in zip(one.net.parameters(), two.net.parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+    assert not np.array_equal(next(one.loader.epoch(0))[0], next(two.loader.epoch(0))[0])
+    two.run()
+    assert load(tmp_path)[1]["draws"] == 8
+    with pytest.raises(UserError, match="draws 8 there, 9 here"):
+        trainer(SMALL, train, folder=tmp_path, seed=7, draws=9, resume=True, progress=False)
+
+
 def test_training_without_augmentation_sees_centres_and_draws_nothing(photos):
     chosen = replace(RECIPES["alexnet_2012"], batch=8, augmentation=False)
     loader, test = loaders(chosen, photos, photos, 0)

@@ -64,6 +64,7 @@ def _run_options(sub: Parser) -> None:
     sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
     sub.add_argument("--batch", type=positive, metavar="N", help="images in a step; default: the recipe's")
     sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--draws", type=int, metavar="N", help="another seed for the images' order and crops alone")
     sub.add_argument("--resume", action="store_true", help="go on with the run in --out")
     sub.add_argument("--checkpoint-minutes", type=rate, default=2.0, metavar="M", help="default: 2")
 
@@ -88,8 +89,8 @@ def train(options: argparse.Namespace) -> int:
     folder = options.out or Path("runs") / f"{recipe.name}-seed{options.seed}"
     name, images = training_images(recipe, options.data, options.images)
     run = trainer(
-        recipe, images, data.load(name, "test"), folder, seed=options.seed, where=name, start=start,
-        new=options.new, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
+        recipe, images, data.load(name, "test"), folder, seed=options.seed, draws=options.draws, where=name,
+        start=start, new=options.new, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
     )
     return _train(run, recipe, images, folder)
 
@@ -128,7 +129,7 @@ def finetune(options: argparse.Namespace) -> int:
     folder = options.out or run.with_name(f"{run.name}-{'scratch' if options.scratch else 'tuned'}")
     made = finetuner(
         recipe, options.run, images, data.load(name, "test"), folder, scratch=options.scratch, seed=options.seed,
-        where=name, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
+        draws=options.draws, where=name, resume=options.resume, checkpoint_minutes=options.checkpoint_minutes,
     )
     return _train(made, recipe, images, folder)
 

@@ -172,6 +172,7 @@ def trainer(
     folder: Path | None = None,
     *,
     seed: int = 0,
+    draws: int | None = None,
     where: str | Path | None = None,
     start: Path | None = None,
     new: Sequence[str] = (),
@@ -185,6 +186,8 @@ def trainer(
 ) -> Trainer:
     """Everything that `recipe` says, put together and ready to `run`.
 
+    draws : seed of what is drawn of the images (order, crops, mirrors, colours), in place of `seed`. GoogLeNet §7: nets
+        that begin with the same weights and differ in this alone.
     where : what the data were loaded by; remembered, so that `trained` finds them again.
     start, new : weights to begin with, and which layers begin anew all the same: `npnet.weights.begin_from`.
     mean : what those weights' images were less, in place of the training set's own.
@@ -196,6 +199,8 @@ def trainer(
              "backend": active_name()}
     if where and where not in data.NAMES:
         facts["where"] = str(Path(where).resolve())
+    if draws is not None:
+        facts["draws"] = draws
     if start:
         facts |= {"start": str(start.resolve()), "anew": list(new)}
     writes = folder is None or _is_new(recipe, folder, facts, resume)
@@ -205,7 +210,7 @@ def trainer(
     if start:
         begin_from(net, start, new)
     mean = train.mean_image() if mean is None else mean
-    train_loader, test_loader = loaders(recipe, train, test, seed, mean)
+    train_loader, test_loader = loaders(recipe, train, test, seed if draws is None else draws, mean)
 
     def begin(folder: Path) -> None:
         recipe.save(folder, **facts)
