@@ -53,25 +53,21 @@
 
 # %%
 import inspect
-import io
 import json
-import os
 import shutil
 import tempfile
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from IPython.display import Image, display
 from matplotlib.figure import Figure
-from PIL import Image as Picture
 
 # %%
 import npnet
 from npnet import data, gradcheck, kernels
 from npnet.layers import AbsTanh, AvgPool2D, Constant, Dense, Gaussian, MaxPool2D, ReLU, Sequential, Sigmoid, Tanh
-from npnet.plot import BLUE, ORANGE
+from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show
 from npnet.recipes import figure1
 from npnet.recipes.recipe import trainer
 from npnet.train import metrics
@@ -81,24 +77,9 @@ from npnet.train import metrics
 # the end is cut short. `show` puts a figure below its cell, with a description for those who cannot see it.
 
 # %%
-HERE = Path.cwd()
-MARKS = ("results/figure1", "npnet/layers")
-os.chdir(next((p for p in (HERE, *HERE.parents) if any((p / mark).is_dir() for mark in MARKS)), HERE))
-warnings.filterwarnings("ignore", "IProgress not found")  # said by tqdm, whose bars are not used here
-QUICK = os.environ.get("NPNET_QUICK", "0") not in ("", "0")
-GREEN, PURPLE = "#009E73", "#CC79A7"  # of the same palette as BLUE and ORANGE (Okabe and Ito)
+QUICK = begin()
 FUNCTIONS = {"ReLU": ReLU, "tanh": Tanh, "sigmoid": Sigmoid, "|tanh|": AbsTanh}
 STYLES = {"ReLU": (BLUE, "-"), "tanh": (ORANGE, "--"), "sigmoid": (GREEN, "-."), "|tanh|": (PURPLE, ":")}
-
-
-def show(figure, alt):
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    drawn, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=110)
-    Picture.open(drawn).convert("RGB").quantize(64).save(png, "png", optimize=True)  # a third of the bytes
-    display(Image(png.getvalue(), alt=alt))
-
 
 # %% [markdown]
 # ## Four functions

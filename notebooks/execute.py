@@ -6,6 +6,7 @@ python notebooks/execute.py 01_relu     one
 The .py is what is edited, reviewed and linted; the .ipynb is made from it, for those who read outputs without running
 anything. What is written depends on nothing but the source and its outputs: no times, no random cell numbers.
 """
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent
+
+os.environ["NPNET_STATIC"] = "1"  # a stored notebook has pictures where a running one has sliders
 
 
 def sources(names):

@@ -15,7 +15,7 @@ MODULES = {
 # cli → recipes → train, evaluate → weights, models → layers → kernels; data and plot know no layer
 RANK = {"errors": 0, "files": 0, "counter": 0, "kernels": 1, "layers": 2, "models": 3, "weights": 3, "gradcheck": 3,
         "train": 4, "evaluate": 4, "recipes": 5, "bench": 5, "doctor": 5, "cli": 6}
-KNOW_NO_LAYER = ("data", "plot")
+KNOW_NO_LAYER = ("data", "plot", "notebook")
 
 
 def part(module):

@@ -128,6 +128,54 @@ def test_cells_are_short(source):
             assert len([line for line in cell.source.splitlines() if line.strip()]) < LONGEST_CELL, cell.source
 
 
+def test_a_slider_is_a_picture_where_nobody_can_move_it(monkeypatch, capsys):
+    pytest.importorskip("IPython")
+    import IPython.display
+    from matplotlib.figure import Figure
+
+    from npnet import notebook
+
+    shown, drawn = [], []
+
+    def draw(n, alpha):
+        drawn.append((n, alpha))
+        figure = Figure()
+        figure.subplots().plot([0, n], [0, alpha])
+        return figure
+
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    monkeypatch.setenv("NPNET_STATIC", "1")
+    notebook.slide(draw, "a line that rises", n=(5, 1, 15, 1), alpha=(0.5, 0.0, 1.0, 0.1))
+    [picture] = shown
+    assert (drawn, picture.alt) == ([(5, 0.5)], "a line that rises")
+    assert picture.data.startswith(b"\x89PNG")
+
+
+def test_sliders_are_whole_numbers_where_their_steps_are(monkeypatch):
+    widgets = pytest.importorskip("ipywidgets")
+    from npnet import notebook
+
+    monkeypatch.delenv("NPNET_STATIC", raising=False)
+    made = {}
+    monkeypatch.setattr(widgets, "interact", lambda function, **sliders: made.update(sliders))
+    notebook.slide(lambda **values: None, "nothing", n=(5, 1, 15, 1), alpha=(0.5, 0.0, 1.0, 0.1))
+    assert isinstance(made["n"], widgets.IntSlider)
+    assert (made["alpha"].value, made["alpha"].max) == (0.5, 1.0)
+
+
+def test_begin_goes_to_the_repository_and_says_whether_to_be_quick(monkeypatch, tmp_path):
+    from npnet import notebook
+
+    monkeypatch.chdir(FOLDER)
+    monkeypatch.setenv("NPNET_QUICK", "1")
+    assert notebook.begin() is True
+    assert Path.cwd() == ROOT
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NPNET_QUICK", "0")
+    assert notebook.begin() is False
+    assert Path.cwd() == tmp_path, "an installed package has no repository around it"
+
+
 def metrics_of_a_run(folder, errors):
     folder.mkdir(parents=True)
     lines = [{"step": i, "epoch": (i + 1) / 5, "loss": 1.0, "error": error} for i, error in enumerate(errors)]
@@ -138,7 +186,7 @@ def cells_of_figure_1(monkeypatch, folder, capsys):
     """The set-up of 01_relu and its cells about the stored figure, run in `folder`. (what is printed, what is shown)"""
     monkeypatch.chdir(folder)
     code = [cell for cell in execute.read(FOLDER / "01_relu.py").cells if cell.cell_type == "code"]
-    last = next(i for i, cell in enumerate(code) if "def show(" in cell.source)
+    last = next(i for i, cell in enumerate(code) if "begin()" in cell.source)
     names, shown = {}, []
     for cell in code[: last + 1]:
         exec(cell.source, names)
