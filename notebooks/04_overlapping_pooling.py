@@ -287,13 +287,13 @@ def trained(z):
 
 # %%
 races = {"3 every 2": trained(3), "2 every 2": trained(2)}
-figure = Figure(figsize=(7, 3.3), layout="constrained")
+figure = Figure(figsize=(8.6, 3.3), layout="constrained")
 axes = figure.subplots()
 for (name, errors), colour in zip(races.items(), (BLUE, ORANGE), strict=True):
     axes.plot(np.arange(1, EPOCHS + 1), errors[:, 0], "--", color=colour, label=f"{name}, images learnt from")
     axes.plot(np.arange(1, EPOCHS + 1), errors[:, 1], "-", color=colour, label=f"{name}, others")
 axes.set(title=f"Two poolings, {COUNT:,} images of {SET}", xlabel="epochs", ylabel="error (fraction)", ylim=(0, 1))
-axes.legend(frameon=False)
+figure.legend(loc="outside right center", frameon=False)
 show(figure, "Error against epochs for pooling of 3 every 2 pixels and of 2 every 2: dashed on the images learnt from, "
      "solid on others.")
 for name, errors in races.items():

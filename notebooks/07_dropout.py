@@ -305,14 +305,14 @@ def trained(p):
 
 # %%
 races = {"without": trained(0.0), "dropout 0.5": trained(0.5)}
-figure = Figure(figsize=(7, 3.4), layout="constrained")
+figure = Figure(figsize=(8.6, 3.4), layout="constrained")
 axes = figure.subplots()
 for (name, errors), colour in zip(races.items(), (ORANGE, BLUE), strict=True):
     axes.plot(np.arange(1, EPOCHS + 1), errors[:, 0], "--", color=colour, label=f"{name}, images learnt from")
     axes.plot(np.arange(1, EPOCHS + 1), errors[:, 1], "-", color=colour, label=f"{name}, others")
 axes.set(title=f"Two dense hidden layers, {COUNT:,} images of {SET}", xlabel="epochs", ylabel="error (fraction)",
          ylim=(0, 1))
-axes.legend(frameon=False)
+figure.legend(loc="outside right center", frameon=False)
 show(figure, "Error against epochs with and without dropout: dashed on the images learnt from, solid on others.")
 gaps = {name: errors[-1, 1] - errors[-1, 0] for name, errors in races.items()}
 for name, errors in races.items():
