@@ -68,9 +68,20 @@ def texts(notebook):
 
 def test_there_are_notebooks_and_each_is_on_the_map():
     assert SOURCES
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for source in SOURCES:
-        assert f"{source.stem}.ipynb" in readme
+    for name in ("README.md", "README.ko.md"):
+        readme = (FOLDER / name).read_text(encoding="utf-8")
+        for source in SOURCES:
+            assert f"({source.stem}.ipynb)" in readme
+        for linked in re.findall(r"\((\w+\.ipynb)\)", readme):
+            assert (FOLDER / linked).exists(), linked
+
+
+@each_notebook
+def test_each_opens_with_a_korean_abstract_and_closes_with_what_is_misread(source):
+    cells = [cell.source for cell in execute.read(source).cells if cell.cell_type == "markdown"]
+    abstract = re.sub(r"\s*>\s*", " ", cells[0].partition("**초록.**")[2].partition("\n\n")[0])
+    assert 5 <= len(re.findall(r"다\.", abstract)) <= 8
+    assert any("What summaries get wrong here" in cell for cell in cells)
 
 
 @pytest.mark.filterwarnings("default")
