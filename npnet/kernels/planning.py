@@ -70,4 +70,3 @@ class Planning:
 
 def _nothing(*arguments: Any, **named: Any) -> None:
     """Stands for a kernel."""
-

@@ -75,6 +75,17 @@ def _output(n: int, g: Any) -> Any:
     return image, i, j
 
 
+@cache
+def _tap(kh: int, kw: int) -> Any:
+    def tap(t: int, g: Any) -> Any:
+        """Channel, k, l."""
+        rest, m = split(t, kw)
+        c, k = split(rest, kh)
+        return c, k, m
+
+    return tap
+
+
 @inlined
 def _read_by(x: Any, out: Any, tap: Any, group: int, g: Any) -> Any:
     """The pixel that an output reads through a tap; 0 outside the image."""
@@ -86,12 +97,6 @@ def _read_by(x: Any, out: Any, tap: Any, group: int, g: Any) -> Any:
 
 @cache
 def _forward(kh: int, kw: int) -> Product:
-    def tap(t: int, g: Any) -> Any:
-        """Input channel, k, l."""
-        rest, m = split(t, kw)
-        c, k = split(rest, kh)
-        return c, k, m
-
     def weight(w: Any, output: Any, tap: Any, group: int, g: Any) -> Any:
         return w[group * g[1] + output[0], tap[0], tap[1], tap[2]]
 
@@ -104,17 +109,11 @@ def _forward(kh: int, kw: int) -> Product:
             value = y.dtype.type(0)
         y[out[0], group * g[1] + output[0], out[1], out[2]] = value
 
-    return Product(_channel, tap, _output, weight, patch, put, a_along=True, b_along=False)
+    return Product(_channel, _tap(kh, kw), _output, weight, patch, put, a_along=True, b_along=False)
 
 
 @cache
 def _weight(kh: int, kw: int) -> Product:
-    def tap(n: int, g: Any) -> Any:
-        """Input channel, k, l."""
-        rest, m = split(n, kw)
-        c, k = split(rest, kh)
-        return c, k, m
-
     def gradient(dy: Any, output: Any, out: Any, group: int, g: Any) -> Any:
         return dy[out[0], group * g[1] + output[0], out[1], out[2]]
 
@@ -124,17 +123,11 @@ def _weight(kh: int, kw: int) -> Product:
     def put(dw: Any, nothing: Any, output: Any, tap: Any, value: Any, group: int, g: Any) -> None:
         dw[group * g[1] + output[0], tap[0], tap[1], tap[2]] = value
 
-    return Product(_channel, _output, tap, gradient, patch, put, a_along=True, b_along=True)
+    return Product(_channel, _output, _tap(kh, kw), gradient, patch, put, a_along=True, b_along=True)
 
 
 @cache
 def _data(kh: int, kw: int) -> Product:
-    def tap(t: int, g: Any) -> Any:
-        """Output channel, k, l."""
-        rest, m = split(t, kw)
-        c, k = split(rest, kh)
-        return c, k, m
-
     def pixel(n: int, g: Any) -> Any:
         """Image, row and column of the input."""
         rest, z = split(n, g[3])
@@ -160,4 +153,4 @@ def _data(kh: int, kw: int) -> Product:
             value += dx[pixel[0], c, pixel[1], pixel[2]]
         dx[pixel[0], c, pixel[1], pixel[2]] = value
 
-    return Product(_channel, tap, pixel, weight, gradient, put, a_along=False, b_along=False)
+    return Product(_channel, _tap(kh, kw), pixel, weight, gradient, put, a_along=False, b_along=False)

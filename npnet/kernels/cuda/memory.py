@@ -99,13 +99,11 @@ def _lane(count: int, dtype: np.dtype[Any]) -> _Lane:
     if not lanes or lanes[0].pinned.size < count:
         stream("upload").synchronize()
         stream("compute").synchronize()
-        lanes[:] = [_Lane(cuda.pinned_array(count, dtype), empty((count,), dtype), *_events()) for _ in range(2)]
+        untimed = {} if SIMULATED else {"timing": False}
+        lanes[:] = [_Lane(cuda.pinned_array(count, dtype), empty((count,), dtype), cuda.event(**untimed),
+                          cuda.event(**untimed)) for _ in range(2)]
     lanes.reverse()
     return lanes[0]
-
-
-def _events() -> tuple[Any, Any]:
-    return (cuda.event(), cuda.event()) if SIMULATED else (cuda.event(timing=False), cuda.event(timing=False))
 
 
 def _fitting(host: NDArray[Any], x: Device) -> NDArray[Any]:

@@ -12,7 +12,7 @@ convolution's patches are read straight from the image: im2col without its memor
 group, g)`` writes an element of C.
 
 With few tiles and long sums most of a GPU would be idle: then sums are cut into parts, each computed by a block of its
-own, and added up afterwards in the order of the parts (`_finish`). Every sum has one order, so that the same run gives
+own, and added up afterwards in the order of the parts (`finish`). Every sum has one order, so that the same run gives
 the same bits.
 """
 from collections.abc import Callable
@@ -106,8 +106,8 @@ def first(thread: int, at_once: int, length: int, along: bool) -> Any:
     """Which row (column) and term of a tile a thread fetches first."""
     if along:
         return split(thread, at_once)
-    t, place = split(thread, length)
-    return place, t
+    t, row = split(thread, length)
+    return row, t
 
 
 @cache
