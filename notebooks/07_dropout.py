@@ -327,7 +327,7 @@ assert QUICK or gaps["dropout 0.5"] < gaps["without"]
 # At full size: AlexNet on photos of ten classes, with and without dropout, if the trainings are stored.
 
 # %% tags=["stored"]
-runs = {name: Path("results/alexnet") / name / "metrics.jsonl" for name in ("full", "no-dropout")}
+runs = {name: Path("results/alexnet") / name / "metrics.jsonl" for name in ("full", "no-dropout-0.002")}
 if all(path.exists() for path in runs.values()):
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     axes = figure.subplots()
