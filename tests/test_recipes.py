@@ -301,6 +301,8 @@ def test_nets_that_begin_alike_may_differ_in_what_is_drawn_of_the_images_alone(t
     assert load(tmp_path)[1]["draws"] == 8
     with pytest.raises(UserError, match="draws 8 there, 9 here"):
         trainer(SMALL, train, folder=tmp_path, seed=7, draws=9, resume=True, progress=False)
+    with pytest.raises(UserError, match="draws 8 there, None here"):
+        trainer(SMALL, train, folder=tmp_path, seed=7, resume=True, progress=False)
 
 
 def test_training_without_augmentation_sees_centres_and_draws_nothing(photos):

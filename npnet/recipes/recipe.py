@@ -21,6 +21,8 @@ from npnet.weights import begin_from
 FILE, INPUT = "recipe.json", "input.safetensors"
 FREE = ("epochs", "reported", "reported_error", "where", "classes")
 """What may differ when a run goes on: it changes no bit of what has been trained, or follows from the data."""
+OPTIONAL = ("draws", "start", "anew")
+"""Written down of a run that was begun with them alone; without them it is another run."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +248,9 @@ def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -
         free = [name for name in FREE if name not in fixed]
         ours, theirs = (json.loads(json.dumps(both)) for both in (  # as it is stored: lists, for tuples
             {**asdict(recipe), **facts}, {**asdict(there), **were}))
-        differs = ", ".join(f"{k} {theirs.get(k)!r} there, {ours[k]!r} here"
-                            for k in ours if ours[k] != theirs.get(k) and k not in free)
+        compared = [name for name in dict.fromkeys((*ours, *OPTIONAL)) if name not in free]
+        differs = ", ".join(f"{k} {theirs.get(k)!r} there, {ours.get(k)!r} here"
+                            for k in compared if ours.get(k) != theirs.get(k))
         if differs:
             raise UserError(f"{folder}: holds another run ({differs}): choose another folder with --out DIR")
         return recipe.epochs > there.epochs
