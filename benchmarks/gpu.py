@@ -5,7 +5,6 @@
 Stages, one after the other, each writing what it found before the next begins; those for which no time is left are
 named. PyTorch, where it is installed and sees the GPU, is measured in turns with npnet, in float32 without TF32.
 """
-import json
 import os
 import subprocess
 import sys
@@ -104,13 +103,19 @@ def others():
     yield ("softmax and loss", lambda: k.softmax_cross_entropy_forward(logits, labels, p, summary), 3 * 4 * 128_000)
 
 
-def cublas(size=4096):
-    """GFLOP/s of cuBLAS in float32 through PyTorch; None without it."""
+def peer():
+    """PyTorch, if it is installed and sees the GPU; else None."""
     try:
         import torch
     except ImportError:
         return None
-    if not torch.cuda.is_available():
+    return torch if torch.cuda.is_available() else None
+
+
+def cublas(size=4096):
+    """GFLOP/s of cuBLAS in float32 through PyTorch; None without it."""
+    torch = peer()
+    if torch is None:
         return None
     torch.backends.cuda.matmul.allow_tf32 = False
     a = torch.randn(size, size, device="cuda")
@@ -153,9 +158,8 @@ def tests(out):
 
 
 def net(out, model, batch):
-    against = "torch" if cublas(256) else None
-    result = run(model, batch, against=against, steps=5)
-    (out / f"{model}-{batch}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result = run(model, batch, against="torch" if peer() else None, steps=5)
+    write_json(out / f"{model}-{batch}.json", result)
     (out / f"{model}-{batch}.txt").write_text(text(result) + "\n", encoding="utf-8")
     print(text(result), flush=True)
 

@@ -65,7 +65,7 @@ def _gpu() -> Iterator[tuple[bool, str, str]]:
         with kernels.using("cuda"):
             pass
     except ImportError as error:
-        yield os.environ.get("NPNET_BACKEND") != "cuda", "GPU", " ".join(str(error).split())
+        yield kernels.asked() != "cuda", "GPU", " ".join(str(error).split())
         return
     from npnet.kernels.cuda.launch import SIMULATED
 

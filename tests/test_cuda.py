@@ -14,11 +14,12 @@ import pytest
 import test_backends as contract
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_backends import sent
+from test_plan import NETS, net_of
 
 import npnet
-from npnet import counter, gradcheck, kernels
+from npnet import counter, gradcheck, kernels, models
 from npnet.data import Loader, shapes
-from npnet.gradcheck import cases
 from npnet.kernels import numpy as definition
 from npnet.layers import (
     Conv2D,
@@ -28,7 +29,6 @@ from npnet.layers import (
     ReLU,
     Sequential,
     SoftmaxCrossEntropy,
-    WeightedSoftmaxCrossEntropy,
 )
 from npnet.models.columns import TwoColumns
 from npnet.train import SGD, Steps, Trainer
@@ -66,9 +66,7 @@ def test_a_kernel_agrees_with_the_definition(cuda, i):
 
 
 def test_every_kernel_is_called_here():
-    apart = {"empty", "view", "channels", "to_host", "from_host", "upload", "fill", "finish", "on_one_thread", "room",
-             "column", "receive"}
-    assert {contract.CALLS[i][0] for i in CALLS} == set(contract.CONTRACT) - apart
+    assert {contract.CALLS[i][0] for i in CALLS} == contract.COMPUTING
 
 
 @given(n=contract.small, c=contract.small, o=contract.small, window=contract.windows(), groups=st.integers(1, 2))
@@ -114,12 +112,6 @@ def test_products_are_cut_up_by_their_shape(cuda):
     assert cuda.product._parts(10**6, 10**6) == 1, "there are tiles enough"
     assert cuda.product._parts(1, 1) == 1, "there is nothing to cut"
     assert cuda.product._parts(1, 10**6) == 2 * cuda.launch.processors()
-
-
-def sent(cuda, host):
-    x = cuda.empty(host.shape, host.dtype)
-    cuda.from_host(host, x)
-    return x
 
 
 def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(cuda):
@@ -182,30 +174,22 @@ def test_nan_and_infinity_survive(cuda):
             contract.assert_agree(cuda, name, arguments, np.float32)
 
 
-def net_of(kind):
-    """A net, the shape of a batch, the number of classes, and the loss."""
-    w = {"weight": Gaussian(0.5), "bias": Gaussian(0.5)}
-    net = cases._small_net(w) if kind == "branches" else cases._net_with_heads(w)
-    net.initialise(3)
-    if kind == "branches":
-        return net, (3, 2, 11, 11), 5, SoftmaxCrossEntropy()
-    return net, (3, 2, 5, 4), 3, WeightedSoftmaxCrossEntropy()
-
-
-@pytest.mark.parametrize("kind", ["branches", "heads"])
-def test_a_net_learns_as_it_does_on_the_definition(on_cuda, kind):
+@pytest.mark.parametrize(("kind", "shape", "classes"), NETS)
+def test_a_net_learns_as_it_does_on_the_definition(on_cuda, kind, shape, classes):
     """Branches and groups, LRN, both poolings, unshared weights, dropout (the same mask), heads: every weight after two
     steps."""
     results = []
     for backend in ("numpy", "cuda"):
         npnet.use(backend)
-        net, shape, classes, loss = net_of(kind)
+        net = net_of(kind)
+        net.initialise(3)
+        loss = models.loss(net)
         sgd = SGD(net.parameters(), 0.01, 0.9, 0.001)
         rng = np.random.default_rng(0)
         for step in range(2):
-            x = net.upload("x", rng.standard_normal(shape).astype(np.float32))
+            x = net.upload("x", rng.standard_normal((3, *shape)).astype(np.float32))
             net.set_step(step)
-            value = loss.forward(net.forward(x), net.upload("t", rng.integers(0, classes, shape[0])))
+            value = loss.forward(net.forward(x), net.upload("t", rng.integers(0, classes, 3)))
             net.backward_parameters(loss.backward())
             sgd.step()
         results.append((value, loss.errors, [p.numpy() for p in net.parameters()]))
@@ -269,11 +253,15 @@ def test_an_array_too_large_to_count_in_32_bits_is_refused(cuda):
         cuda.launch.each(None, 2**32)
 
 
+def without_the_simulator(*arguments):
+    """What Python says and returns for these arguments."""
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_ENABLE_CUDASIM"}
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.skipif(not SIMULATED, reason="there is a GPU")
 def test_without_a_gpu_it_is_said_in_one_line():
-    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_ENABLE_CUDASIM"}
-    asked = [sys.executable, "-m", "npnet", "bench", "cifar_18pct", "--backend", "cuda"]
-    found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    found = without_the_simulator("-m", "npnet", "bench", "cifar_18pct", "--backend", "cuda")
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr.count("\n") == 1
     assert "backend 'cuda' needs an NVIDIA GPU and its driver (" in found.stderr
@@ -325,9 +313,7 @@ def test_two_columns_on_two_devices_are_the_whole_net(on_cuda):
 
 def test_every_kernel_compiles_for_a_device():
     """The simulator takes any Python; a GPU takes types, and float64 where float32 would do only slowly."""
-    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_ENABLE_CUDASIM"}
-    asked = [sys.executable, str(Path(__file__).with_name("cuda_types.py"))]
-    found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    found = without_the_simulator(str(Path(__file__).with_name("cuda_types.py")))
     assert found.returncode == 0, found.stderr
     result = json.loads(found.stdout)
     assert result["problems"] == []

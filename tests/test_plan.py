@@ -28,13 +28,17 @@ class Counting:
         return getattr(definition, name)
 
 
+NETS = [("branches", (2, 11, 11), 5), ("heads", (2, 5, 4), 3)]
+"""Of `net_of`, and the images and the number of classes that go with it."""
+
+
 def net_of(kind):
     w = {"weight": Gaussian(0.5), "bias": Gaussian(0.5)}
     return cases._small_net(w) if kind == "branches" else cases._net_with_heads(w)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-@pytest.mark.parametrize(("kind", "shape", "classes"), [("branches", (2, 11, 11), 5), ("heads", (2, 5, 4), 3)])
+@pytest.mark.parametrize(("kind", "shape", "classes"), NETS)
 def test_the_plan_is_what_a_step_takes(kind, shape, classes, batch):
     counting = Counting()
     with kernels.using(counting):

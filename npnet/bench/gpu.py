@@ -6,9 +6,10 @@ from numba import cuda
 
 from .limits import best
 
-CORES = {7: 64, 8: 128, 9: 128, 10: 128, 12: 128}
-"""Products and sums in float32 that a multiprocessor makes in a cycle, by the first number of its compute capability;
-of 8.0 it is 64."""
+CORES = 128
+"""Of a multiprocessor: products and sums in float32 that it makes in a cycle."""
+HALF = ((7, 0), (7, 2), (7, 5), (8, 0))
+"""Compute capabilities of those that have half as many."""
 
 
 def machine() -> dict[str, Any]:
@@ -24,8 +25,7 @@ def machine() -> dict[str, Any]:
 def peak() -> float:
     """GFLOP/s of products and sums in float32, by the device's own cores and clock."""
     device = cuda.get_current_device()
-    major, minor = device.compute_capability
-    cores = 64 if (major, minor) == (8, 0) else CORES.get(major, 128)
+    cores = CORES // 2 if tuple(device.compute_capability) in HALF else CORES
     return float(2 * cores * device.MULTIPROCESSOR_COUNT * device.CLOCK_RATE * 1e-6)
 
 

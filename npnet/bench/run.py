@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from npnet import models
+from npnet import kernels, models
 from npnet.errors import UserError
 
 PEERS = {"torch": {"nchw": "PyTorch, NCHW", "channels_last": "PyTorch, channels last"}}
@@ -117,7 +117,7 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
 
     threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or os.cpu_count() or 1
     sides = ["npnet", *(PEERS[against] if against else ())]
-    device = "cuda" if os.environ.get("NPNET_BACKEND") == "cuda" else "cpu"
+    device = "cuda" if kernels.asked() == "cuda" else "cpu"
     total = len(sides) * (2 * steps + 3) + TABLES
     result: dict[str, Any] = {"model": model, "batch": batch, "threads": threads, "steps": steps}
     with _workers(sides, model, batch, threads, device) as workers, tqdm(

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from npnet.train import Interrupted
 
-        if os.environ.get("NPNET_BACKEND") == "cuda":
+        if kernels.asked() == "cuda":
             kernels.active()  # if there is no GPU, that is to be said before anything else
         try:
             return command(options)

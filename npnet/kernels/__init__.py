@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the type checker holds every backend against the contract
     _fast: Backend[NDArray[Any]] = numba
     _device: Backend[Any] = cuda
 
-__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "use", "using"]
+__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "asked", "use", "using"]
 
 NAMES = ("numpy", "numba", "cuda")
 PACKAGES = {"cuda": "'npnet[cuda13]' (or 'npnet[cuda12]', for a driver of CUDA 12)"}
@@ -69,10 +69,15 @@ def using(backend: "str | Backend[Any]") -> Iterator[Backend[Array]]:
         _active = before
 
 
+def asked() -> str:
+    """Name of the backend that is taken if `use` sets none: the environment's ``NPNET_BACKEND``, else numba."""
+    return os.environ.get("NPNET_BACKEND") or "numba"
+
+
 def active() -> Backend[Array]:
-    """The chosen backend: what `use` set, else the environment's ``NPNET_BACKEND``, else numba."""
+    """The chosen backend: what `use` set, else the one `asked` for."""
     if _active is None:
-        use(os.environ.get("NPNET_BACKEND") or "numba")
+        use(asked())
     assert _active is not None
     return _active
 

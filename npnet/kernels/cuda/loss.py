@@ -34,16 +34,23 @@ def label_ranks(scores: Device, labels: Device, ranks: Device) -> None:
     launch(_ranks, scores.shape[0], SUM_THREADS, scores, labels, ranks)
 
 
-def _softmax_loop(z: Any, p: Any) -> None:
-    shared = cuda.shared.array(SUM_THREADS, z.dtype)
-    n, thread, classes = cuda.blockIdx.x, cuda.threadIdx.x, z.shape[1]
+@inlined
+def _largest(z: Any, n: int, thread: int, shared: Any) -> Any:
+    """The largest score of an image, to all threads of the block."""
     most = z[n, 0]
-    for k in range(thread, classes, SUM_THREADS):
+    for k in range(thread, z.shape[1], SUM_THREADS):
         most = larger(most, z[n, k])
     shared[thread] = most
     largest_of_block(shared, thread)
     most = shared[0]
-    cuda.syncthreads()
+    cuda.syncthreads()  # until all have it: before that, nothing is written over
+    return most
+
+
+def _softmax_loop(z: Any, p: Any) -> None:
+    shared = cuda.shared.array(SUM_THREADS, z.dtype)
+    n, thread, classes = cuda.blockIdx.x, cuda.threadIdx.x, z.shape[1]
+    most = _largest(z, n, thread, shared)
     total = z.dtype.type(0)
     for k in range(thread, classes, SUM_THREADS):
         p[n, k] = math.exp(z[n, k] - most)
@@ -61,13 +68,7 @@ def _losses_loop(z: Any, labels: Any, losses: Any) -> None:
     """
     shared = cuda.shared.array(SUM_THREADS, z.dtype)
     n, thread, classes = cuda.blockIdx.x, cuda.threadIdx.x, z.shape[1]
-    most = z[n, 0]
-    for k in range(thread, classes, SUM_THREADS):
-        most = larger(most, z[n, k])
-    shared[thread] = most
-    largest_of_block(shared, thread)
-    most = shared[0]
-    cuda.syncthreads()
+    most = _largest(z, n, thread, shared)
     total = z.dtype.type(0)
     for k in range(thread, classes, SUM_THREADS):
         total += z.dtype.type(math.exp(z[n, k] - most))
@@ -106,10 +107,14 @@ def _summary_loop(losses: Any, labels: Any, classes: int, summary: Any) -> None:
         if thread == 0:
             summary[i] = shared[0] / summary.dtype.type(images if i == 0 else 1)
         cuda.syncthreads()
-    if thread == 0:
-        for n in range(images - 1, -1, -1):
-            if labels[n] < 0 or labels[n] >= classes:
-                summary[0], summary[1] = labels[n], -1 - n
+    worst = summary.dtype.type(-1 - images)
+    for n in range(thread, images, SUM_THREADS):
+        if labels[n] < 0 or labels[n] >= classes:
+            worst = larger(worst, summary.dtype.type(-1 - n))
+    shared[thread] = worst
+    largest_of_block(shared, thread)
+    if thread == 0 and shared[0] >= -images:
+        summary[0], summary[1] = labels[-1 - int(shared[0])], shared[0]
 
 
 def _backward_loop(p: Any, labels: Any, dz: Any) -> None:

@@ -50,9 +50,9 @@ TILES = (Tile(4, 4, 2, 2, 1), Tile(8, 4, 2, 2, 2)) if SIMULATED else (Tile(64, 6
 """The small one, and the one that takes more of a processor's registers, for products with enough rows and columns."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Product:
-    """What is multiplied, and where it goes; the module tells how.
+    """What is multiplied, and where it goes; the module tells how. Each is equal to itself alone, and compiled once.
 
     a_along, b_along : do neighbouring terms of A (B) lie next to each other in memory, rather than neighbouring rows
         (columns)? Neighbouring threads fetch what does.
@@ -66,12 +66,6 @@ class Product:
     put: Function
     a_along: bool
     b_along: bool
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
 
 
 def multiply(
