@@ -1,7 +1,7 @@
 """Run notebooks from their py:percent sources and write the executed .ipynb beside them.
 
 python notebooks/execute.py             all of them
-python notebooks/execute.py 01_relu     one
+python notebooks/execute.py 02_relu     one
 
 The .py is what is edited, reviewed and linted; the .ipynb is made from it, for those who read outputs without running
 anything. What is written depends on nothing but the source and its outputs: no times, no random cell numbers.

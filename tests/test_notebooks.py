@@ -194,9 +194,9 @@ def metrics_of_a_run(folder, errors):
 
 
 def cells_of_figure_1(monkeypatch, folder, capsys):
-    """The set-up of 01_relu and its cells about the stored figure, run in `folder`. (what is printed, what is shown)"""
+    """The set-up of 02_relu and its cells about the stored figure, run in `folder`. (what is printed, what is shown)"""
     monkeypatch.chdir(folder)
-    code = [cell for cell in execute.read(FOLDER / "01_relu.py").cells if cell.cell_type == "code"]
+    code = [cell for cell in execute.read(FOLDER / "02_relu.py").cells if cell.cell_type == "code"]
     last = next(i for i, cell in enumerate(code) if "begin()" in cell.source)
     names, shown = {}, []
     for cell in code[: last + 1]:

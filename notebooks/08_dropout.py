@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 7. Dropout: exponentially many nets that share their weights
+# # 8. Dropout: exponentially many nets that share their weights
 #
 # **AlexNet §4.2** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. About a minute on a laptop,
 # without a GPU and without a network.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 13. GoogLeNet: Table 1 counted, and two classifiers on the side
+# # 15. GoogLeNet: Table 1 counted, and two classifiers on the side
 #
 # **GoogLeNet §5** (Szegedy et al. 2014), to be read beside the paper. Half a minute on a laptop, without a GPU and
 # without a network.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 4. Overlapping pooling: windows that share pixels
+# # 5. Overlapping pooling: windows that share pixels
 #
 # **AlexNet §3.4** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Less than a minute on a laptop,
 # without a GPU and without a network.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 2. Two GPUs: a net in two columns
+# # 3. Two GPUs: a net in two columns
 #
 # **AlexNet §3.2** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Half a minute on a laptop; the
 # two GPUs are two threads here.

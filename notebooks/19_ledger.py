@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 17. The ledger: which AlexNet?
+# # 19. The ledger: which AlexNet?
 #
 # A dozen points on which **AlexNet**'s paper, the program that made its numbers, Caffe's port and torchvision's differ:
 # each flipped by itself, and its effect looked at. Half a minute on a laptop, without a GPU and without a network.
@@ -180,7 +180,7 @@ slide(biases, "A falling line on a logarithmic scale: from conv1 to fc8 ever les
 # %% [markdown]
 # The program's first gradient in conv1 is nearly twenty times the one of the paper's text, and of every layer's
 # output more is about the picture. Two lines of a table, "biases 1" and "σ 0.03 in conv3 to conv5", decide how long
-# the start takes (notebook 8, and `results/README.md`). The text of the paper has the first and leaves out the second.
+# the start takes (notebook 9, and `results/README.md`). The text of the paper has the first and leaves out the second.
 #
 # ## Exercises
 #

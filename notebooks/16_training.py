@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 14. How GoogLeNet was trained: means of weights, and patches of all sizes
+# # 16. How GoogLeNet was trained: means of weights, and patches of all sizes
 #
 # **GoogLeNet §6** (Szegedy et al. 2014), to be read beside the paper. Half a minute on a laptop, without a GPU and
 # without a network.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 1. ReLU: the nonlinearity that does not saturate
+# # 2. ReLU: the nonlinearity that does not saturate
 #
 # **AlexNet §3.1** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. About one minute on a laptop,
 # without a GPU and without a network.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 12. Inception: four branches, and what makes them affordable
+# # 14. Inception: four branches, and what makes them affordable
 #
 # **GoogLeNet §4** (Szegedy et al. 2014), to be read beside the paper. Half a minute on a laptop, without a GPU and
 # without a network.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 8. Details of learning: the update rule, and where it begins
+# # 9. Details of learning: the update rule, and where it begins
 #
 # **AlexNet §5** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Half a minute on a laptop,
 # without a GPU and without a network.

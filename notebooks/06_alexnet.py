@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 5. The whole net: Figure 2, layer by layer
+# # 6. The whole net: Figure 2, layer by layer
 #
 # **AlexNet §3.5** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Half a minute on a laptop,
 # without a GPU and without a network.
@@ -227,7 +227,7 @@ assert without.cost((3, 224, 224)).parameters == 62_378_344
 
 # %% [markdown]
 # In parameters the groups save little, in work a third. Many ports leave them out: 62.4 million parameters is how to
-# recognise one. (What the two GPUs say to each other, and when: notebook 2.)
+# recognise one. (What the two GPUs say to each other, and when: notebook 3.)
 #
 # ## The objective
 #

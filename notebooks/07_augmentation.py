@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 6. Augmentation: the same picture, again and again another one
+# # 7. Augmentation: the same picture, again and again another one
 #
 # **AlexNet §4.1** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Less than a minute on a laptop,
 # without a GPU and without a network.

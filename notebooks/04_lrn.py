@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 3. Local response normalisation: neighbours compete
+# # 4. Local response normalisation: neighbours compete
 #
 # **AlexNet §3.3** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. About a minute on a laptop,
 # without a GPU and without a network.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 16. im2col: one convolution at four speeds
+# # 18. im2col: one convolution at four speeds
 #
 # The same layer as loops in Python, as compiled loops, as a product of matrices, and as npnet runs it; all four held to
 # agree, and timed on *your* machine. Half a minute, without a GPU and without a network.
