@@ -1,4 +1,7 @@
-"""Pictures, drawn from numbers that are already there. Knows no layer and no net."""
+"""Pictures, drawn from numbers that are already there. Knows no layer and no net.
+
+Each function writes its picture to all of `paths`, which may be none, and returns the figure.
+"""
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -21,7 +24,7 @@ STYLES = {"relu": ("ReLU", BLUE, "-"), "tanh": ("tanh", ORANGE, "--")}
 def figure1(
     curves: dict[str, list[Curve]], crossings: dict[str, float | None], rates: dict[str, float], level: float,
     title: str, paths: Sequence[Path],
-) -> None:
+) -> Any:
     """AlexNet's Figure 1: training error against epochs, solid for ReLU, dashed for tanh, with a line at `level`.
 
     The mean of the seeds is that of the epochs at which they reach an error, so that it ends where they do on average.
@@ -68,7 +71,7 @@ def figure1(
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, fontsize=9)
-    _save(figure, paths, f"{heading}, against epochs. {said}.")
+    return _saved(figure, paths, f"{heading}, against epochs. {said}.")
 
 
 def reached(runs: Sequence[Any], level: float) -> tuple[Any, Any]:
@@ -132,8 +135,8 @@ def _pair(height: float, title: str, labels: tuple[str, str]) -> tuple[Any, Any]
     return figure, both
 
 
-def _save(figure: Any, paths: Sequence[Path], description: str) -> None:
-    """In the format of each path's ending, for those who cannot see it with a `description`.
+def _saved(figure: Any, paths: Sequence[Path], description: str) -> Any:
+    """The figure, written in the format of each path's ending, for those who cannot see it with a `description`.
 
     The same numbers give the same file.
     """
@@ -147,11 +150,12 @@ def _save(figure: Any, paths: Sequence[Path], description: str) -> None:
         with matplotlib.rc_context({"svg.hashsalt": "npnet"}):
             figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
         write_atomically(path, buffer.getvalue())
+    return figure
 
 
 def training(
     runs: Mapping[str, Sequence[dict[str, Any]]], title: str, paths: Sequence[Path], chance: float | None = None
-) -> None:
+) -> Any:
     """Training and test error of runs against epochs: test error as points, training error as a thin line.
 
     runs : their lines of metrics, by what they are called.  chance : the error of one who guesses.
@@ -175,10 +179,10 @@ def training(
     axes.set(xlabel="epochs", ylabel="error: test with points, training without", xlim=(0, None), ylim=(0, None))
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     figure.legend(frameon=False, loc="outside lower left", fontsize=9)
-    _save(figure, paths, f"{title}, error against epochs: {'; '.join(said)}")
+    return _saved(figure, paths, f"{title}, error against epochs: {'; '.join(said)}")
 
 
-def heads(result: dict[str, Any], title: str, paths: Sequence[Path]) -> None:
+def heads(result: dict[str, Any], title: str, paths: Sequence[Path]) -> Any:
     """Size of the gradient at a module, and the loss, against steps, with auxiliary classifiers and without."""
     figure, both = _pair(4.0, title, ("size of the gradient of its weights", "loss of the net itself"))
     styles = {"with": ("with auxiliary classifiers", BLUE, "-"), "without": ("without", ORANGE, "--")}
@@ -189,15 +193,15 @@ def heads(result: dict[str, Any], title: str, paths: Sequence[Path]) -> None:
         axes.set(xlabel="step", yscale="log" if key == "gradient" else "linear")
     both[0].legend(frameon=False, fontsize=9)
     middle = {name: float(np.median(result[name]["gradient"])) for name in styles}
-    _save(figure, paths, f"{title}: size of the gradient against steps; its median is {middle['with']:.2g} with "
-                         f"auxiliary classifiers, {middle['without']:.2g} without")
+    return _saved(figure, paths, f"{title}: size of the gradient against steps; its median is {middle['with']:.2g} "
+                                 f"with auxiliary classifiers, {middle['without']:.2g} without")
 
 
 FILLS = {"input": "white", "weights": "#CFE3F3", "pool": "#F6D5C6", "norm": "#E4E4E4", "concat": "#CBE8DD",
          "other": "#F5E9C9"}
 
 
-def diagram(drawn: Any, title: str, paths: Sequence[Path]) -> None:
+def diagram(drawn: Any, title: str, paths: Sequence[Path]) -> Any:
     """A net's boxes and arrows, as `models.diagram` has laid them out, in inches.
 
     drawn : has boxes (kind, text, x, y), their `box_size`, arrows along points, notes (text, x, y), width, height.
@@ -222,11 +226,11 @@ def diagram(drawn: Any, title: str, paths: Sequence[Path]) -> None:
     for text, x, y in drawn.notes:
         axes.text(x, y, text, va="center", fontsize=7, color="0.35")
     axes.text(0, -above / 2 - edge / 2, title, va="center", fontsize=9)
-    _save(figure, paths, f"{title}: {len(drawn.boxes)} boxes from the input down; "
-                         f"{sum(box.kind == 'weights' for box in drawn.boxes)} of them have weights")
+    return _saved(figure, paths, f"{title}: {len(drawn.boxes)} boxes from the input down; "
+                                 f"{sum(box.kind == 'weights' for box in drawn.boxes)} of them have weights")
 
 
-def signals(variants: Mapping[str, Sequence[dict[str, Any]]], title: str, paths: Sequence[Path]) -> None:
+def signals(variants: Mapping[str, Sequence[dict[str, Any]]], title: str, paths: Sequence[Path]) -> Any:
     """How much of what each layer computes is about the image, and how large the gradient of its weights is.
 
     variants : by name, of each layer its name ("layer"), "share" and "gradient", as `evaluate.signals` says.
@@ -243,13 +247,13 @@ def signals(variants: Mapping[str, Sequence[dict[str, Any]]], title: str, paths:
             axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g}%")
     figure.legend(*both[0].get_legend_handles_labels(), frameon=False, loc="outside lower left", fontsize=9)
     ends = "; ".join(f"{name}: {layers[-1]['share']:.1%} at {layers[-1]['layer']}" for name, layers in variants.items())
-    _save(figure, paths, f"{title}: share of each layer's output that differs from image to image: {ends}")
+    return _saved(figure, paths, f"{title}: share of each layer's output that differs from image to image: {ends}")
 
 
 def sheet(
     rows: Sequence[tuple[str, Sequence[Any]]], heading: str, paths: Sequence[Path],
     boxes: Sequence[tuple[float, float, float, float]] = (),
-) -> None:
+) -> Any:
     """Pictures in rows, each with what it shows.
 
     rows : (what, images (3, H, W) uint8).  boxes : (x, y, width, height) in pixels, drawn into the very first image.
@@ -272,12 +276,12 @@ def sheet(
         line[0].set_title(what, loc="left", fontsize=8).set_in_layout(False)  # it is wider than its column
     for x, y, width, height in boxes:
         grid[0, 0].add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=ORANGE, linewidth=1))
-    _save(figure, paths, heading + ": " + "; ".join(what for what, _ in rows))
+    return _saved(figure, paths, heading + ": " + "; ".join(what for what, _ in rows))
 
 
 def answers(
     pictures: Sequence[Any], best: Sequence[Sequence[tuple[str, float]]], titles: Sequence[str], paths: Sequence[Path]
-) -> None:
+) -> Any:
     """Photos (3, H, W), under each the names that a net gives it, with bars: AlexNet's Figure 4, left.
 
     best : for each, the most probable first: (name, probability).
@@ -298,10 +302,10 @@ def answers(
             below.text(0.02, place, f"{name}  {p:.0%}", va="center", fontsize=7)
         below.set(xlim=(0, 1), ylim=(-0.6, len(some) - 0.4))
     told = "; ".join(f"{title}: {some[0][0]} ({some[0][1]:.0%})" for title, some in zip(titles, best, strict=True))
-    _save(figure, paths, f"Photos and the five most probable classes of each: {told}")
+    return _saved(figure, paths, f"Photos and the five most probable classes of each: {told}")
 
 
-def kernels(parts: Sequence[Any], said: Sequence[str], heading: str, paths: Sequence[Path]) -> None:
+def kernels(parts: Sequence[Any], said: Sequence[str], heading: str, paths: Sequence[Path]) -> Any:
     """Kernels as pictures, one part (O, 3, KH, KW) above the other, each with what is said of it: AlexNet's Figure 3.
     """
     each = [_tiled(part) for part in parts]
@@ -314,7 +318,7 @@ def kernels(parts: Sequence[Any], said: Sequence[str], heading: str, paths: Sequ
         axes.imshow(image, interpolation="nearest")
         axes.set_title(text, loc="left", fontsize=8)
         axes.set_axis_off()
-    _save(figure, paths, f"{heading}: {'; '.join(said)}")
+    return _saved(figure, paths, f"{heading}: {'; '.join(said)}")
 
 
 def _tiled(images: Any) -> Any:
@@ -329,7 +333,7 @@ def _tiled(images: Any) -> Any:
     return sheet
 
 
-def recall(result: dict[str, Any], title: str, paths: Sequence[Path]) -> None:
+def recall(result: dict[str, Any], title: str, paths: Sequence[Path]) -> Any:
     """Of the nearest neighbours by Euclid, the share that codes find, against how many are looked at."""
     figure, axes = _figure(6.0, 4.0)
     for key, text, colour, line in (
@@ -342,4 +346,4 @@ def recall(result: dict[str, Any], title: str, paths: Sequence[Path]) -> None:
              ylabel=f"of the {result['k']} nearest by Euclid found")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     axes.legend(frameon=False)
-    _save(figure, paths, f"{title}: share of the {result['k']} nearest by Euclid among those nearest by code")
+    return _saved(figure, paths, f"{title}: share of the {result['k']} nearest by Euclid among those nearest by code")

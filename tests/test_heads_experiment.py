@@ -38,7 +38,7 @@ def test_both_begin_with_the_same_weights_and_images(photos):
 
 def test_the_picture_has_both(monkeypatch):
     kept = []
-    monkeypatch.setattr(plot, "_save", lambda figure, paths, description: kept.append((figure, description)))
+    monkeypatch.setattr(plot, "_saved", lambda figure, paths, description: kept.append((figure, description)))
     made = {name: {"loss": [2.0, 1.0], "gradient": [g, g]} for name, g in (("with", 4.0), ("without", 0.5))}
     plot.heads(made, "t", [])
     figure, said = kept[0]

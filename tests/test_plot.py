@@ -41,7 +41,7 @@ def arguments(case, seeds=1):
 def drawn(monkeypatch):
     """What was drawn, instead of a file."""
     kept = []
-    monkeypatch.setattr(plot, "_save", lambda figure, paths, description: kept.append((figure, description)))
+    monkeypatch.setattr(plot, "_saved", lambda figure, paths, description: kept.append((figure, description)))
     return kept
 
 
