@@ -25,7 +25,8 @@
 # > 것들을 짚는다.
 #
 # You will have: a convolutional layer, a pooling layer and a ReLU that you wrote yourself, each with its gradient
-# checked, and a small net of them that has learnt something. Then [2. ReLU](02_relu.ipynb) begins with AlexNet.
+# checked, and a small net of them that has learnt something. Then [1. The problem](01_problem.ipynb) begins with
+# AlexNet.
 
 # %% [markdown]
 # ## What is used throughout

@@ -47,8 +47,6 @@
 
 # %%
 import inspect
-import json
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -58,7 +56,8 @@ import npnet
 from npnet import data
 from npnet.data import augment, shapes
 from npnet.layers import Conv2D
-from npnet.notebook import BLUE, GREEN, ORANGE, begin, show, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, begin, show, slide, stored
+from npnet.train import metrics
 
 QUICK = begin()
 npnet.use("numpy")
@@ -274,22 +273,10 @@ assert shifts.shape == (100_000, 3), "three numbers an image, not three a pixel"
 # trainings are stored (`results/alexnet`):
 
 # %% tags=["stored"]
-runs = {name: Path("results/alexnet") / name / "metrics.jsonl" for name in ("full", "no-augmentation")}
-if all(path.exists() for path in runs.values()):
-    figure = Figure(figsize=(8.6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for (name, path), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        for key, style in (("error", "--"), ("test_error", "-")):
-            points = [(line["epoch"], line[key]) for line in lines if key in line]
-            axes.plot(*zip(*points, strict=True), style, color=colour, label=f"{name}, {key.replace('_', ' ')}")
-        tested = [line for line in lines if "test_error" in line][-1]
-        print(f"{name}: test error {tested['test_error']:.1%} after {tested['epoch']:.0f} epochs")
-    axes.set(title="AlexNet on 5,000 photos", xlabel="epochs", ylabel="error (fraction)", ylim=(0, 1))
-    figure.legend(loc="outside right center", frameon=False)
-    show(figure, "Training error, dashed, and test error, solid, against epochs, with augmentation and without.")
-else:
-    print("results/alexnet has no run without augmentation: npnet train alexnet --no-augmentation makes one, in hours.")
+runs = {name: metrics.read(f"results/alexnet/{name}") for name in ("full", "no-augmentation")}
+stored(runs, "AlexNet on 5,000 photos",
+       "Test error with points and training error without, against epochs: without augmentation the training error "
+       "goes to nothing, and the test error ends higher.")
 
 # %% [markdown]
 # ## Exercises

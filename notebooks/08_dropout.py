@@ -48,9 +48,7 @@
 
 # %%
 import inspect
-import json
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -58,7 +56,8 @@ from matplotlib.figure import Figure
 import npnet
 from npnet import counter, data, gradcheck, train
 from npnet.layers import Dense, Dropout, Gaussian, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, ORANGE, begin, show, slide
+from npnet.notebook import BLUE, ORANGE, begin, show, slide, stored
+from npnet.train import metrics
 
 QUICK = begin()
 npnet.use("numpy")
@@ -327,20 +326,9 @@ assert QUICK or gaps["dropout 0.5"] < gaps["without"]
 # At full size: AlexNet on photos of ten classes, with and without dropout, if the trainings are stored.
 
 # %% tags=["stored"]
-runs = {name: Path("results/alexnet") / name / "metrics.jsonl" for name in ("full", "no-dropout-0.002")}
-if all(path.exists() for path in runs.values()):
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for (name, path), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        for key, style in (("error", "--"), ("test_error", "-")):
-            points = [(line["epoch"], line[key]) for line in lines if key in line]
-            axes.plot(*zip(*points, strict=True), style, color=colour, label=f"{name}, {key.replace('_', ' ')}")
-    axes.set(title="AlexNet on 5,000 photos", xlabel="epochs", ylabel="error (fraction)", ylim=(0, 1))
-    axes.legend(frameon=False)
-    show(figure, "Training error, dashed, and test error, solid, against epochs, of AlexNet with and without dropout.")
-else:
-    print("results/alexnet has no run without dropout: npnet train alexnet --switch dropout=0 makes one, in hours.")
+runs = {name: metrics.read(f"results/alexnet/{name}") for name in ("full", "no-dropout-0.002")}
+stored(runs, "AlexNet on 5,000 photos",
+       "Test error with points and training error without, against epochs, of AlexNet with and without dropout.")
 
 # %% [markdown]
 # ## Exercises

@@ -1,12 +1,14 @@
-"""What every notebook begins with, and what its figures and sliders are shown by."""
+"""What every notebook begins with, and what its figures, sliders and growing curves are shown by."""
 import io
 import os
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .plot import COLOURS
+from npnet import plot
+from npnet.plot import COLOURS
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = COLOURS
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
@@ -26,7 +28,13 @@ def begin() -> bool:
 
 def show(figure: Any, alt: str) -> None:
     """A figure below its cell, with a description for those who cannot see it."""
-    from IPython.display import Image, display
+    from IPython.display import display
+
+    display(_picture(figure, alt))  # type: ignore[no-untyped-call]
+
+
+def _picture(figure: Any, alt: str) -> Any:
+    from IPython.display import Image
     from PIL import Image as Picture
 
     for axes in figure.axes:
@@ -35,20 +43,85 @@ def show(figure: Any, alt: str) -> None:
     drawn, png = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
     Picture.open(drawn).convert("RGB").quantize(64).save(png, "png", optimize=True)  # a third of the bytes
-    display(Image(png.getvalue(), alt=alt))  # type: ignore[no-untyped-call]
+    return Image(png.getvalue(), alt=alt)  # type: ignore[no-untyped-call]
+
+
+def _nobody_is_there() -> bool:
+    """Whether the notebook runs to be stored or tested: ``NPNET_STATIC=1``, which notebooks/execute.py sets."""
+    return os.environ.get("NPNET_STATIC", "0") not in ("", "0")
+
+
+def stored(runs: Mapping[str, Sequence[dict[str, Any]]], title: str, alt: str) -> None:
+    """Curves of trainings of hours, from what is stored of them.  runs : by name, their lines of metrics; none, where a
+    training is not there."""
+    missing = [name for name, lines in runs.items() if not lines]
+    if missing:
+        print(f"Not stored here: {', '.join(missing)}. results/README.md says how to make them, in hours.")
+        return
+    show(plot.training(runs, title, []), alt)
+    for name, lines in runs.items():
+        tested = [line for line in lines if "test_error" in line][-1]
+        print(f"{name}: test error {tested['test_error']:.1%} after {tested['epoch']:.0f} epochs")
+
+
+class Live:
+    """Curves that grow below their cell while a net trains. With nobody there, they are drawn once, by `close`.
+
+    title, x, y : what is shown, and what the axes are, with their units.
+    """
+
+    SECONDS = 0.5
+    """Between two pictures, at least: drawing one takes a tenth of that."""
+
+    def __init__(self, title: str, x: str, y: str) -> None:
+        self.said = {"title": title, "xlabel": x, "ylabel": y}
+        self._lines: dict[str, list[tuple[float, float]]] = {}
+        self._shown: Any = None
+        self._drawn = time.monotonic()
+
+    def add(self, name: str, x: float, y: float) -> None:
+        """A point of the curve of that name."""
+        self._lines.setdefault(name, []).append((x, y))
+        if not _nobody_is_there() and time.monotonic() - self._drawn > self.SECONDS:
+            self._draw(f"{self.said['title']}, so far")
+
+    def close(self, alt: str) -> None:
+        """The whole of it, with a description for those who cannot see it."""
+        self._draw(alt)
+
+    def _draw(self, alt: str) -> None:
+        from IPython.display import display
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        figure = Figure(figsize=(6.6, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for (name, points), colour in zip(self._lines.items(), COLOURS, strict=False):
+            axes.plot(*zip(*points, strict=True), color=colour, label=name)
+        axes.set(**self.said)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(self._lines) > 1:
+            axes.legend(frameon=False)
+        picture = _picture(figure, alt)
+        if self._shown is None:
+            self._shown = display(picture, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._shown.update(picture)
+        self._drawn = time.monotonic()
 
 
 def slide(draw: Callable[..., Any], alt: str, **values: tuple[float, float, float, float]) -> None:
     """Shows what `draw` makes of some values, with a slider for each, where somebody can move them.
 
     draw : makes a figure.  values : of each argument where it stands, the least, the most, and the step. Where nobody
-    can (no ipywidgets, or ``NPNET_STATIC=1``, as when notebooks are stored), the figure is drawn once.
+    can (no ipywidgets, or a notebook that is run to be stored or tested), the figure is drawn once.
     """
     try:
         import ipywidgets
     except ImportError:
         ipywidgets = None
-    if ipywidgets is None or os.environ.get("NPNET_STATIC", "0") not in ("", "0"):
+    if ipywidgets is None or _nobody_is_there():
         show(draw(**{name: value for name, (value, *_) in values.items()}), alt)
         return
     sliders = {}

@@ -65,7 +65,10 @@ def test_other_crops_are_refused(arguments, message):
 class Plain(Layer):
     """Three scores, of each image's first numbers."""
 
+    computed = 0
+
     def forward(self, x, train=True):
+        self.computed += len(x)
         y = self.output((len(x), 3), x.dtype)
         y[...] = x[:, 0, 0, :3]
         return y
@@ -86,6 +89,18 @@ def test_answers_are_put_together_behind_the_softmax():
         np.testing.assert_allclose(found["some"][n], p[[1, 7, 99]].mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(found["all"][n], p.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(found["largest"][n], p[[0, 50]].max(axis=0), rtol=1e-5)
+
+
+def test_crops_that_are_the_same_are_computed_once():
+    ramp = Image.fromarray(np.arange(300 * 300 * 3, dtype=np.uint32).reshape(300, 300, 3).astype(np.uint8))
+    square = crops(ramp, COUNT, 32).astype(np.float32)
+    net, asked = Plain(), []
+    found = combined(net, [square, square[:7], 1 + square[::-1]], {"mean": ([0, 5, 6], "mean")}, asked.append)["mean"]
+    assert net.computed == 42 + len(np.unique(square[:7], axis=0)) + 42
+    assert sum(asked) == 144 + 7 + 144
+    for row, those in zip(found, (square, square[:7], 1 + square[::-1]), strict=True):
+        each = [combined(Plain(), [those[[i]]], {"one": ([0], "mean")})["one"][0] for i in (0, 5, 6)]
+        np.testing.assert_allclose(row, np.mean(each, axis=0), rtol=1e-6)
 
 
 @pytest.fixture

@@ -174,6 +174,36 @@ def test_sliders_are_whole_numbers_where_their_steps_are(monkeypatch):
     assert (made["alpha"].value, made["alpha"].max) == (0.5, 1.0)
 
 
+@pytest.mark.parametrize("static", ["0", "1"])
+def test_a_live_curve_grows_where_somebody_looks(monkeypatch, static):
+    pytest.importorskip("IPython")
+    import IPython.display
+
+    from npnet import notebook
+
+    class Handle:
+        def update(self, picture):
+            shown.append(("again", picture))
+
+    def display(picture, display_id):
+        shown.append(("first", picture))
+        return Handle()
+
+    shown = []
+    monkeypatch.setenv("NPNET_STATIC", static)
+    monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.setattr(notebook.Live, "SECONDS", -1.0)
+    curve = notebook.Live("A net", "epochs", "loss (nats)")
+    for epoch in range(3):
+        curve.add("training", epoch + 1, 2.0 - epoch)
+        curve.add("test", epoch + 1, 2.5 - epoch)
+    curve.close("two lines that fall")
+    kinds = [kind for kind, _ in shown]
+    assert kinds == (["first"] if static == "1" else ["first"] + ["again"] * 6), "in the place of the one before it"
+    assert shown[-1][1].alt == "two lines that fall"
+    assert len({picture.data for _, picture in shown[:-1]}) == len(shown) - 1, "each with a point more"
+
+
 def test_begin_goes_to_the_repository_and_says_whether_to_be_quick(monkeypatch, tmp_path):
     from npnet import notebook
 
