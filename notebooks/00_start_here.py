@@ -17,7 +17,7 @@
 # laptop, without a GPU and without a network. All that is needed is Python, some NumPy, and the chain rule.
 #
 # > **초록.** 이 노트북은 두 논문을 읽기 전에 그 재료를 직접 만들어 보는 자리이다. 그림을 숫자 배열(array)로 보고,
-# > 합성곱 (convolution)을 반복문(loop) 네 개로 짜서 모서리를 찾아내며, 출력의 크기와 매개변수(parameter)와 곱셈의
+# > 합성곱(convolution)을 반복문(loop) 네 개로 짜서 모서리를 찾아내며, 출력의 크기와 매개변수(parameter)와 곱셈의
 # > 수를 센다. 이어서 손실(loss)에서 거꾸로 내려오는 기울기(gradient)를 유도해 역전파(backpropagation)를 반복문으로
 # > 짜고, 수치 미분(finite differences)과 비교하는 기울기 검사(gradient check)로 옳은지 확인한다. 풀링(pooling)과
 # > ReLU도 같은 방법으로 만든 뒤, 이것들을 쌓아 작은 망을 학습시켜 그림 열 가지를 구별하게 한다. 라이브러리의 층과
@@ -52,7 +52,7 @@ import npnet
 from npnet import data, gradcheck, train
 from npnet.data import shapes
 from npnet.layers import Conv2D, Dense, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, ORANGE, begin, show, slide
+from npnet.notebook import BLUE, ORANGE, begin, show, sized, slide
 
 QUICK = begin()
 npnet.use("numpy")
@@ -284,7 +284,7 @@ for layer, library in ((LoopPool(), MaxPool2D(2, 2)), (LoopReLU(), ReLU())):
 
 # %%
 npnet.use("numba")
-EPOCHS, COUNT = (2, 400) if QUICK else (6, 4000)
+EPOCHS, COUNT = sized((2, 400), (6, 4000), (30, 10_000))
 images = shapes.load("train", COUNT)
 net = Sequential(conv1=Conv2D(3, 16, 5, pad=2), pool1=MaxPool2D(3, 2), relu1=ReLU(),
                  conv2=Conv2D(16, 32, 5, pad=2), pool2=MaxPool2D(3, 2), relu2=ReLU(), fc=Dense(32 * 8 * 8, 10))

@@ -21,7 +21,7 @@
 # > 오류(top-5 error)를 작은 점수표에서 손으로 계산해 라이브러리와 맞추어 보고, 찍었을 때의 오류 1 − k/C를 유도하며,
 # > 그림 n장으로 잰 오류를 어디까지 믿을 수 있는지 신뢰 구간(confidence interval)으로 따진다. 짧은 변을 256으로 줄이고
 # > 가운데를 잘라 내는 전처리(preprocessing)가 그림의 얼마를 버리는지 계산하고, 찌그러뜨리는 방법과 나란히 놓고 본다.
-# > 합성곱(convolution)이 완전 연결층(fully connected layer)보다 연결과 매개변수(parameter)가 얼마나 적은지도 층에서
+# > 합성곱(convolution)이 완전 연결 층(fully connected layer)보다 연결과 매개변수(parameter)가 얼마나 적은지도 층에서
 # > 직접 센다. 평균 그림(mean image)을 빼는 까닭은 선형 유닛 하나의 기울기(gradient)와 곡률(curvature)에서 유도하고,
 # > 조건수(condition number)가 실제로 얼마나 줄어드는지 잰다. 끝으로 연습문제 세 개를 풀고 요약 글과 구현에서 자주
 # > 틀리는 대목을 짚는다.

@@ -67,7 +67,7 @@ from matplotlib.figure import Figure
 import npnet
 from npnet import data, gradcheck, kernels
 from npnet.layers import AbsTanh, AvgPool2D, Constant, Dense, Gaussian, MaxPool2D, ReLU, Sequential, Sigmoid, Tanh
-from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show
+from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, sized
 from npnet.recipes import figure1
 from npnet.recipes.recipe import trainer
 from npnet.train import metrics
@@ -443,7 +443,7 @@ else:
 # %%
 found = data.cifar10.find()
 everything = data.load(found, "train") if found else data.load("shapes", "train")
-COUNT, EPOCHS = (400, 2) if QUICK else (1000, 12)
+COUNT, EPOCHS = sized((400, 2), (1000, 12), (4000, 60))
 few = everything.take(np.flatnonzero(everything.labels < 4)[:COUNT])
 SET = "CIFAR-10" if found else "shapes, the built-in set"
 print(f"{SET}: {len(few):,} images of {', '.join(few.classes[:4])}")

@@ -18,11 +18,12 @@
 #
 # > **초록.** AlexNet 3.2절은 망을 두 GPU에 나누어 학습한 방법을 설명한다. GPU 하나의 메모리(memory)가 3GB밖에 되지 않아
 # > 커널(kernel)의 절반씩을 각 GPU에 두었고, 두 GPU는 정해진 층에서만 서로 값을 주고받는다. 곧 세 번째 합성곱 층과
-# > 완전연결 층들은 두 쪽의 출력을 모두 보지만, 나머지 층은 자기 쪽 것만 본다. 데이터를 나누는 것이 아니라 모델을 나누는
-# > 모델 병렬화(model parallelism)이다. 이 노트북은 층마다 주고받는 값의 개수를 세어 논문의 연결 방식과 다른 방식들을
-# > 견주고, 두 스레드(thread)로 실제로 나누어 돌린 망이 그룹(group)을 가진 하나의 망과 앞뒤 계산에서 모두 같다는 것을
-# > 확인한다. 만나는 지점에서 기울기(gradient)가 왜 더해지는지 유도하고, 절반 크기의 대조군이 실제로는 절반이 아니라는
-# > 각주(footnote)를 계산으로 보인다. 두 쪽의 커널이 서로 다른 것을 배우는 현상도 저장된 학습 결과에서 살펴본다.
+# > 완전 연결 층들은 두 쪽의 출력을 모두 보지만, 나머지 층은 자기 쪽 것만 본다. 데이터를 나누는 것이 아니라 모델을
+# > 나누는 모델 병렬화(model parallelism)이다. 이 노트북은 층마다 주고받는 값의 개수를 세어 논문의 연결 방식과 다른
+# > 방식들을 견주고, 두 스레드(thread)로 실제로 나누어 돌린 망이 그룹(group)을 가진 하나의 망과 앞뒤 계산에서 모두
+# > 같다는 것을 확인한다. 만나는 지점에서 기울기(gradient)가 왜 더해지는지 유도하고, 절반 크기의 대조군이 실제로는
+# > 절반이 아니라는 각주(footnote)를 계산으로 보인다. 두 쪽의 커널이 서로 다른 것을 배우는 현상도 저장된 학습 결과에서
+# > 살펴본다.
 #
 # You will have: the paper's pattern of communication counted in bytes, the net really run in two halves and found equal
 # to the whole, the gradient of a crossing derived, and a look at how the halves came to differ.

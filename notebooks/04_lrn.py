@@ -56,7 +56,7 @@ from matplotlib.figure import Figure
 import npnet
 from npnet import data, gradcheck, kernels, train
 from npnet.layers import LRN, Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, sized, slide
 
 QUICK = begin()
 
@@ -359,7 +359,7 @@ def trained(normalised, epochs, count):
 
 
 # %%
-EPOCHS, COUNT = (2, 320) if QUICK else (10, 1600)
+EPOCHS, COUNT = sized((2, 320), (10, 1600), (40, 10_000))
 races = {name: trained(normalised, EPOCHS, COUNT) for name, normalised in (("with LRN", True), ("without", False))}
 figure = Figure(figsize=(6.4, 3.2), layout="constrained")
 axes = figure.subplots()

@@ -53,7 +53,7 @@ import npnet
 from npnet import data, gradcheck, kernels, train
 from npnet.layers import AvgPool2D, Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
 from npnet.layers.layer import sliding_size
-from npnet.notebook import BLUE, GREEN, ORANGE, begin, show, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, begin, show, sized, slide
 
 QUICK = begin()
 
@@ -251,9 +251,9 @@ assert [sliding_size(side, 2, 2, 0, "ceil") for side in (55, 27, 13)] == [28, 14
 # %%
 found = data.cifar10.find()
 SET = "CIFAR-10" if found else "shapes, the built-in set"
-EPOCHS, COUNT = (2, 320) if QUICK else (12, 1600)
+EPOCHS, COUNT = sized((2, 320), (12, 1600), (40, 10_000))
 few = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(200 if QUICK else 1000))
+others = data.load(found or "shapes", "test").take(np.arange(sized(200, 1000, 2000)))
 
 
 def small_net(z):

@@ -17,7 +17,7 @@
 # without a GPU and without a network.
 #
 # > **초록.** AlexNet 3.5절은 망 전체의 구조(architecture)를 설명한다. 가중치가 있는 층은 여덟 개로, 앞의 다섯은 합성곱
-# > 층(convolutional layer)이고 뒤의 셋은 완전연결 층(fully connected layer)이다. 마지막 출력은 1,000개 부류(class)에
+# > 층(convolutional layer)이고 뒤의 셋은 완전 연결 층(fully connected layer)이다. 마지막 출력은 1,000개 부류(class)에
 # > 대한 소프트맥스(softmax)로 들어간다. 이 노트북은 그림 2를 라이브러리의 층에서 직접 그려 내고, 논문이 말하는
 # > 커널(kernel)의 모양과 개수, 뉴런 수와 매개변수(parameter) 수를 하나하나 세어 확인한다. 그 과정에서 논문이 스스로
 # > 어긋나는 곳들, 곧 입력이 224픽셀인지 227픽셀인지, 첫 층의 뉴런이 253,440개인지 290,400개인지, 합성곱 층마다

@@ -56,7 +56,7 @@ from matplotlib.figure import Figure
 import npnet
 from npnet import counter, data, gradcheck, train
 from npnet.layers import Dense, Dropout, Gaussian, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, ORANGE, begin, show, slide, stored
+from npnet.notebook import BLUE, ORANGE, begin, show, sized, slide, stored
 from npnet.train import metrics
 
 QUICK = begin()
@@ -266,9 +266,9 @@ assert np.isclose(errors.mean(), formula, rtol=1e-12)
 # %%
 found = data.cifar10.find()
 SET = "CIFAR-10" if found else "shapes, the built-in set"
-EPOCHS, COUNT = (2, 256) if QUICK else (30, 1600)
+EPOCHS, COUNT = sized((2, 256), (30, 1600), (100, 10_000))
 few = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(200 if QUICK else 1000))
+others = data.load(found or "shapes", "test").take(np.arange(sized(200, 1000, 2000)))
 
 
 def dense_net(p):

@@ -56,7 +56,7 @@ import npnet
 from npnet import data, evaluate, train
 from npnet.kernels import numpy as definition
 from npnet.layers import Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, ORANGE, Live, begin, show, slide, stored
+from npnet.notebook import BLUE, ORANGE, Live, begin, show, sized, slide, stored
 from npnet.train import metrics
 
 QUICK = begin()
@@ -176,10 +176,10 @@ for n, k in ((0, 0), (3, int(t[3])), (5, 9)):
 
 # %%
 found = data.cifar10.find()
-COUNT, EPOCHS, NETS = (400, 1, 2) if QUICK else (5000, 6, 5)
+COUNT, EPOCHS, NETS = sized((400, 1, 2), (5000, 6, 5), (10_000, 40, 7))
 SET = "CIFAR-10" if found else "shapes, the built-in set"
 images = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(100 if QUICK else 2000))
+others = data.load(found or "shapes", "test").take(np.arange(sized(100, 2000, 2000)))
 mean = images.mean_image()
 
 

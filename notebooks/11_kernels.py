@@ -20,7 +20,7 @@
 # > 가려 보는 무늬와 색 얼룩이 되고, 두 GPU의 커널은 색을 거의 보지 않는 쪽과 색을 보는 쪽으로 갈린다. 이 노트북은 작은
 # > 망을 직접 학습시켜 커널을 그려 보고, 커널이 곧 자신이 가장 크게 반응하는 그림임을 유도하며, 색을 얼마나 보지
 # > 않는지를 수 하나로 잰다. 마지막 은닉층(hidden layer)에서 유클리드 거리(Euclidean distance)가 가장 가까운 학습
-# > 이미지 여섯 장을 찾아, 화소(pixel)의 거리로 찾은 것과 견준다. 거리 계산을 행렬 곱으로 바꾸는 식과 그때 생기는 상쇄
+# > 이미지 여섯 장을 찾아, 픽셀(pixel)의 거리로 찾은 것과 견준다. 거리 계산을 행렬 곱으로 바꾸는 식과 그때 생기는 상쇄
 # > 오차(cancellation)를 살펴보고, 논문이 한 문장으로 제안한 오토인코더(auto-encoder)의 짧은 이진 부호(binary code)를
 # > 학습시켜 해밍 거리(Hamming distance)로 이웃을 얼마나 되찾는지 잰다. 끝으로 실제 사진으로 학습한 결과가 저장되어
 # > 있으면 함께 보고, 요약 글에서 자주 틀리는 대목을 짚는다.
@@ -55,7 +55,7 @@ from npnet import data, evaluate, gradcheck, plot, train
 from npnet.evaluate.first_layer import grey_share, pictures
 from npnet.evaluate.neighbours import features, nearest, nearest_by_hamming
 from npnet.layers import Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, ORANGE, Live, begin, show, slide
+from npnet.notebook import BLUE, ORANGE, Live, begin, show, sized, slide
 from npnet.recipes.codes import Codes, Settings, autoencoder, experiment
 
 QUICK = begin()
@@ -70,10 +70,10 @@ npnet.use("numba")
 
 # %%
 found = data.cifar10.find()
-COUNT, EPOCHS = (600, 2) if QUICK else (4000, 20)
+COUNT, EPOCHS = sized((600, 2), (4000, 20), (10_000, 60))
 SET = "CIFAR-10" if found else "shapes, the built-in set"
 images = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(200 if QUICK else 1000))
+others = data.load(found or "shapes", "test").take(np.arange(sized(200, 1000, 2000)))
 mean = images.mean_image()
 still = {name: data.Loader(some, 200, mean=mean, train=False) for name, some in (("train", images), ("test", others))}
 print(f"{SET}: {len(images):,} images to learn from, {len(others):,} others, classes {', '.join(images.classes)}")
@@ -399,7 +399,7 @@ assert 1 / (1 + np.exp(-6)) > 0.997  # at a = 6: nearly 1
 # Hamming's distance (the number of bits that differ)? Beside it random planes: bits that nobody has learnt.
 
 # %%
-settings = Settings(bits=32, between=64, epochs=4 if QUICK else 30, rate=0.3)
+settings = Settings(bits=32, between=64, epochs=sized(4, 30, 60), rate=0.3)
 result = experiment(hidden["train"], hidden["test"], settings)
 show(plot.recall(result, f"Codes of {settings.bits} bits from the last hidden layer", []),
      "Share of the six nearest by Euclid among the n nearest by code, against n: learnt codes highest, random planes "

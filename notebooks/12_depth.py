@@ -53,7 +53,7 @@ import npnet
 from npnet import data, evaluate, models, train
 from npnet.layers import AvgPool2D, Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
 from npnet.models import summary
-from npnet.notebook import BLUE, GREEN, ORANGE, Live, begin, show, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, Live, begin, show, sized, slide
 
 QUICK = begin()
 npnet.use("numpy")
@@ -251,9 +251,9 @@ for depth in (1, 4, 8):
 # its middle as three, and no more depth than one. Two seeds each, images of the built-in set, 24 × 24 pixels.
 
 # %%
-COUNT, EPOCHS, SEEDS = (500, 1, (0,)) if QUICK else (10_000, 6, (0, 1))
+COUNT, EPOCHS, SEEDS = sized((500, 1, (0,)), (10_000, 6, (0, 1)), (50_000, 12, range(5)))
 images = data.shapes.load("train", COUNT, size=24)
-others = data.shapes.load("test", 200 if QUICK else 2000, size=24)
+others = data.shapes.load("test", sized(200, 2000, 10_000), size=24)
 mean = images.mean_image()
 
 

@@ -23,7 +23,7 @@
 # > 되는지를 옌센 부등식(Jensen's inequality)과 상관(correlation)이 있는 오차의 분산(variance)으로 유도하고, 확률의
 # > 평균과 로짓(logit)의 평균과 최댓값이 언제 갈라지는지 모의실험으로 견준다. 평균한 확률의 로그 손실을 각 망의
 # > 로짓으로 미분한 식을 유도하여 수치 미분으로 검사한다. 표집(sampling)만 다른 작은 망 몇 개를 실제로 학습시켜 작은
-# > 표 3을 신뢰구간(confidence interval)과 함께 얻은 뒤, 연습문제와 흔한 오해로 마무리한다.
+# > 표 3을 신뢰 구간(confidence interval)과 함께 얻은 뒤, 연습문제와 흔한 오해로 마무리한다.
 #
 # You will have: every crop drawn and counted, Tables 2 and 3 recomputed, the reason why means help and where it ends, a
 # gradient with responsibilities in it, and a small Table 3 of your own.
@@ -64,7 +64,7 @@ from npnet.data import Loader, augment, shapes
 from npnet.data import crops as test_crops
 from npnet.evaluate.crops import combined
 from npnet.layers import Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, Xavier
-from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, sized, slide
 from npnet.recipes.crops import PAPER, table3
 from npnet.train import SGD, Steps, Trainer
 
@@ -503,7 +503,7 @@ print("responsibilities for the first image:", np.round(layer.r[:, 0], 3))
 # on the built-in `shapes`, 32 × 32, crops of 24. It takes some ten seconds each.
 
 # %%
-NETS, IMAGES, TESTED, EPOCHS = (2, 1000, 300, 1) if QUICK else (5, 4000, 2000, 6)
+NETS, IMAGES, TESTED, EPOCHS = sized((2, 1000, 300, 1), (5, 4000, 2000, 6), (7, 10_000, 2000, 30))
 npnet.use("numba")
 pictures, others = shapes.load("train", IMAGES), shapes.load("test", TESTED)
 mean = pictures.mean_image()

@@ -5,13 +5,15 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from npnet import plot
 from npnet.plot import COLOURS
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = COLOURS
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+Size = TypeVar("Size")
 
 MARKS = ("results/figure1", "npnet/layers")
 
@@ -23,7 +25,17 @@ def begin() -> bool:
     root = next((p for p in (here, *here.parents) if any((p / mark).is_dir() for mark in MARKS)), here)
     os.chdir(root)
     warnings.filterwarnings("ignore", "IProgress not found")  # said by tqdm, whose bars are not used
-    return os.environ.get("NPNET_QUICK", "0") not in ("", "0")
+    return _asked("NPNET_QUICK")
+
+
+def sized(quick: Size, usual: Size, full: Size) -> Size:
+    """How large a training is: `usual` takes a minute; ``NPNET_QUICK=1`` in the environment, seconds; ``NPNET_FULL=1``,
+    some minutes to half an hour."""
+    return quick if _asked("NPNET_QUICK") else full if _asked("NPNET_FULL") else usual
+
+
+def _asked(name: str) -> bool:
+    return os.environ.get(name, "0") not in ("", "0")
 
 
 def show(figure: Any, alt: str) -> None:
@@ -47,8 +59,8 @@ def _picture(figure: Any, alt: str) -> Any:
 
 
 def _nobody_is_there() -> bool:
-    """Whether the notebook runs to be stored or tested: ``NPNET_STATIC=1``, which notebooks/execute.py sets."""
-    return os.environ.get("NPNET_STATIC", "0") not in ("", "0")
+    """Whether the notebook runs to be stored or tested: notebooks/execute.py says so."""
+    return _asked("NPNET_STATIC")
 
 
 def stored(runs: Mapping[str, Sequence[dict[str, Any]]], title: str, alt: str) -> None:

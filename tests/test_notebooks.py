@@ -88,6 +88,7 @@ def test_each_opens_with_a_korean_abstract_and_closes_with_what_is_misread(sourc
 @each_notebook
 def test_runs_quickly_and_its_solutions_are_right(source, tmp_path, monkeypatch):
     monkeypatch.setenv("NPNET_QUICK", "1")
+    monkeypatch.delenv("NPNET_FULL", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = with_solutions(execute.read(source))
@@ -215,6 +216,18 @@ def test_begin_goes_to_the_repository_and_says_whether_to_be_quick(monkeypatch, 
     monkeypatch.setenv("NPNET_QUICK", "0")
     assert notebook.begin() is False
     assert Path.cwd() == tmp_path, "an installed package has no repository around it"
+
+
+@pytest.mark.parametrize(("set_to", "size"), [({}, 2), ({"NPNET_QUICK": "1"}, 1), ({"NPNET_FULL": "1"}, 3),
+                                              ({"NPNET_QUICK": "0", "NPNET_FULL": ""}, 2)])
+def test_a_training_is_as_large_as_is_asked(monkeypatch, set_to, size):
+    from npnet.notebook import sized
+
+    for name in ("NPNET_QUICK", "NPNET_FULL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_to.items():
+        monkeypatch.setenv(name, value)
+    assert sized(1, 2, 3) == size
 
 
 def metrics_of_a_run(folder, errors):
