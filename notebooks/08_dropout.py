@@ -258,6 +258,33 @@ print(f"mean over 1,024 masks {errors.mean():.6f}, formula {formula:.6f}")
 assert np.isclose(errors.mean(), formula, rtol=1e-12)
 
 # %% [markdown]
+# What the rate does to that unit: every one of the 1,024 values it can have, with its probability (left), and how much
+# decay the rate makes (right). At ½ both are widest.
+
+# %%
+def by_rate(p=0.5):
+    kept = masks.sum(axis=1)
+    chance = (1 - p) ** kept * p ** (HIDDEN - kept)
+    y = (masks * h) @ weights
+    figure = Figure(figsize=(8.6, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.hist(y, 40, weights=chance, color=BLUE)
+    left.axvline((1 - p) * weights @ h, color=ORANGE, label="mean, (1 − p) w · h")
+    left.set(title=f"{p:.0%} dropped", xlabel="y, over all masks", ylabel="probability", ylim=(0, 0.3))
+    left.legend(frameon=False)
+    rates = np.linspace(0, 1, 101)
+    right.plot(rates, rates * (1 - rates) * np.sum(weights**2 * h**2), color=BLUE)
+    right.plot(p, np.sum(chance * (y - np.sum(chance * y)) ** 2), "o", color=ORANGE, label="variance over all masks")
+    right.set(title="The decay term", xlabel="dropped, p", ylabel="p (1 − p) Σ w² h²", ylim=(0, None))
+    right.legend(frameon=False, loc="lower center")
+    return figure
+
+
+# %%
+slide(by_rate, "Left: a histogram of a unit's input over all masks, with its mean. Right: a parabola over the rate, "
+      "highest at a half, with a dot on it.", p=(0.5, 0.0, 1.0, 0.05))
+
+# %% [markdown]
 # ## Does it help?
 #
 # S9 and S10, on a small scale: two hidden layers of 256 on few images, which they can learn by heart. Error on images

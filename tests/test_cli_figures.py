@@ -105,8 +105,19 @@ def test_neighbours_of_test_images_and_of_ones_own(run, photos, capsys):
                      capsys.readouterr().out)
     assert float(said.group(1)) > float(said.group(2)) > 5
     assert size(run / "neighbours.png")[1] > 500
+    found = json.loads((run / "neighbours.json").read_text())
+    assert f"{found['of_the_class']:.1%} {found['chance']:.1%}" == f"{said.group(1)}% {said.group(2)}%"
     assert cli.main(["neighbours", str(run), "one.png", "--out", "mine.png"]) == 0
     assert size("mine.png")[1] < size(run / "neighbours.png")[1]
+
+
+@pytest.mark.parametrize("command", ["neighbours", "codes"])
+def test_numbers_beside_a_picture_take_nobodys_place(run, photos, command, capsys):
+    (photos / "notes.json").write_text("mine")
+    assert cli.main([command, str(run), "--out", "notes.png"]) == 2
+    assert "notes.json: is there already" in capsys.readouterr().err
+    assert (photos / "notes.json").read_text() == "mine"
+    assert not (photos / "notes.png").exists()
 
 
 def test_codes_are_learnt_and_compared(run, capsys):

@@ -44,10 +44,13 @@ def add_to(add: Add) -> None:
     sub.add_argument("--out", type=picture, metavar="FILE", help="png or svg; default: RUN/codes.png")
 
 
-def _place(options: argparse.Namespace, name: str) -> Path:
-    """Where the picture goes: beside the run, where the one before it was drawn too, or where nothing is yet."""
+def _place(options: argparse.Namespace, name: str, numbers: bool = False) -> Path:
+    """Where the picture goes, and with `numbers` a .json beside it: to the run, where the one before it was drawn too,
+    or where nothing is yet."""
     if options.out:
         must_be_new(options.out)
+        if numbers:
+            must_be_new(options.out.with_suffix(".json"))
     out: Path | None = options.out
     return out or Path(options.run) / name
 
@@ -109,9 +112,10 @@ def neighbours(options: argparse.Namespace) -> int:
 
     from npnet import plot
     from npnet.evaluate.neighbours import nearest
+    from npnet.files import write_json
     from npnet.recipes.runs import hidden, hidden_of, trained
 
-    out = _place(options, "neighbours.png")
+    out = _place(options, "neighbours.png", numbers=True)
     run = trained(options.run, options.data)
     pictures = _read(options.images, run.side)
     with bar("training images", len(run.train)) as shown:
@@ -126,8 +130,10 @@ def neighbours(options: argparse.Namespace) -> int:
         labels = run.test.labels
     found, _ = nearest(gallery, queries, k)
     if labels is not None:
-        alike = (run.train.labels[found] == labels[:, None]).mean()
-        chance = (np.bincount(run.train.labels)[labels] / len(run.train)).mean()
+        alike = float((run.train.labels[found] == labels[:, None]).mean())
+        chance = float((np.bincount(run.train.labels)[labels] / len(run.train)).mean())
+        write_json(out.with_suffix(".json"), {"gallery": len(gallery), "queries": len(queries), "k": k,
+                                              "of_the_class": alike, "chance": chance})
         print(f"of the {k} nearest training images {alike:.1%} are of the test image's class (chance: {chance:.1%})")
         chosen = np.random.default_rng(options.seed).permutation(len(run.test))[: options.count]
         pictures, found = [run.test.image(int(i)) for i in chosen], found[chosen]
@@ -148,7 +154,7 @@ def codes(options: argparse.Namespace) -> int:
     from npnet.recipes.codes import Settings, experiment
     from npnet.recipes.runs import hidden, trained
 
-    out = _place(options, "codes.png")
+    out = _place(options, "codes.png", numbers=True)
     run = trained(options.run, options.data)
     layers = []
     for split, images in (("train", run.train), ("test", run.test)):
