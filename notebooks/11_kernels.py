@@ -244,14 +244,15 @@ show(figure, "Two falling rows of dots, one for each column's 16 kernels, betwee
 # not been looked into. On photos they do. AlexNet on 5,000 photos, if its results are stored here:
 
 # %% tags=["stored"]
-def of_photos(name, width, alt):
-    """A picture of the run on photos, no larger than it must be."""
+def of_photos(name, width, alt, part=1.0):
+    """A picture of the run on photos, or its upper part, no larger than it must be."""
     path = Path("results/alexnet/full") / name
     if not path.exists():
         print(f"{path} is not here: npnet train alexnet, and then npnet {path.stem} RUN, make it.")
         return
     from PIL import Image as Picture
     picture = Picture.open(path).convert("RGB")
+    picture = picture.crop((0, 0, picture.width, round(part * picture.height)))
     picture.thumbnail((width, 10_000))
     figure = Figure(figsize=(picture.width / 110, picture.height / 110))
     figure.add_axes((0, 0, 1, 1)).imshow(picture)
@@ -259,7 +260,7 @@ def of_photos(name, width, alt):
     show(figure, alt)
 
 
-of_photos("kernels.png", 910, "AlexNet's 96 kernels of 11 × 11 in two blocks of 48: edges, gratings and dots, in the "
+of_photos("kernels.png", 440, "AlexNet's 96 kernels of 11 × 11 in two blocks of 48: edges, gratings and dots, in the "
           "first block most of them grey, in the second coloured blobs among them.")
 
 # %% [markdown]
@@ -336,19 +337,19 @@ def row(name, i):
             [others.image(i), *(images.image(int(j)) for j in near)])
 
 
-rows = [row("the last hidden layer", i) for i in range(4)] + [row("pixels", i) for i in range(2)]
+rows = [row("the last hidden layer", i) for i in range(3)] + [row("pixels", i) for i in range(2)]
 figure = plot.sheet(rows, "Test images, and the six nearest training images of each", [])
-figure.set_size_inches(7, 7.6)
-figure.subplots_adjust(top=0.91)
-show(figure, "Six rows of seven small images: a test image and its six nearest training images, four rows by the "
+figure.set_size_inches(6, 5.6)
+figure.subplots_adjust(top=0.9)
+show(figure, "Five rows of seven small images: a test image and its six nearest training images, three rows by the "
      "hidden layer, which find the same figure in other places and colours, two by pixels, which find like colours.")
 
 # %% [markdown]
 # Pixels find like *colours and places*; the hidden layer finds like things. On photos, if it is stored:
 
 # %% tags=["stored"]
-of_photos("neighbours.png", 640, "Photos in rows: five test photos, and beside each the six training photos that "
-       "AlexNet's last hidden layer finds nearest to it, of the same class in most rows.")
+of_photos("neighbours.png", 390, "Photos in rows: three test photos, and beside each the six training photos that "
+          "AlexNet's last hidden layer finds nearest to it, most of them of the same class.", part=0.615)
 
 # %% [markdown]
 # ## Codes
@@ -425,8 +426,8 @@ assert QUICK or alike["codes of the last hidden layer"] > alike["codes of pixels
 # So the sentence holds here, on a small scale. At full size, on photos (`npnet codes RUN`), if it is stored:
 
 # %% tags=["stored"]
-of_photos("codes.png", 620, "Share of the six nearest photos by Euclid found among the n nearest by codes of 64 bits, "
-       "learnt and of random planes, against n.")
+of_photos("codes.png", 400, "Share of the six nearest photos by Euclid found among the n nearest by codes of 64 bits, "
+          "learnt and of random planes, against n.")
 
 # %% [markdown]
 # ## Exercises

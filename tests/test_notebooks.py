@@ -127,6 +127,7 @@ def test_stored_outputs_are_there_small_and_clean(source):
             assert output.output_type in ("stream", "display_data"), output
             assert output.get("name") != "stderr", output.text
             assert "image/png" not in output.get("data", {}) or len(output.metadata["image/png"]["alt"]) > 40
+    assert sum("image/png" in output.get("data", {}) for cell in code for output in cell.outputs) >= 2
     here = {str(ROOT), str(Path.home()), tempfile.gettempdir(), sys.prefix, socket.gethostname()} - {"", "/"}
     for text in texts(stored):
         assert not re.search(r"(^|[\s'\"(])/(home|root|tmp|work|usr|opt|Users)/|[A-Z]:\\", text), text
