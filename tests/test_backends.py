@@ -9,7 +9,7 @@ import pkgutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from on_device import KERNELS
 from plain import use_plain_loops
@@ -388,6 +388,7 @@ def test_unshared_convolutions_of_any_shape_agree(fast, n, c, o, window):
 
 
 @given(n=small, c=small, window=windows(), kind=st.sampled_from(["any", "negative", "ties"]))
+@settings(max_examples=8)  # each size of window is compiled: three seconds
 def test_pools_of_any_shape_agree(fast, n, c, window, kind):
     for name, arguments in pool_calls(n, c, *window, kind):
         assert_agree(fast, name, arguments, np.float64)
