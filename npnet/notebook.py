@@ -83,7 +83,7 @@ class Live:
     """
 
     SECONDS = 0.5
-    """Between two pictures, at least: drawing one takes a tenth of that."""
+    """Between two pictures, at least."""
 
     def __init__(self, title: str, x: str, y: str) -> None:
         self.said = {"title": title, "xlabel": x, "ylabel": y}

@@ -107,7 +107,9 @@ def test_neighbours_of_test_images_and_of_ones_own(run, photos, capsys):
     assert size(run / "neighbours.png")[1] > 500
     found = json.loads((run / "neighbours.json").read_text())
     assert f"{found['of_the_class']:.1%} {found['chance']:.1%}" == f"{said.group(1)}% {said.group(2)}%"
+    (photos / "mine.json").write_text("mine")  # no numbers are written of one's own photos: it is in nobody's way
     assert cli.main(["neighbours", str(run), "one.png", "--out", "mine.png"]) == 0
+    assert (photos / "mine.json").read_text() == "mine"
     assert size("mine.png")[1] < size(run / "neighbours.png")[1]
 
 

@@ -115,7 +115,7 @@ def neighbours(options: argparse.Namespace) -> int:
     from npnet.files import write_json
     from npnet.recipes.runs import hidden, hidden_of, trained
 
-    out = _place(options, "neighbours.png", numbers=True)
+    out = _place(options, "neighbours.png", numbers=not options.images)  # of one's own photos there are none
     run = trained(options.run, options.data)
     pictures = _read(options.images, run.side)
     with bar("training images", len(run.train)) as shown:

@@ -43,9 +43,10 @@ def combined(
 
 
 def _distinct(crops: NDArray[np.float32]) -> Crops:
-    first: dict[bytes, int] = {}
-    where = [first.setdefault(crop.tobytes(), len(first)) for crop in crops]
-    return crops[[where.index(i) for i in range(len(first))]], where
+    """In the order in which they are first seen."""
+    seen: dict[bytes, int] = {}
+    where = [seen.setdefault(crop.tobytes(), len(seen)) for crop in crops]
+    return crops[[where.index(i) for i in range(len(seen))]], where
 
 
 def _together(photos: Iterable[NDArray[np.float32]]) -> Iterator[list[Crops]]:
