@@ -52,7 +52,7 @@ import npnet
 from npnet import data, gradcheck, train
 from npnet.data import shapes
 from npnet.layers import Conv2D, Dense, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, ORANGE, begin, show, sized, slide
+from npnet.notebook import BLUE, ORANGE, Live, begin, show, sized, slide
 
 QUICK = begin()
 npnet.use("numpy")
@@ -146,6 +146,7 @@ def places(side=12, kernel=3, stride=2, pad=1):
         axes.barh(-0.4 - 0.35 * (i % 4), kernel - 0.1, 0.2, left=i * stride - pad, color=ORANGE)
     axes.set(title=f"{side} pixels, kernel {kernel}, stride {stride}, padding {pad}: {count} places", xlabel="pixel",
              yticks=[])
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
@@ -290,29 +291,30 @@ net = Sequential(conv1=Conv2D(3, 16, 5, pad=2), pool1=MaxPool2D(3, 2), relu1=ReL
                  conv2=Conv2D(16, 32, 5, pad=2), pool2=MaxPool2D(3, 2), relu2=ReLU(), fc=Dense(32 * 8 * 8, 10))
 net.initialise(0)
 loss, sgd = SoftmaxCrossEntropy(), train.SGD(net.parameters(), rate=0.001)
-loader, curve = data.Loader(images, 64, mean=images.mean_image()), []
+loader = data.Loader(images, 64, mean=images.mean_image())
+losses, curve = [], Live("The loss", "steps", "loss (nats)")
 for epoch in range(EPOCHS):
     for x, labels in loader.epoch(epoch):
-        net.set_step(len(curve))
-        curve.append(loss.forward(net.forward(x), labels))
+        losses.append(loss.forward(net.forward(x), labels))
         net.backward_parameters(loss.backward())
         sgd.step()
-print(f"loss {curve[0]:.2f} at first (ln 10 = {np.log(10):.2f}), {np.mean(curve[-10:]):.2f} at the end")
-assert abs(curve[0] - np.log(10)) < 0.7
-assert QUICK or np.mean(curve[-10:]) < 1.8
+        curve.add("loss", len(losses), losses[-1])
+curve.close("The loss falls from about 2.3, the value of guessing among ten.")
+print(f"loss {losses[0]:.2f} at first (ln 10 = {np.log(10):.2f}), {np.mean(losses[-10:]):.2f} at the end")
+assert abs(losses[0] - np.log(10)) < 0.7
+assert QUICK or np.mean(losses[-10:]) < 1.8
+
+# %% [markdown]
+# And what the first layer has become:
 
 # %%
-figure = Figure(figsize=(7.4, 3.0), layout="constrained")
-left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
-left.plot(curve, color=BLUE, linewidth=0.8)
-left.axhline(np.log(10), color="0.6", linewidth=1)
-left.set(title="The loss", xlabel="steps", ylabel="loss (nats)", ylim=(0, None))
 kernels = net["conv1"].weight.numpy()
 tiles = (kernels - kernels.min()) / np.ptp(kernels)
-right.imshow(np.concatenate([np.concatenate(row, axis=2) for row in np.split(tiles, 4)], axis=1).transpose(1, 2, 0))
-right.set(title="The 16 kernels it has learnt", xticks=[], yticks=[])
-show(figure, "Left: the loss falls from about 2.3, the value of guessing among ten. Right: sixteen small coloured "
-     "kernels.")
+figure = Figure(figsize=(3.2, 3.2), layout="constrained")
+axes = figure.subplots()
+axes.imshow(np.concatenate([np.concatenate(row, axis=2) for row in np.split(tiles, 4)], axis=1).transpose(1, 2, 0))
+axes.set(title="The 16 kernels it has learnt", xticks=[], yticks=[])
+show(figure, "Sixteen small coloured kernels of five by five pixels.")
 
 # %% [markdown]
 # ## Exercises

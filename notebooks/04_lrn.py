@@ -56,7 +56,7 @@ from matplotlib.figure import Figure
 import npnet
 from npnet import data, gradcheck, kernels, train
 from npnet.layers import LRN, Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, sized, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, Live, begin, show, sized, slide
 
 QUICK = begin()
 
@@ -342,7 +342,7 @@ def small_net(normalised):
 
 
 # %%
-def trained(normalised, epochs, count):
+def trained(name, normalised, epochs, count, curve):
     few = data.load(found or "shapes", "train").take(np.arange(count))
     net, loss = small_net(normalised), SoftmaxCrossEntropy()
     sgd, errors = train.SGD(net.parameters(), 0.001, 0.9, 0.001), []
@@ -355,20 +355,16 @@ def trained(normalised, epochs, count):
             sgd.step()
             wrong += loss.errors
         errors.append(wrong / count)
+        curve.add(name, epoch + 1, errors[-1])
     return errors
 
 
 # %%
 EPOCHS, COUNT = sized((2, 320), (10, 1600), (40, 10_000))
-races = {name: trained(normalised, EPOCHS, COUNT) for name, normalised in (("with LRN", True), ("without", False))}
-figure = Figure(figsize=(6.4, 3.2), layout="constrained")
-axes = figure.subplots()
-for (name, errors), (colour, style) in zip(races.items(), ((BLUE, "-"), (ORANGE, "--")), strict=True):
-    axes.plot(np.arange(1, EPOCHS + 1), errors, style, color=colour, label=name)
-axes.set(title=f"Training error, {COUNT:,} images of {SET}", xlabel="epochs", ylabel="training error (fraction)",
-         ylim=(0, 1))
-axes.legend(frameon=False)
-show(figure, "Training error against epochs with and without local response normalisation, solid and dashed.")
+curve = Live(f"Two nets, {COUNT:,} images of {SET}", "epochs", "training error (fraction)")
+races = {name: trained(name, normalised, EPOCHS, COUNT, curve)
+         for name, normalised in (("with LRN", True), ("without", False))}
+curve.close("Training error against epochs with and without local response normalisation.")
 for name, errors in races.items():
     print(f"{name:10} first epoch {errors[0]:.1%}, last {errors[-1]:.1%}")
     assert np.isfinite(errors).all()

@@ -53,7 +53,7 @@ import npnet
 from npnet import data, gradcheck, kernels, train
 from npnet.layers import AvgPool2D, Conv2D, Dense, Gaussian, MaxPool2D, ReLU, Sequential, SoftmaxCrossEntropy
 from npnet.layers.layer import sliding_size
-from npnet.notebook import BLUE, GREEN, ORANGE, begin, show, sized, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, Live, begin, show, sized, slide
 
 QUICK = begin()
 
@@ -266,7 +266,7 @@ def small_net(z):
 
 
 # %%
-def trained(z):
+def trained(name, z, curve):
     npnet.use("numba")
     net, loss, mean = small_net(z), SoftmaxCrossEntropy(), few.mean_image()
     sgd, errors = train.SGD(net.parameters(), 0.001, 0.9, 0.001), []
@@ -282,20 +282,15 @@ def trained(z):
                     net.backward_parameters(loss.backward())
                     sgd.step()
         errors.append((wrong[0] / COUNT, wrong[1] / len(others)))
+        curve.add(name, epoch + 1, errors[-1][1], learnt=errors[-1][0])
     return np.array(errors)
 
 
 # %%
-races = {"3 every 2": trained(3), "2 every 2": trained(2)}
-figure = Figure(figsize=(8.6, 3.3), layout="constrained")
-axes = figure.subplots()
-for (name, errors), colour in zip(races.items(), (BLUE, ORANGE), strict=True):
-    axes.plot(np.arange(1, EPOCHS + 1), errors[:, 0], "--", color=colour, label=f"{name}, images learnt from")
-    axes.plot(np.arange(1, EPOCHS + 1), errors[:, 1], "-", color=colour, label=f"{name}, others")
-axes.set(title=f"Two poolings, {COUNT:,} images of {SET}", xlabel="epochs", ylabel="error (fraction)", ylim=(0, 1))
-figure.legend(loc="outside right center", frameon=False)
-show(figure, "Error against epochs for pooling of 3 every 2 pixels and of 2 every 2: dashed on the images learnt from, "
-     "solid on others.")
+curve = Live(f"Two poolings, {COUNT:,} images of {SET}", "epochs", "error (fraction)")
+races = {name: trained(name, z, curve) for name, z in (("3 every 2", 3), ("2 every 2", 2))}
+curve.close("Error against epochs for pooling of 3 every 2 pixels and of 2 every 2: dashed on the images learnt from, "
+            "solid on others.")
 for name, errors in races.items():
     print(f"{name}: last epoch {errors[-1, 0]:.1%} on images learnt from, {errors[-1, 1]:.1%} on others")
     assert np.isfinite(errors).all()

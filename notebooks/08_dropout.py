@@ -56,7 +56,7 @@ from matplotlib.figure import Figure
 import npnet
 from npnet import counter, data, gradcheck, train
 from npnet.layers import Dense, Dropout, Gaussian, ReLU, Sequential, SoftmaxCrossEntropy
-from npnet.notebook import BLUE, ORANGE, begin, show, sized, slide, stored
+from npnet.notebook import BLUE, ORANGE, Live, begin, sized, slide, stored
 from npnet.train import metrics
 
 QUICK = begin()
@@ -315,7 +315,7 @@ def errors_of(net, loader):
     return wrong / loader.images
 
 
-def trained(p):
+def trained(name, p, curve):
     npnet.use("numba")
     net, loss, mean = dense_net(p), SoftmaxCrossEntropy(), few.mean_image()
     sgd, errors = train.SGD(net.parameters(), 0.0003, 0.9, 0), []
@@ -326,20 +326,14 @@ def trained(p):
             net.backward_parameters(loss.backward())
             sgd.step()
         errors.append([errors_of(net, loader) for loader in still])
+        curve.add(name, epoch + 1, errors[-1][1], learnt=errors[-1][0])
     return np.array(errors)
 
 
 # %%
-races = {"without": trained(0.0), "dropout 0.5": trained(0.5)}
-figure = Figure(figsize=(8.6, 3.4), layout="constrained")
-axes = figure.subplots()
-for (name, errors), colour in zip(races.items(), (ORANGE, BLUE), strict=True):
-    axes.plot(np.arange(1, EPOCHS + 1), errors[:, 0], "--", color=colour, label=f"{name}, images learnt from")
-    axes.plot(np.arange(1, EPOCHS + 1), errors[:, 1], "-", color=colour, label=f"{name}, others")
-axes.set(title=f"Two dense hidden layers, {COUNT:,} images of {SET}", xlabel="epochs", ylabel="error (fraction)",
-         ylim=(0, 1))
-figure.legend(loc="outside right center", frameon=False)
-show(figure, "Error against epochs with and without dropout: dashed on the images learnt from, solid on others.")
+curve = Live(f"Two dense hidden layers, {COUNT:,} images of {SET}", "epochs", "error (fraction)")
+races = {name: trained(name, p, curve) for name, p in (("without", 0.0), ("dropout 0.5", 0.5))}
+curve.close("Error against epochs with and without dropout: dashed on the images learnt from, solid on others.")
 gaps = {name: errors[-1, 1] - errors[-1, 0] for name, errors in races.items()}
 for name, errors in races.items():
     print(f"{name:12} images learnt from {errors[-1, 0]:.1%}, others {errors[-1, 1]:.1%}, gap {gaps[name]:.1%}")

@@ -1,5 +1,6 @@
 """What every notebook begins with, and what its figures, sliders and growing curves are shown by."""
 import io
+import math
 import os
 import time
 import warnings
@@ -87,13 +88,13 @@ class Live:
 
     def __init__(self, title: str, x: str, y: str) -> None:
         self.said = {"title": title, "xlabel": x, "ylabel": y}
-        self._lines: dict[str, list[tuple[float, float]]] = {}
+        self._lines: dict[str, list[tuple[float, float, float]]] = {}
         self._shown: Any = None
         self._drawn = time.monotonic()
 
-    def add(self, name: str, x: float, y: float) -> None:
-        """A point of the curve of that name."""
-        self._lines.setdefault(name, []).append((x, y))
+    def add(self, name: str, x: float, y: float, learnt: float = math.nan) -> None:
+        """A point of the curve of that name.  learnt : the same on the images learnt from, dashed beside it."""
+        self._lines.setdefault(name, []).append((x, y, learnt))
         if not _nobody_is_there() and time.monotonic() - self._drawn > self.SECONDS:
             self._draw(f"{self.said['title']}, so far")
 
@@ -106,14 +107,20 @@ class Live:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(6.6, 3.2), layout="constrained")
+        figure = Figure(figsize=(8.0, 3.2), layout="constrained")
         axes = figure.subplots()
         for (name, points), colour in zip(self._lines.items(), COLOURS, strict=False):
-            axes.plot(*zip(*points, strict=True), color=colour, label=name)
+            x, y, learnt = zip(*points, strict=True)
+            dashed = not all(map(math.isnan, learnt))
+            axes.plot(x, y, color=colour, label=f"{name}, other images" if dashed else name)
+            if dashed:
+                axes.plot(x, learnt, "--", color=colour, label=f"{name}, images learnt from")
         axes.set(**self.said)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(self._lines) > 1:
+        if len(axes.lines) > 3:
+            figure.legend(loc="outside right center", frameon=False)
+        elif len(axes.lines) > 1:
             axes.legend(frameon=False)
         picture = _picture(figure, alt)
         if self._shown is None:

@@ -198,7 +198,7 @@ def test_a_live_curve_grows_where_somebody_looks(monkeypatch, static):
     curve = notebook.Live("A net", "epochs", "loss (nats)")
     for epoch in range(3):
         curve.add("training", epoch + 1, 2.0 - epoch)
-        curve.add("test", epoch + 1, 2.5 - epoch)
+        curve.add("test", epoch + 1, 2.5 - epoch, learnt=2.2 - epoch)
     curve.close("two lines that fall")
     kinds = [kind for kind, _ in shown]
     assert kinds == (["first"] if static == "1" else ["first"] + ["again"] * 6), "in the place of the one before it"
