@@ -156,7 +156,8 @@ def _saved(figure: Any, paths: Sequence[Path], description: str) -> Any:
 def training(
     runs: Mapping[str, Sequence[dict[str, Any]]], title: str, paths: Sequence[Path], chance: float | None = None
 ) -> Any:
-    """Training and test error of runs against epochs: test error as points, training error as a thin line.
+    """Training and test error of runs against epochs: training error as a thin line, test error as points, and as
+    squares that of the mean of the weights (`train.Average`), where it was measured.
 
     runs : their lines of metrics, by what they are called.  chance : the error of one who guesses.
     """
@@ -164,10 +165,13 @@ def training(
     said = []
     for (name, lines), colour in zip(runs.items(), COLOURS, strict=False):
         ends = []
-        for key, text, line, width in (("error", "training", "-", 0.9), ("test_error", "test", "o-", 1.4)):
+        for key, text, line, width, mark in (
+            ("error", "training", "-", 0.9, 0), ("test_error", "test", "o-", 1.4, 3),
+            ("averaged_error", "with the mean of the weights (squares)", "s:", 1.4, 5),
+        ):
             points = np.array([(entry["epoch"], entry[key]) for entry in lines if key in entry])
             if len(points):
-                axes.plot(*points.T, line, color=colour, linewidth=width, markersize=3)
+                axes.plot(*points.T, line, color=colour, linewidth=width, markersize=mark)
                 ends.append(f"{text} {points[-1, 1]:.1%}")
         said.append(f"{name}: {', '.join(ends)} at the end" if ends else f"{name}: nothing yet")
         axes.plot([], [], "o-", color=colour, markersize=3, label=said[-1])

@@ -119,14 +119,17 @@ def test_the_same_numbers_give_the_same_files_with_a_description(tmp_path):
 
 
 def test_a_runs_curves_end_where_its_metrics_do(drawn):
-    lines = [{"epoch": 0.5, "error": 0.8}, {"epoch": 1.0, "error": 0.6}, {"epoch": 1.0, "test_error": 0.65}]
+    lines = [{"epoch": 0.5, "error": 0.8}, {"epoch": 1.0, "error": 0.6},
+             {"epoch": 1.0, "test_error": 0.65, "averaged_error": 0.7}]
     plot.training({"one": lines, "two": lines[:1], "none": []}, "runs", [], chance=0.9)
     figure, description = drawn[0]
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [
-        "one: training 60.0%, test 65.0% at the end", "two: training 80.0% at the end", "none: nothing yet"]
+        "one: training 60.0%, test 65.0%, with the mean of the weights (squares) 70.0% at the end",
+        "two: training 80.0% at the end", "none: nothing yet"]
     drawn_lines = [line.get_xydata().tolist() for line in figure.axes[0].lines]
     assert [[0.5, 0.8], [1.0, 0.6]] in drawn_lines
     assert [[1.0, 0.65]] in drawn_lines
+    assert [[1.0, 0.7]] in drawn_lines
     assert [[0, 0.9], [1, 0.9]] in drawn_lines
     assert "one: training 60.0%" in description
     colours = [line.get_color() for line in figure.axes[0].lines if line.get_label().startswith(("one", "two"))]

@@ -11,6 +11,7 @@ from .options import Add, Parser, data_option, must_be_new, positive
 
 if TYPE_CHECKING:
     from npnet.data.pictures import Pictures
+    from npnet.evaluate import ErrorRate
 
 
 def add_to(add: Add) -> None:
@@ -40,8 +41,6 @@ def _photos_option(sub: Parser, required: bool) -> None:
 
 def evaluate(options: argparse.Namespace) -> int:
     """``npnet evaluate``."""
-    from dataclasses import asdict
-
     from npnet.files import write_json
     from npnet.recipes import evaluate_runs
     from npnet.recipes.crops import evaluate_photos
@@ -57,8 +56,7 @@ def evaluate(options: argparse.Namespace) -> int:
     parts = ["evaluation", *(["ensemble"] if len(recipes) > 1 else []), *(["photos"] if options.photos else []),
              *([f"{options.views}-views"] if options.views > 1 else [])]
     facts = {"runs": [str(run) for run in options.runs]} if len(recipes) > 1 else {}
-    write_json(options.runs[0] / f"{'-'.join(parts)}.json",
-               {**facts, **asdict(rate), "interval95": [low, high], "top5_interval95": [low5, high5]})
+    write_json(options.runs[0] / f"{'-'.join(parts)}.json", {**facts, **_with_intervals(rate)})
     what = [f"{len(recipes)} nets" if len(recipes) > 1 else "", f"{options.views} views" if options.views > 1 else ""]
     mean = f" of {' in '.join(filter(None, what))}, averaged" if any(what) else ""
     names = ", ".join(dict.fromkeys(recipe.name for recipe in recipes))
@@ -66,6 +64,13 @@ def evaluate(options: argparse.Namespace) -> int:
           f"five {rate.top5:.2%} ({low5:.1%} to {high5:.1%}), {rate.images:,} images; its author reports "
           f"{recipes[0].reported}")
     return 0
+
+
+def _with_intervals(rate: "ErrorRate") -> dict[str, Any]:
+    """As it is stored."""
+    from dataclasses import asdict
+
+    return {**asdict(rate), "interval95": list(rate.interval), "top5_interval95": list(rate.interval5)}
 
 
 def _pictures(options: argparse.Namespace) -> "Pictures":
@@ -97,8 +102,6 @@ def _late_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
 
 def table3(options: argparse.Namespace) -> int:
     """``npnet table3``."""
-    from dataclasses import asdict
-
     from npnet.files import write_json
     from npnet.models.summary import aligned
     from npnet.recipes.crops import PAPER
@@ -107,7 +110,8 @@ def table3(options: argparse.Namespace) -> int:
     must_be_new(options.out)
     with _late_bar(" crops") as show:
         rows = measure(options.runs, _pictures(options), show)
-    table = [("models", "crops", "cost", "top-5 error", "against the first", "top-1 error", "paper's top-5, of 7")]
+    table = [("models", "crops", "cost", "top-5 error", "against the first", "top-1 error",
+              "paper's top-5, of 1 or 7")]
     for row in rows:
         paper = PAPER.get((7 if row.nets > 1 else 1, row.crops)) if row.how == "mean" else None
         crops = f"{row.crops}{', the largest' if row.how == 'max' else ''}"
@@ -116,6 +120,7 @@ def table3(options: argparse.Namespace) -> int:
                       f"{paper:.2%}" if paper else ""))
     print("\n".join(aligned(table, "><>>>>>")))
     write_json(options.out, {"runs": [str(run) for run in options.runs], "images": rows[0].rate.images,
-                             "rows": [{**asdict(row), "cost": row.cost} for row in rows]})
+                             "rows": [{"nets": row.nets, "crops": row.crops, "how": row.how, "cost": row.cost,
+                                       **_with_intervals(row.rate)} for row in rows]})
     print(f"{rows[0].rate.images:,} photos; cost: forward passes for each. {options.out}")
     return 0

@@ -1,6 +1,10 @@
 """Imagenette: ten classes of ImageNet that are easily told apart, 13,394 photos (Howard 2019, github.com/fastai).
 
 Real photos that anybody may fetch, as AlexNet's own are not. `npnet data prepare` makes them ready.
+
+Its train and val deal ImageNet's photos out anew: both hold some of ImageNet's training set (named by their class,
+n01440764_10042.JPEG) and some of its validation set (ILSVRC2012_val_00007197.JPEG). For nets that learn from its train
+that is no matter; weights that were trained on ImageNet have learnt from the former, wherever they lie.
 """
 from pathlib import Path, PurePosixPath
 
