@@ -46,7 +46,9 @@ def weights(run):
 
 def test_the_net_goes_on_and_its_last_layer_begins_anew(there, capsys):
     assert cli.main(["finetune", "run", "--data", "ready", "--epochs", "2"]) == 0
-    assert "cifar_80sec_tuned on ready: test error" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "cifar_80sec_tuned on ready: test error" in said
+    assert "author" not in said, "nobody else has tuned it so"
     before, after = weights("run"), weights("run-tuned")
     assert after["fc10.weight"].shape == (2, 64)
     moved = np.abs(after["conv2.weight"] - before["conv2.weight"]).max()

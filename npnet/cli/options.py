@@ -87,6 +87,11 @@ def must_be_new(path: Path) -> None:
         raise UserError(f"{path}: is there already: --out FILE takes another name, or move it away")
 
 
+def reported(recipe: "Recipe") -> str:
+    """The end of a line about a net: what its author states, if there is one."""
+    return f"; its author reports {recipe.reported}" if recipe.reported else ""
+
+
 def training_images(recipe: "Recipe", given: str | None, most: int = 0) -> tuple[str, "Images"]:
     """What `recipe` is to be trained on, so many images at most (0: all), and by which name they were loaded."""
     from npnet import data

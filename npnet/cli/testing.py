@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from npnet.errors import UserError
 
-from .options import Add, Parser, data_option, must_be_new, positive
+from .options import Add, Parser, data_option, must_be_new, positive, reported
 
 if TYPE_CHECKING:
     from npnet.data.pictures import Pictures
@@ -61,8 +61,8 @@ def evaluate(options: argparse.Namespace) -> int:
     mean = f" of {' in '.join(filter(None, what))}, averaged" if any(what) else ""
     names = ", ".join(dict.fromkeys(recipe.name for recipe in recipes))
     print(f"{names}: test error{mean} {rate.top1:.2%} (95 % interval {low:.1%} to {high:.1%}), not in the first "
-          f"five {rate.top5:.2%} ({low5:.1%} to {high5:.1%}), {rate.images:,} images; its author reports "
-          f"{recipes[0].reported}")
+          f"five {rate.top5:.2%} ({low5:.1%} to {high5:.1%}), {rate.images:,} images"
+          f"{reported(recipes[0])}")
     return 0
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from npnet.errors import UserError
 
-from .options import Add, Parser, data_option, found, layer_rate, positive, rate, switch, training_images
+from .options import Add, Parser, data_option, found, layer_rate, positive, rate, reported, switch, training_images
 
 if TYPE_CHECKING:
     from npnet.data import Images
@@ -110,8 +110,8 @@ def _train(run: "Trainer", recipe: "Recipe", images: "Images", folder: Path) -> 
     waited = sum(line.get("waited", 0.0) for line in history) / max(run.seconds, 1e-9)
     mean = f" ({last['averaged_error']:.1%} with the mean of the weights)" if "averaged_error" in last else ""
     print(f"{recipe.name} on {known_as}: test error {last['test_error']:.1%}{mean} after {last['epoch']:g} epochs, "
-          f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s, {waited:.1%} of the time waiting for data; its "
-          f"author reports {recipe.reported}. {folder}")
+          f"{run.seconds / 60:.1f} minutes, {speed:,.0f} images/s, {waited:.1%} of the time waiting for data"
+          f"{reported(recipe)}. {folder}")
     return 0
 
 

@@ -26,7 +26,7 @@ def tuning(run: Path, epochs: float, rate: float | None = None, scratch: bool = 
         recipe = replace(recipe, rate=SLOWER * recipe.rate, slow=((0.0, _last(recipe), LAST),))
     return replace(recipe, name=f"{recipe.name}_{'scratch' if scratch else 'tuned'}", epochs=epochs,
                    rate=rate or recipe.rate, drops=tuple(drop for drop in recipe.drops if drop < epochs),
-                   reported="nothing for this", reported_error=None)
+                   reported="", reported_error=None)
 
 
 def finetuner(
