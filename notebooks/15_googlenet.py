@@ -44,11 +44,14 @@
 # | S8 | Each: average 5 × 5 every 3; 128 of 1 × 1; 1,024 units; 70 % dropout; a linear layer. | *On the side* |
 
 # %%
+import json
+from pathlib import Path
+
 import numpy as np
 from matplotlib.figure import Figure
 
 import npnet
-from npnet import gradcheck, models
+from npnet import gradcheck, models, plot
 from npnet.layers import AvgPool2D, Conv2D, Dense, Dropout, Gaussian, MaxPool2D, WeightedSoftmaxCrossEntropy, WithHeads
 from npnet.models import table1
 from npnet.notebook import BLUE, ORANGE, begin, show
@@ -211,7 +214,23 @@ assert np.isclose(sizes["with heads"]["inception5b"], sizes["without"]["inceptio
 
 # %% [markdown]
 # One image, untrained, random pixels: it shows the mechanism, and does not prove that training needs it. `npnet heads`
-# measures the first hundred steps on real images. (The same authors wrote a year later that the heads hardly sped up
+# measures the first hundred steps on real images, from the same weights and with the same images:
+
+# %% tags=["stored"]
+measured = Path("results/googlenet/heads.json")
+if measured.exists():
+    first_steps = json.loads(measured.read_text())
+    show(plot.heads(first_steps, "GoogLeNet's first steps on photos: inception3a", []),
+         "Two panels against steps: the gradient at 3a, larger with auxiliary classifiers for forty steps; the loss.")
+    times = np.divide(*(first_steps[name]["gradient"] for name in ("with", "without")))
+    print(f"with / without: {times[0]:.1f} in the first step, {np.median(times[:10]):.1f} in the first ten, "
+          f"{np.median(times[40:60]):.1f} in steps 41 to 60, {np.median(times[60:]):.1f} from then on")
+else:
+    print("Not stored here: npnet heads --data PREPARED makes it, in ten minutes.")
+
+# %% [markdown]
+# So S7's expectation holds for some forty steps, seven times at the very first, and then no more; and the net's own
+# loss does not fall sooner for it, rather later. (The same authors wrote a year later that the heads hardly sped up
 # the beginning, and helped a little at the end: "regularisers".)
 #
 # ## Exercises
