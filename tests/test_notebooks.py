@@ -206,6 +206,27 @@ def test_a_live_curve_grows_where_somebody_looks(monkeypatch, static):
     assert len({picture.data for _, picture in shown[:-1]}) == len(shown) - 1, "each with a point more"
 
 
+def test_a_live_curve_has_the_images_learnt_from_dashed_beside_it(monkeypatch):
+    pytest.importorskip("IPython")
+    import IPython.display
+
+    from npnet import notebook
+
+    drawn = []
+    monkeypatch.setenv("NPNET_STATIC", "1")
+    monkeypatch.setattr(IPython.display, "display", lambda picture, display_id: None)
+    monkeypatch.setattr(notebook, "_picture", lambda figure, alt: drawn.append(figure))
+    curve = notebook.Live("Two nets", "epochs", "error (fraction)")
+    for epoch in (1, 2):
+        curve.add("one", epoch, 0.6)
+        curve.add("two", epoch, 0.5, learnt=0.3)
+    curve.close("three level lines")
+    [figure] = drawn
+    assert [(line.get_label(), line.get_linestyle(), *line.get_ydata()) for line in figure.axes[0].lines] == [
+        ("one", "-", 0.6, 0.6), ("two, other images", "-", 0.5, 0.5), ("two, images learnt from", "--", 0.3, 0.3)]
+    assert len({line.get_color() for line in figure.axes[0].lines[1:]}) == 1
+
+
 def test_begin_goes_to_the_repository_and_says_whether_to_be_quick(monkeypatch, tmp_path):
     from npnet import notebook
 
