@@ -10,7 +10,7 @@ pytest.importorskip("numba")
 import numba
 
 from npnet.kernels.numba import passing, sweeps
-from npnet.kernels.numba.tile import lanes
+from npnet.kernels.numba.tile import MASK, lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 STRIDES = pytest.mark.parametrize("stride", [1, 2, 3])
@@ -36,7 +36,7 @@ def columns_of(count, size):
 
 
 def mask(inside):
-    return -inside.ravel().astype(np.int32)
+    return -inside.ravel().astype(MASK)
 
 
 def numbers(count, dtype, seed=0):

@@ -29,7 +29,7 @@ from .tile import BYTES, Registers, ask_for, data
 
 Floats = NDArray[Any]
 Places = NDArray[Any]  # of a window's pixels: row · size + column. Between the sweeps, of int32
-Mask = NDArray[np.int32]  # −1 for yes
+Mask = NDArray[Any]  # −1 for yes, of `tile.MASK`
 
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .compile import inlined, serial
 from .passing import passed_back, passed_back_pair
 from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, down_pair, kind
-from .tile import in_vector
+from .tile import MASK, in_vector
 from .tile import lanes as lanes_of
 
 Numbers = NDArray[np.int64]
@@ -65,7 +65,7 @@ def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return Plan(
         size, stride, pad, height, width, tall, wide, joined, pairs, pitch, band, together, rows * pitch,
-        -inside.ravel().astype(np.int32), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
+        -inside.ravel().astype(MASK), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
         np.asarray(maps, np.int32), seen, kind(stride), (0,) * (size == 3))
 
 
