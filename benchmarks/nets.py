@@ -8,7 +8,7 @@ from pathlib import Path
 
 from npnet.bench import run, text
 
-# net, batch, steps: of short steps more, and of GoogLeNet's, for the machine changes its speed within seconds and minutes
+# net, batch, steps: more of short ones, and of GoogLeNet's; the machine changes its speed within seconds and minutes
 NETS = (
     ("alexnet", 64, 7), ("alexnet", 128, 7), ("googlenet", 32, 21), ("cifar_18pct", 128, 51), ("cifar_19pct", 128, 51),
 )

@@ -1,4 +1,6 @@
 """What every notebook begins with, and what its figures, sliders and growing curves are shown by."""
+import base64
+import html
 import io
 import math
 import os
@@ -47,7 +49,9 @@ def show(figure: Any, alt: str) -> None:
 
 
 def _picture(figure: Any, alt: str) -> Any:
-    from IPython.display import Image
+    """Where somebody runs the notebook, as HTML, for JupyterLab does not show what is said beside an image. What is
+    stored is an image: of stored HTML, which might come from anybody, viewers leave out a part."""
+    from IPython.display import HTML, Image
     from PIL import Image as Picture
 
     for axes in figure.axes:
@@ -56,7 +60,10 @@ def _picture(figure: Any, alt: str) -> Any:
     drawn, png = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
     Picture.open(drawn).convert("RGB").quantize(64).save(png, "png", optimize=True)  # a third of the bytes
-    return Image(png.getvalue(), alt=alt)  # type: ignore[no-untyped-call]
+    if _nobody_is_there():
+        return Image(png.getvalue(), alt=alt)  # type: ignore[no-untyped-call]
+    source = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
+    return HTML(f'<img alt="{html.escape(alt)}" src="{source}">')  # type: ignore[no-untyped-call]
 
 
 def _nobody_is_there() -> bool:
