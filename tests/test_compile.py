@@ -1,4 +1,5 @@
 """What is compiled is kept on disk, and found again; what only compiled code calls becomes part of it."""
+import os
 import pickle
 import subprocess
 import sys
@@ -55,6 +56,80 @@ def test_kernels_are_kept_so():
 
     for kernel in (conv.correlate, conv.pack._for_python):
         assert type(kernel._cache._cache_file) is _Files
+
+
+FAMILY = """
+import math
+import sys
+
+import numba
+
+from npnet.kernels.numba.compile import kept
+
+
+def member(factor):
+    @numba.njit
+    def same_name(x):  # too long to be written out three times
+        for i in range(9):
+            x = factor * math.sin(x) + math.exp(math.cos(x + i)) + math.atan(x) * math.log(1.5 + math.cos(3 * x))
+            x += math.tanh(x) / (2 + math.sin(x)) + math.sinh(0.1 * x) - math.erf(x) + math.gamma(2 + math.cos(x))
+        return x
+    return same_name
+
+
+one, two = member(1.0), member(2.0)
+
+
+def _first(x):
+    return one(x) + one(x + 1) + one(x + 2)
+
+
+def _second(x):
+    return two(x) + two(x + 1) + two(x + 2)
+
+
+def plainly(f):
+    return f.py_func(0.5) + f.py_func(1.5) + f.py_func(2.5)
+
+
+first, second = kept(_first), kept(_second)
+for name in sys.argv[1:]:
+    f, of = {"first": (first, one), "second": (second, two)}[name]
+    assert abs(f(0.5) - plainly(of)) < 1e-9, name
+"""
+
+
+def test_functions_of_one_name_that_two_processes_compiled_are_not_mixed_up(tmp_path):
+    """As the transforms of minimal filtering are, and their gradients were wrong."""
+    script = tmp_path / "family.py"
+    script.write_text(FAMILY)
+    for names in (["first"], ["second"], ["first", "second"], ["second", "first"]):
+        run = subprocess.run([sys.executable, script, *names], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes of this kind here")
+def test_a_forked_process_gives_numbers_of_its_own():
+    count = "next(bytecode.FunctionIdentity._unique_ids)"
+    said = subprocess.run(
+        [sys.executable, "-c", f"import os; from numba.core import bytecode; import npnet.kernels.numba.compile\n"
+         f"pid = os.fork(); print({count}, flush=True); pid and os.waitpid(pid, 0)"],
+        capture_output=True, text=True, check=True).stdout
+    one, other = map(int, said.split())
+    assert abs(one - other) > 10_000
+
+
+def test_what_is_kept_goes_by_all_sources(tmp_path, monkeypatch):
+    """Of a kernel in one file, parts are in others."""
+    from npnet.kernels.numba import compile as module
+    from npnet.kernels.numba import conv
+
+    assert conv.correlate._cache._cache_file._version == module.version()
+    (tmp_path / "tile.py").write_text("ROWS = 8")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "compile.py"))
+    before = module.version.__wrapped__()
+    (tmp_path / "tile.py").write_text("ROWS = 4")
+    assert module.version.__wrapped__() != before
 
 
 def _twice(x):

@@ -5,13 +5,16 @@ equation, which stays callable. It is compiled by assignment, ``pack = serial(_p
 combination of types, and kept on disk (numba's cache), so that the next start finds it ready. What runs on all cores:
 `team`.
 """
+import itertools
+import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, cast
 
 import numba
-from numba.core import codegen, compiler
+from numba.core import bytecode, codegen, compiler
 from numba.core.caching import IndexDataCacheFile
 from numba.core.registry import CPUDispatcher
 
@@ -20,6 +23,27 @@ Loop = Callable[..., Any]
 UNCOUNTED = {"_nrt": False}
 """Numba counts who uses an array, by a call at each use it cannot prove needless: in an inner loop of max pooling that
 took as long as the rest of it. What makes no arrays can do without: whoever called keeps them."""
+
+
+def _name_apart() -> None:
+    """Numba tells functions of one name apart by a number that it counts up, and in machine code that is part of the
+    name. Functions made in a loop have one name: `vectors.combination` makes six. Two processes that compiled different
+    ones of them gave both the same number; a third that found both on disk took either for the other, and gradients
+    were wrong, without a word. So every process counts from a place of its own."""
+    bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
+
+
+_name_apart()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_name_apart)
+
+
+@cache
+def version() -> str:
+    """Of what is kept on disk. What is compiled of one file here has parts of others in it, and numba looks only at the
+    time of the one: so it goes by what stands in all of them."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return f"{numba.__version__} {sha256(b''.join(source.read_bytes() for source in sources)).hexdigest()}"
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
@@ -42,7 +66,8 @@ def kept(loop: Loop, **options: Any) -> Loop:
         fast: Any = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(loop)
     except RuntimeError:  # no folder for the cache: neither beside the package nor in the user's home
         return cast(Loop, numba.njit(nogil=True, error_model="numpy", **options)(loop))
-    fast._cache._cache_file.__class__ = _Files
+    files = fast._cache._cache_file
+    files.__class__, files._version = _Files, version()
     return cast(Loop, fast)
 
 
