@@ -17,10 +17,10 @@
 # laptop, without a GPU and without a network. All that is needed is Python, some NumPy, and the chain rule.
 #
 # > **초록.** 이 노트북은 두 논문을 읽기 전에 그 재료를 직접 만들어 보는 자리이다. 그림을 숫자 배열(array)로 보고,
-# > 합성곱(convolution)을 반복문(loop) 네 개로 짜서 모서리를 찾아내며, 출력의 크기와 매개변수(parameter)와 곱셈의
+# > 합성곱(convolution)을 반복문(loop) 세 개로 짜서 윤곽(edge)을 찾아내며, 출력의 크기와 매개변수(parameter)와 곱셈의
 # > 수를 센다. 이어서 손실(loss)에서 거꾸로 내려오는 기울기(gradient)를 유도해 역전파(backpropagation)를 반복문으로
 # > 짜고, 수치 미분(finite differences)과 비교하는 기울기 검사(gradient check)로 옳은지 확인한다. 풀링(pooling)과
-# > ReLU도 같은 방법으로 만든 뒤, 이것들을 쌓아 작은 망을 학습시켜 그림 열 가지를 구별하게 한다. 라이브러리의 층과
+# > ReLU도 같은 방법으로 만든 뒤, 이것들을 쌓아 작은 망을 학습시켜 열 가지 도형을 구별하게 한다. 라이브러리의 층과
 # > 여러분이 짠 층이 같은 값을 내는지도 견주어 본다. 끝으로 연습문제 세 개를 풀고, 합성곱에 관해 흔히 잘못 알려진
 # > 것들을 짚는다.
 #

@@ -423,7 +423,7 @@ left.set(title="Gradients of two images", xlabel="cosine of their angle, signs o
 right.set(title="Eigenvalues of the curvature", xlabel="number", ylabel="grey levels²")
 left.legend(frameon=False, loc="upper left")
 show(figure, "Left: cosines of raw images crowd near 0.9, those of centred ones lie around 0. Right: both rows of "
-     "eigenvalues fall together over five powers of ten, but the first of the raw ones stands apart, far above.")
+     "eigenvalues fall together over nearly four powers of ten, but the first of the raw ones stands apart, far above.")
 
 # %% [markdown]
 # **What it costs.** The error of w along an eigenvector is multiplied by $1 - \epsilon \lambda_i$ in each step. For

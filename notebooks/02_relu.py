@@ -17,13 +17,13 @@
 # without a GPU and without a network.
 #
 # > **초록.** AlexNet 3.1절은 뉴런의 출력 함수를 tanh에서 max(0, x)로 바꾸면 훨씬 적은 에포크(epoch) 만에 학습된다고
-# > 주장한다. tanh와 시그모이드(sigmoid)는 |x|가 커지면 기울기가 0에 가까워지는데, 이를 포화(saturation)라고 한다.
-# > 이 노트북은 네 가지 활성화 함수(activation function)와 그 도함수를 그리고, |x| = 3과 5에서 기울기가 얼마나 남는지
-# > 숫자로 확인한다. 역전파(backpropagation) 식은 손으로 유도한 뒤 수치 미분(gradient check)과 하나하나 대조한다.
-# > 이어서 층을 여덟 개 쌓아 포화된 층들을 지나며 기울기가 어떻게 사라지는지, 또 ReLU는 언제 "죽는지"를 살펴본다.
-# > 그다음 저장해 둔 학습 기록으로 그림 1을 다시 그려 논문의 "6배"와 우리가 잰 배수를 나란히 놓고, 무엇이 같고 무엇이
-# > 다른지 따져 본다. 끝으로 작은 데이터로 직접 학습을 돌려 보고, 연습문제 세 개를 풀고, 여러 요약 글이 틀렸거나
-# > 오해하기 쉬운 대목을 짚는다.
+# > 주장한다. tanh와 시그모이드(sigmoid)는 |x|가 커지면 기울기가 0에 가까워지는데, 이를 포화(saturation)라고 한다. 이
+# > 노트북은 네 가지 활성화 함수(activation function)와 그 도함수를 그리고, |x| = 3과 5에서 기울기가 얼마나 남는지
+# > 숫자로 확인한다. 역전파(backpropagation) 식은 손으로 유도한 뒤 수치 미분(finite differences)과 하나하나 대조해
+# > 기울기 검사(gradient check)를 한다. 이어서 층을 여덟 개 쌓아 포화된 층들을 지나며 기울기가 어떻게 사라지는지, 또
+# > ReLU는 언제 "죽는지"를 살펴본다. 그다음 저장해 둔 학습 기록으로 그림 1을 다시 그려 논문의 "6배"와 우리가 잰 배수를
+# > 나란히 놓고, 무엇이 같고 무엇이 다른지 따져 본다. 끝으로 작은 데이터로 직접 학습을 돌려 보고, 연습문제 세 개를
+# > 풀고, 여러 요약 글이 틀렸거나 오해하기 쉬운 대목을 짚는다.
 #
 # You will have: four activation functions with gradients you derived yourself and checked, a feeling for what
 # saturation costs, Figure 1 drawn again from a real training, and a small race between ReLU and tanh of your own.
@@ -60,14 +60,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 # %%
 import npnet
 from npnet import data, gradcheck, kernels
 from npnet.layers import AbsTanh, AvgPool2D, Constant, Dense, Gaussian, MaxPool2D, ReLU, Sequential, Sigmoid, Tanh
-from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, sized
+from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, show_file, sized
 from npnet.recipes import figure1
 from npnet.recipes.recipe import trainer
 from npnet.train import metrics
@@ -369,9 +368,9 @@ if (folder / "figure1.json").exists():
         leave = shutil.ignore_patterns("*.safetensors", "tuning")
         shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=leave)
         summary = figure1.draw(Path(copy))
-        display(Image((Path(copy) / "figure1.png").read_bytes(), width=800, alt=(
+        show_file(Path(copy) / "figure1.png", width=800, alt=(
             "Training error against epochs, solid for ReLU, dashed for tanh; dots mark where each reaches the level. "
-            f"Mean epochs: {summary['mean_epochs']}.")))
+            f"Mean epochs: {summary['mean_epochs']}."))
 else:
     print("results/figure1 is not here: no stored trainings, so there is no figure and no ratio to show.\n"
           "npnet figure1 --data cifar10 --tune --seeds 3 --out results/figure1 makes them, in some hours.")
@@ -398,7 +397,8 @@ if summary:
 # **How the learning rates were chosen** (C2). Each activation tries the same rates, on another seed than those
 # reported. All train for two epochs, the best four to eight, and the best two race to 25 %. A rate is better if it has
 # reached 25 % sooner or, where neither has, if its training error is less. If the best were at an end of the list, the
-# list would be too short. If `tuning.json` is stored, here it is:
+# list would be too short. (The tuning was made in several sittings, and one more rate of tanh went on for some epochs.)
+# If `tuning.json` is stored, here it is:
 
 # %% tags=["figure1"]
 if (folder / "tuning.json").exists():

@@ -16,14 +16,14 @@
 # **AlexNet §3.2** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Half a minute on a laptop; the
 # two GPUs are two threads here.
 #
-# > **초록.** AlexNet 3.2절은 망을 두 GPU에 나누어 학습한 방법을 설명한다. GPU 하나의 메모리(memory)가 3GB밖에 되지 않아
-# > 커널(kernel)의 절반씩을 각 GPU에 두었고, 두 GPU는 정해진 층에서만 서로 값을 주고받는다. 곧 세 번째 합성곱 층과
-# > 완전 연결 층들은 두 쪽의 출력을 모두 보지만, 나머지 층은 자기 쪽 것만 본다. 데이터를 나누는 것이 아니라 모델을
-# > 나누는 모델 병렬화(model parallelism)이다. 이 노트북은 층마다 주고받는 값의 개수를 세어 논문의 연결 방식과 다른
-# > 방식들을 견주고, 두 스레드(thread)로 실제로 나누어 돌린 망이 그룹(group)을 가진 하나의 망과 앞뒤 계산에서 모두
-# > 같다는 것을 확인한다. 만나는 지점에서 기울기(gradient)가 왜 더해지는지 유도하고, 절반 크기의 대조군이 실제로는
-# > 절반이 아니라는 각주(footnote)를 계산으로 보인다. 두 쪽의 커널이 서로 다른 것을 배우는 현상도 저장된 학습 결과에서
-# > 살펴본다.
+# > **초록.** AlexNet 3.2절은 망을 두 GPU에 나누어 학습한 방법을 설명한다. GPU 하나의 메모리(memory)가 3GB밖에 되지
+# > 않아 커널(kernel)의 절반씩을 각 GPU에 두었고, 두 GPU는 정해진 층에서만 서로 값을 주고받는다. 곧 세 번째 합성곱
+# > 층과 완전 연결 층들은 두 쪽의 출력을 모두 보고, 첫 층은 두 쪽 다 그림 전체를 읽으며, 나머지 층은 자기 쪽 것만
+# > 본다. 데이터를 나누는 것이 아니라 모델을 나누는 모델 병렬화(model parallelism)이다. 이 노트북은 층마다 주고받는
+# > 값의 개수를 세어 논문의 연결 방식과 다른 방식들을 견주고, 두 스레드(thread)로 실제로 나누어 돌린 망이
+# > 그룹(group)을 가진 하나의 망과 앞뒤 계산에서 모두 같다는 것을 확인한다. 만나는 지점에서 기울기(gradient)가 왜
+# > 더해지는지 유도하고, 절반 크기의 대조군이 실제로는 절반이 아니라는 각주(footnote)를 계산으로 보인다. 두 쪽의
+# > 커널이 서로 다른 것을 배우는 현상도 저장된 학습 결과에서 살펴본다.
 #
 # You will have: the paper's pattern of communication counted in bytes, the net really run in two halves and found equal
 # to the whole, the gradient of a crossing derived, and a look at how the halves came to differ.
@@ -52,7 +52,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 import npnet
@@ -60,7 +59,7 @@ from npnet import models
 from npnet.layers import SoftmaxCrossEntropy
 from npnet.models import columns
 from npnet.models.columns import TwoColumns, exchanged
-from npnet.notebook import BLUE, GREEN, ORANGE, begin, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, begin, show_file, slide
 from npnet.train import SGD
 from npnet.train.plan import plan
 
@@ -98,8 +97,9 @@ assert crossings == {"conv3": 13 * 13 * 128, "fc6": 6 * 6 * 128, "fc7": 2048, "f
 
 # %% [markdown]
 # Now S6: other patterns. If *every* layer saw both columns, also conv2, conv4 and conv5 would have to be told the
-# other's half, and conv2's, of 27 × 27 × 48 numbers, is by far the largest. If none did, it would be two independent
-# nets (Cireşan's columns). Bars: megabytes of a batch that one column sends forward; as many come back as gradients.
+# other's half, and conv2's, of 27 × 27 × 48 numbers, is the largest, a little above those of conv4 and conv5. If none
+# did, it would be two independent nets (Cireşan's columns). Bars: megabytes of a batch that one column sends forward;
+# as many come back as gradients.
 
 # %%
 halves = {"conv2": 27 * 27 * 48, "conv3": 13 * 13 * 128, "conv4": 13 * 13 * 192, "conv5": 13 * 13 * 192,
@@ -235,14 +235,14 @@ print(f"with conv5 halved too: {halved.cost((3, 224, 224)).parameters:,} paramet
 #
 # Nothing tells the columns to specialise; they begin from the same distribution and see the same images. Yet Figure 3
 # shows 48 mostly grey kernels and 48 mostly coloured ones (§6.1). Here are those of our own AlexNet, trained on 5,000
-# photos for some 40 epochs, if the training is stored; above the first column's, below the second's.
+# photos for 47 epochs, if the training is stored; above the first column's, below the second's.
 
 # %% tags=["stored"]
 stored = Path("results/alexnet/full/kernels.png")
 if stored.exists():
-    display(Image(stored.read_bytes(), width=700, alt=(
+    show_file(stored, width=700, alt=(
         "96 first-layer kernels, 48 of each column: edges and gratings, in one column mostly grey, in the other more "
-        "often coloured.")))
+        "often coloured."))
     epochs = [json.loads(line)["epoch"] for line in (stored.parent / "metrics.jsonl").read_text().splitlines()]
     print(f"after {max(epochs):.0f} epochs; how it was made: results/README.md")
 else:

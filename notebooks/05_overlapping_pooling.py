@@ -20,7 +20,7 @@
 # > 요약하는 층이다. 보통은 창(window)의 크기 z와 간격(stride) s가 같아 창들이 겹치지 않지만, 논문은 s = 2, z = 3으로
 # > 두어 창을 겹치게(overlapping) 했고, 그렇게 하니 오류율이 조금 낮아지고 과적합(overfitting)도 조금 덜했다고 말한다.
 # > 이 노트북은 출력 크기를 세는 식을 유도하고, 올림(ceil)과 내림(floor) 가운데 무엇을 쓰는지에 따라 결과가 언제
-# > 달라지는지 확인한다. 최댓값이 여럿일 때 기울기(gradient)가 누구에게 가는지, 패딩(padding)을 0으로 채우면 왜
+# > 달라지는지 확인한다. 최댓값이 여럿일 때 기울기(gradient)가 어느 픽셀로 가는지, 패딩(padding)을 0으로 채우면 왜
 # > 틀리는지, 겹친 창에서 기울기가 어떻게 더해지는지를 작은 예로 계산하고 수치 미분으로 검사한다. 끝으로 겹치는 풀링과
 # > 겹치지 않는 풀링을 작은 데이터로 견주어 보고, 연습문제 세 개를 풀고, 요약 글들이 자주 틀리는 대목을 짚는다.
 #
@@ -231,8 +231,7 @@ assert wrong.max() == 0
 
 # %% [markdown]
 # Behind a ReLU there are no negative numbers, and nothing goes wrong: which is why such code can live long. But the
-# program that made the paper's numbers pools *before* the ReLU of its first stage (and Inception's pooling branch has
-# padding).
+# program that made the paper's numbers pools *before* the ReLU of its first stage.
 #
 # ## Does it help?
 #
@@ -298,8 +297,8 @@ for name, errors in races.items():
 # %% [markdown]
 # As stored here: with overlap the net fits its training images more slowly, and the gap to other images is smaller,
 # which is S7; on other images it is no better, which is not S6. One seed, few images, a small net: another seed moves
-# these numbers by some points. S6's 0.4 points were found on 150,000 test images, and to see so little you need as
-# many.
+# these numbers by some points. S6's 0.4 points were found on the 50,000 validation images of 2012, and are about as
+# large as the doubt of such a measurement (notebook 1).
 #
 # ## Exercises
 #

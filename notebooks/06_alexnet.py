@@ -49,21 +49,22 @@
 # | C1 | Figure 2's caption counts neurons: 150,528 in; then 253,440, 186,624, … 1,000. | *Neurons* |
 
 # %%
+import inspect
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from IPython.display import Image, display
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import npnet
 from npnet import gradcheck, models, plot
+from npnet.kernels.numpy.loss import softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from npnet.layers import Conv2D, Dense, SoftmaxCrossEntropy
 from npnet.layers.layer import sliding_size
 from npnet.models import summary
 from npnet.models.diagram import diagram
-from npnet.notebook import BLUE, ORANGE, begin, show, slide
+from npnet.notebook import BLUE, ORANGE, begin, show, show_file, slide
 
 QUICK = begin()
 
@@ -76,6 +77,12 @@ QUICK = begin()
 # %%
 net = models.alexnet()
 print(summary.text(net, (3, 224, 224)))
+
+# %% [markdown]
+# What makes it. The switches `s` are for other nets of that name (notebook 19); as they stand, it is the paper's:
+
+# %%
+print(inspect.getsource(models.alexnet).split('"""')[2])
 
 # %% [markdown]
 # Count with the section in hand. S1, S9 to S11 are about the shapes of weights (outputs × inputs of one group ×
@@ -102,9 +109,9 @@ assert behind["conv5"][:2] == ["relu5", "pool5"]
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "alexnet.png"
     plot.diagram(diagram(net, (3, 224, 224)), "AlexNet", [path])
-    display(Image(path.read_bytes(), width=420, alt=(
+    show_file(path, width=420, alt=(
         "A column of boxes from the input down: five convolutions with what stands between them, then three fully "
-        "connected layers with dropout; beside each arrow the shape of what flows.")))
+        "connected layers with dropout; to the left of the boxes the shape of what flows."))
 
 # %% [markdown]
 # ## 224 or 227?
@@ -241,6 +248,14 @@ assert without.cost((3, 224, 224)).parameters == 62_378_344
 # $$\frac{\partial L}{\partial z_k} = p_k - [k = t] :$$
 #
 # how much too probable each class is. No factor can vanish here: a class that is wrong and certain has a gradient of 1.
+# In the library, for a batch:
+
+# %%
+for function in (softmax_cross_entropy_forward, softmax_cross_entropy_backward):
+    print(inspect.getsource(function))
+
+# %% [markdown]
+# And checked:
 
 # %%
 loss, z, labels = SoftmaxCrossEntropy(), rng.standard_normal((4, 5)), np.array([0, 3, 3, 1])

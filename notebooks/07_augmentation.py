@@ -16,13 +16,14 @@
 # **AlexNet §4.1** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Less than a minute on a laptop,
 # without a GPU and without a network.
 #
-# > **초록.** AlexNet 4.1절은 데이터 증강(data augmentation)을 다룬다. 첫째는 256×256 그림에서 224×224 조각(crop)을 아무
-# > 데서나 잘라 내고 절반은 좌우로 뒤집는(mirror) 것이고, 둘째는 픽셀 색의 주성분 분석(PCA)으로 찾은 방향으로 그림
-# > 전체의 색을 조금씩 옮기는 것이다. 이 노트북은 잘라 낼 수 있는 자리가 논문의 2,048가지가 아니라 2,178가지인 까닭을
-# > 세어 보고, 그림의 가장자리가 가운데보다 훨씬 드물게 보인다는 것을 그림으로 확인한다. 색의 공분산(covariance)을
-# > 실제로 분해해 주성분을 그리고, 논문의 식대로 고윳값(eigenvalue) λ를 그대로 곱하면 그림이 하얗게 날아가 버리며 원래
-# > 프로그램은 제곱근 √λ를 곱했다는 것을 보인다. 시험할 때 열 조각의 예측을 평균하는 방법도 따라가 보고, 증강을 껐을
-# > 때 실제로 얼마나 과적합(overfitting)하는지를 저장된 학습 결과로 확인한 뒤, 연습문제와 흔한 오해로 마무리한다.
+# > **초록.** AlexNet 4.1절은 데이터 증강(data augmentation)을 다룬다. 첫째는 256×256 그림에서 224×224 조각(crop)을
+# > 아무 데서나 잘라 내고 절반은 좌우로 뒤집는(mirror) 것이고, 둘째는 픽셀 색의 주성분 분석(PCA)으로 찾은 방향으로
+# > 그림 전체의 색을 조금씩 옮기는 것이다. 이 노트북은 잘라 내고 뒤집어 얻는 조각이 논문의 2,048가지가 아니라
+# > 2,178가지(자리 1,089곳 × 2)인 까닭을 세어 보고, 그림의 가장자리가 가운데보다 훨씬 드물게 보인다는 것을 그림으로
+# > 확인한다. 색의 공분산(covariance)을 실제로 분해해 주성분을 그리고, 논문의 식대로 고윳값(eigenvalue) λ를 그대로
+# > 곱하면 그림이 새하얗거나 새까맣게 뭉개져 버리며 원래 프로그램은 제곱근 √λ를 곱했다는 것을 보인다. 시험할 때 열
+# > 조각의 예측을 평균하는 방법도 따라가 보고, 증강을 껐을 때 실제로 얼마나 과적합(overfitting)하는지를 저장된 학습
+# > 결과로 확인한 뒤, 연습문제와 흔한 오해로 마무리한다.
 #
 # You will have: every crop counted, the colours of pictures taken apart into their principal components, the reason why
 # the printed formula cannot be taken at its word, ten views averaged, and what all of it is worth on real photos.
@@ -229,9 +230,10 @@ show(figure, "Pixels as points in their own colour, red against green and red ag
 # $$[p_1, p_2, p_3] \, [\alpha_1 \lambda_1, \alpha_2 \lambda_2, \alpha_3 \lambda_3]^T, \qquad \alpha_j \sim
 #   \mathcal{N}(0, 0.1).$$
 #
-# **Can that be meant?** λ is a *variance*: its unit is grey levels squared, and what is added must be grey levels. For
-# ImageNet's pixels from 0 to 255 it has been published: $\lambda_1 \approx 14{,}800$. A tenth of that would shift an
-# image by ± 1,480 grey levels, of 255 that there are. The program of 2012 multiplies by $\sqrt{\lambda}$: by ± 12.
+# **Can that be meant?** λ is a *variance*: its unit is grey levels squared, and what is added must be grey levels.
+# For ImageNet's pixels from 0 to 255 it has been published: $\lambda_1 \approx 14{,}800$. A tenth of that would shift
+# an image by ± 1,480 along $p_1$, some 860 in each colour, of 255 grey levels that there are. The program of 2012
+# multiplies by $\sqrt{\lambda}$: by ± 12, 7 in each.
 
 # %%
 largest = np.linalg.eigvalsh(augment.IMAGENET)[-1]

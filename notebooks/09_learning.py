@@ -16,7 +16,7 @@
 # **AlexNet §5** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. Half a minute on a laptop,
 # without a GPU and without a network.
 #
-# > **초록.** AlexNet 5절은 학습(training)의 세부 사항을 적는다. 미니배치(mini-batch) 128장, 모멘텀(momentum) 0.9,
+# > **초록.** AlexNet 5절은 학습(training)의 세부 사항을 적는다. 128장짜리 미니배치(mini-batch), 모멘텀(momentum) 0.9,
 # > 가중치 감쇠(weight decay) 0.0005의 확률적 경사 하강법(stochastic gradient descent)이며, 학습률(learning rate)은
 # > 0.01에서 시작해 검증 오류가 더 줄지 않을 때마다 10으로 나눈다. 이 노트북은 갱신 규칙(update rule)을 손으로 따라가
 # > 모멘텀이 실제 걸음을 열 배로 늘린다는 것을 유도하고, 학습률을 모멘텀 안에 두는 논문의 규칙과 밖에 두는 PyTorch의
@@ -144,9 +144,9 @@ assert round(np.log(0.1) / np.log(0.9)) == 22
 # ### Inside or outside?
 #
 # In the paper ε stands *inside* v: v is a step. PyTorch's rule keeps v without it, $v \leftarrow 0.9 v + g$,
-# $w \leftarrow w - \epsilon v$: there v is a mean gradient. With a constant rate they are the same,
-# $v_\text{paper} = -\epsilon v_\text{torch}$. When the rate *falls* they are not: the paper's v still holds steps of
-# the old length and coasts on for some twenty steps; PyTorch's shortens at once.
+# $w \leftarrow w - \epsilon v$: there v is a decaying sum of gradients, ten times their mean. With a constant rate they
+# are the same, $v_\text{paper} = -\epsilon v_\text{torch}$. When the rate *falls* they are not: the paper's v still
+# holds steps of the old length and coasts on for some twenty steps; PyTorch's shortens at once.
 
 # %%
 def both_rules(rates, gradient=1.0):
@@ -201,8 +201,8 @@ assert abs(steps / steps_to_half - 1) < 0.01
 
 # %% [markdown]
 # A half-life of an epoch and a half, of ninety. So what was learnt and is not renewed is forgotten while the rate is at
-# 0.01; after the first division it takes fifteen epochs, then 150. Weights that begin at N(0, 0.01²) hardly notice:
-# decay keeps the *large* ones in check.
+# 0.01; after the first division it takes fifteen epochs, then 150. All weights lose the same *share* of
+# themselves, so it is the large ones that are kept in check.
 #
 # S2 is a measurement that we cannot repeat here: that the *training* error is lower with decay. (A net whose weights
 # grow makes its logits, and with them its gradients, ever less responsive; that is one explanation. The paper offers
@@ -263,8 +263,8 @@ else:
 # ## The rate
 #
 # S7 and S8: by hand, divided by 10 when the validation error "stops improving". To make a rule of it one has to say how
-# long to wait. `Plateau` waits for so many epochs without a new best. Here are the paper's rule and the logged one
-# (23, 51 and 78 epochs), and the area under each: how far a weight could travel.
+# long to wait. `Plateau` waits for so many epochs without a new best. Here are the paper's rule and the log of the net
+# of 2010's challenge (23, 51 and 78 epochs), and the area under the logged one: how far a weight could travel.
 
 # %%
 def by_plateau(patience):
@@ -289,7 +289,7 @@ def rule(patience=5):
     left.set(title=f"A made-up error; patience {int(patience)}", xlabel="epochs", ylabel="error")
     logged = Steps(0.01, drops=(23, 51, 78))
     right.semilogy(rates, color=BLUE, label="by plateau")
-    right.semilogy([logged.rate(e) for e in range(90)], "--", color=ORANGE, label="the log of 2012")
+    right.semilogy([logged.rate(e) for e in range(90)], "--", color=ORANGE, label="the log (ILSVRC-2010)")
     right.set(title=f"ended after {len(rates)} epochs", xlabel="epochs", ylabel="rate ε")
     right.legend(frameon=False)
     return figure

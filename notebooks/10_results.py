@@ -87,9 +87,9 @@ assert [round(100 * share) for share in fewer.values()] == [34, 42, 33]
 # (\* : first trained on 15 million images of 22,000 classes. The error of the seven, of the five and of Fisher vectors
 # is that of the test set, the others' of the validation set.)
 #
-# Read across: from one net to five costs five times the work and gains 1.8 points; more labels, 15 million in place of
-# 1.2, gain 1.6; both together 2.9, less than their sum. Table 1's net and Table 2's "one net" are of the same layers,
-# on the questions of two years: 17.0 and 18.2.
+# Read across: from one net to five costs five times the work and gains 1.8 points; more labels, 15 million in place
+# of 1.2, with a sixth convolution, gain 1.6; both together 2.9, less than their sum. Table 1's net and Table 2's "one
+# net" are of the same layers, on the questions of two years: 17.0 and 18.2.
 #
 # ## Sure?
 #
@@ -105,7 +105,7 @@ assert (high - low) / 2 < 0.0035
 
 # %% [markdown]
 # A third of a point either way. So S2's 0.1 is what one expects of two sets of such sizes, and all gains above are
-# real. But a smaller one, LRN's or overlapping pooling's 0.3 (§3.4)? Two nets are asked about *the same* images. What
+# real. But a smaller one, overlapping pooling's 0.3 (§3.4)? Two nets are asked about *the same* images. What
 # both get right, or both wrong, tells nothing; what counts are the b images that only the first gets wrong, and the c
 # that only the second does. The difference of the errors is $(b - c)/n$. If the nets were equally good, each of these
 # $b + c$ images would be a coin thrown, and $b - c$ would have mean 0 and variance $b + c$:
@@ -263,7 +263,8 @@ show(figure, "Error against the number of nets averaged, with one view and with 
 # %% [markdown]
 # In the paper: ten views 1.5 points, five nets 2.6 more (top-1: 39.0, 37.5 of 2010; 40.7, 38.1 of 2012). Here nets
 # that have seen few images differ much, and gain much. Look at the nats too: of five nets the ten views lower the
-# error, but not the loss. Nine of the ten views are worse than the centre, and a mean of many is less sure of itself.
+# error, but not the loss. Eight of the ten views are of corners, worse than the centre (notebook 17), and a mean of
+# many is less sure of itself.
 #
 # ### Why an average cannot lose, on average
 #
@@ -375,7 +376,8 @@ if three is None:
 else:
     p = np.array(three, float)
     assert p.shape == (3, 3), "exercise 3: three rows of three"
-    assert np.allclose(p.sum(axis=1), 1), "exercise 3: probabilities"
+    assert np.all(p >= 0), "exercise 3: probabilities"
+    assert np.allclose(p.sum(axis=1), 1), "exercise 3: they add up to 1"
     assert np.all(p[:, 0] < p[:, 1:].max(axis=1)), "exercise 3: each is to be wrong"
     assert p.mean(axis=0).argmax() == 0, "exercise 3: the mean is to be right"
     print("Exercise 3: right.")

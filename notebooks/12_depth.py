@@ -16,10 +16,10 @@
 # **AlexNet §7** (Krizhevsky, Sutskever and Hinton 2012), to be read beside the paper. One minute on a laptop, without a
 # GPU and without a network.
 #
-# > **초록.** AlexNet 7절은 한 쪽도 되지 않는 맺음말이지만, 가운데 합성곱 층(convolutional layer)을 하나만 빼도 상위
-# > 1 오류(top-1 error)가 약 2 % 나빠진다는, 논문에서 가장 널리 인용되는 주장 가운데 하나가 들어 있다. 이 노트북은 층을
-# > 하나씩 뺄 때 매개변수(parameter)와 계산량과 수용 영역(receptive field)이 얼마나 달라지는지를 세고, 빠지는
-# > 매개변수가 전체의 1 % 남짓임을 확인한다. 수용 영역의 식을 유도해 기울기(gradient)로 검사하고, 층을 쌓으면 조각의
+# > **초록.** AlexNet 7절은 한 쪽도 되지 않는 맺음말이지만, 가운데 합성곱 층(convolutional layer)을 하나만 빼도 상위 1
+# > 오류(top-1 error)가 약 2 %포인트 나빠진다는, 논문에서 가장 널리 인용되는 주장 가운데 하나가 들어 있다. 이 노트북은
+# > 층을 하나씩 뺄 때 매개변수(parameter)와 계산량과 수용 영역(receptive field)이 얼마나 달라지는지를 세고, 빠지는
+# > 매개변수가 전체의 1 % 안팎임을 확인한다. 수용 영역의 식을 유도해 기울기(gradient)로 검사하고, 층을 쌓으면 조각의
 # > 수가 지수로 늘어난다는 것을 손으로 만든 망에서 세어 보며, 같은 까닭으로 기울기도 폭발하거나 사라진다는 것을
 # > 유도한다. 이어서 작은 망에서 가운데 층의 수만 바꾸어 학습시키고, 깊이(depth)와 크기를 구별하기 위해 매개변수가
 # > 비슷한 넓은 망을 곁에 둔다. 비지도 사전 학습(unsupervised pre-training)을 쓰지 않았다는 말의 뜻도 살핀다. 끝으로
@@ -36,7 +36,7 @@
 # | | what it says | where it is looked at here |
 # |---|---|---|
 # | S1 | A large, deep convolutional net sets records by supervised learning alone. | *Without pre-training* |
-# | S2 | Without one of its convolutions it is worse: a middle one costs 2 % top-1. | *One layer less*, *A race* |
+# | S2 | Without one of its convolutions it is worse: a middle one costs 2 points. | *One layer less*, *A race* |
 # | S3 | So depth matters. | *What depth gives* |
 # | S4 | Unsupervised pre-training was left out; it is expected to help larger nets. | *Without pre-training* |
 # | S5 | Larger nets, trained longer, were better each time; far from the brain's. | *Without pre-training* |
@@ -168,7 +168,7 @@ slide(squares, "A drawn picture with eight nested squares, from 11 to 195 pixels
 
 # %% [markdown]
 # Each of conv3 to conv5 adds 32 pixels to the width. Without one of them the last convolution sees 131 pixels in place
-# of 163, 59 % of the picture's width in place of 73 %. The loss of S2 is a loss of *three* things at once: parameters,
+# of 163, 58 % of the picture's width in place of 73 %. The loss of S2 is a loss of *three* things at once: parameters,
 # sight, and a nonlinearity in the way. The paper does not take them apart.
 #
 # ## What depth gives
@@ -313,8 +313,8 @@ low, high = evaluate.ErrorRate(float(errors["three"][0, 1]), 0.0, len(others)).i
 print(f"an error of {errors['three'][0, 1]:.1%} of {len(others):,} images is sure to {low:.1%} … {high:.1%} (95 %)")
 
 # %% [markdown]
-# The first layer in the middle takes some fifteen points off. Beyond it this race shows *nothing*: two, three, or one
-# that is three times as wide, differ by no more than two seeds of the same net do. It is six epochs of 10,000 drawn
+# The first layer in the middle takes some fifteen points off. Beyond it depth shows *nothing*: one, two and three lie
+# within two seeds of the same net, and if any is better it is the wide one. It is six epochs of 10,000 drawn
 # figures, at one rate for all, and the paper's nets learnt for 90 epochs of 1.2 million photos, which leave room to use
 # another layer.
 #
@@ -330,7 +330,8 @@ print(f"an error of {errors['three'][0, 1]:.1%} of {len(others):,} images is sur
 # | three | 19,618 | 16.8 % (15.8 to 17.6) |
 #
 # Two layers, one behind the other, beat the single one with two thirds more weights, on every seed: here it is depth,
-# not size. The third adds nothing that five seeds would show. So a short race finds no effect where a longer one does.
+# not size. The third adds nothing that five seeds would show. So a short race finds no effect of depth where a longer
+# one does.
 #
 # ## Without pre-training
 #
@@ -338,8 +339,9 @@ print(f"an error of {errors['three'][0, 1]:.1%} of {len(others):,} images is sur
 # images *without labels*, to reproduce them; this one started from random numbers and labels alone. (Notebook 9: how.)
 #
 # The paper does pre-train elsewhere, and it is another thing: "1 CNN*" of its Table 2 was first trained on all of
-# ImageNet's autumn 2011 release, 15 million images of 22,000 classes, *with labels*, then on the 1,000 classes. It
-# gained 1.7 points (40.7 to 39.0). S4's expectation was overtaken by more labels, and by better starts.
+# ImageNet's autumn 2011 release, 15 million images of 22,000 classes, *with labels*, then on the 1,000 classes. With
+# that and a sixth convolution it gained 1.7 points (40.7 to 39.0). S4's expectation was overtaken by more labels, and
+# by better starts.
 
 # %%
 gained = 40.7 - 39.0  # Table 2, top-1 on the validation set of 2012

@@ -47,11 +47,11 @@
 # | S10 | Nets of it can be 2 to 3 times as fast as others that do as well. | – |
 
 # %%
+import inspect
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 import npnet
@@ -59,7 +59,7 @@ from npnet import gradcheck, models, plot
 from npnet.layers import Concat, Conv2D, MaxPool2D, ReLU, Sequential
 from npnet.models.diagram import diagram
 from npnet.models.googlenet import MODULES, inception
-from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, slide
+from npnet.notebook import BLUE, GREEN, ORANGE, PURPLE, begin, show, show_file, slide
 
 QUICK = begin()
 npnet.use("numpy")
@@ -71,6 +71,7 @@ npnet.use("numpy")
 # coming in:
 
 # %%
+print(inspect.getsource(inception))
 module = inception(*MODULES["3a"])
 print(module)
 assert module.output_shape((192, 28, 28)) == (64 + 128 + 32 + 32, 28, 28)
@@ -83,9 +84,9 @@ with tempfile.TemporaryDirectory() as folder:
     for name, made in (("naive", models.without_reductions(module)), ("with reductions", module)):
         path = Path(folder) / "module.png"
         plot.diagram(diagram(made, (192, 28, 28)), name, [path])
-        display(Image(path.read_bytes(), width=620, alt=(
+        show_file(path, width=620, alt=(
             f"The module, {name}: boxes of convolutions and pooling in four branches side by side, from one input to "
-            "one concatenation.")))
+            "one concatenation."))
 
 # %% [markdown]
 # "Concatenated" (S3): side by side as channels, in this order. Each branch keeps height and width, which is what their
@@ -195,8 +196,8 @@ np.testing.assert_allclose(dx.transpose(1, 0, 2, 3).reshape(6, 70), w.T @ dcolum
 
 # %% [markdown]
 # Without its ReLU a reduction would be *only* a matrix: 96 numbers instead of 192, and together with the 3 × 3 behind
-# it one linear map, of low rank. S7 says "dual-purpose": the ReLU makes it a layer of its own. (That is why the paper
-# counts two layers of depth to a module.)
+# it one linear map, of low rank. S7 says "dual-purpose": the ReLU makes it a layer of its own. (It has weights, so
+# the paper counts two layers of depth to a module.)
 #
 # ## The gradient of branches
 #
@@ -207,6 +208,7 @@ np.testing.assert_allclose(dx.transpose(1, 0, 2, 3).reshape(6, 70), w.T @ dcolum
 #   \frac{\partial L}{\partial y^b}.$$
 
 # %%
+print(inspect.getsource(Concat.backward))
 small = inception(3, 2, 2, 3, 1, 2, 1)
 small.initialise(4)
 for p in small.parameters():
@@ -301,8 +303,8 @@ else:
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Most of the work is in the 3 × 3 branch; its reduction can be stronger. (A net of these is what S10 calls a slightly
-# inferior, cheaper version.)
+# Most of the work is in the 3 × 3 branch; its reduction can be stronger. (A net of these would be a cheaper one,
+# and probably a little worse.)
 #
 # ```python
 # row = (192, 64, 64, 128, 16, 32, 32)

@@ -18,11 +18,11 @@
 #
 # > **초록.** GoogLeNet 5절은 대회에 낸 망의 구조를 표 1로 보여 준다. 매개변수(parameter)가 있는 층만 세면 22층이고,
 # > 인셉션 모듈 아홉 개를 쌓은 뒤 평균 풀링(average pooling)과 선형 층 하나로 끝난다. 깊은 망에서 기울기(gradient)가
-# > 아래까지 잘 전달되지 않을까 염려하여, 가운데 두 곳에 보조 분류기(auxiliary classifier)를 달고 그 손실에 0.3을 곱해
-# > 더한다. 시험할 때는 떼어 낸다. 이 노트북은 표 1의 모든 행을 라이브러리의 층에서 다시 계산해 논문의 숫자와 나란히
-# > 놓고, 맞지 않는 다섯 행을 찾아 그 까닭을 따져 본다. 완전 연결 층을 평균 풀링으로 바꾸어 얼마나 아끼는지 계산하고,
-# > 보조 분류기의 모양을 확인하며, 갈라진 곳에서 기울기가 어떻게 더해지는지 유도해 검사한다. 같은 가중치에서 보조
-# > 분류기가 있을 때와 없을 때 아래층의 기울기 크기를 실제로 재고, 연습문제 세 개와 흔한 오해로 마무리한다.
+# > 아래까지 제대로 전달되지 못할까 염려하여, 가운데 두 곳에 보조 분류기(auxiliary classifier)를 달고 그 손실에 0.3을
+# > 곱해 더한다. 시험할 때는 떼어 낸다. 이 노트북은 표 1의 모든 행을 라이브러리의 층에서 다시 계산해 논문의 숫자와
+# > 나란히 놓고, 맞지 않는 다섯 행을 찾아 그 까닭을 따져 본다. 완전 연결 층을 평균 풀링으로 바꾸어 얼마나 아끼는지
+# > 계산하고, 보조 분류기의 모양을 확인하며, 갈라진 곳에서 기울기가 어떻게 더해지는지 유도해 검사한다. 같은 가중치에서
+# > 보조 분류기가 있을 때와 없을 때 아래층의 기울기 크기를 실제로 재고, 연습문제 세 개와 흔한 오해로 마무리한다.
 #
 # You will have: every row of Table 1 counted and the five that disagree found, the auxiliary classifiers taken apart
 # and their gradient derived, and a first measurement of what they do.
@@ -44,6 +44,7 @@
 # | S8 | Each: average 5 × 5 every 3; 128 of 1 × 1; 1,024 units; 70 % dropout; a linear layer. | *On the side* |
 
 # %%
+import inspect
 import json
 from pathlib import Path
 
@@ -104,7 +105,7 @@ assert sum(depth.values()) == 1 + 2 + 9 * 2 + 1 == 22
 pools = [name for name, layer in net.trunk.items() if isinstance(layer, MaxPool2D | AvgPool2D)]
 assert sum(depth.values()) + len(pools) == 27
 blocks = [layer for layer in net.walk() if not layer.children()]
-print(f"{len(pools)} poolings between modules; {len(blocks)} layers of npnet's in all, heads included")
+print(f"{len(pools)} poolings in the trunk; {len(blocks)} layers of npnet's in all, heads included")
 
 # %% [markdown]
 # ## The end
@@ -162,7 +163,13 @@ assert [layer.p for layer in net.walk() if isinstance(layer, Dropout)] == [0.4, 
 # $$\frac{\partial L}{\partial h} = \left.\frac{\partial L}{\partial h}\right|_{\text{on}}
 #   + 0.3 \left.\frac{\partial L_1}{\partial h}\right|_{\text{head}}.$$
 #
-# A sum, once more, where a way forks. In the small, with two heads, every gradient against differences:
+# A sum, once more, where a way forks. In the library:
+
+# %%
+print(inspect.getsource(WithHeads._backward))
+
+# %% [markdown]
+# In the small, with two heads, every gradient against differences:
 
 # %%
 wide = Gaussian(0.3)

@@ -16,13 +16,13 @@
 # **GoogLeNet §6** (Szegedy et al. 2014), to be read beside the paper. Half a minute on a laptop, without a GPU and
 # without a network.
 #
-# > **초록.** GoogLeNet 6절은 학습 방법을 짧게 적는다. 비동기 확률적 경사 하강법(asynchronous SGD)에 모멘텀 0.9를 쓰고,
-# > 학습률(learning rate)을 8에포크마다 4%씩 줄이며, 마지막에 쓸 모델은 폴랴크 평균(Polyak averaging), 곧 여러 걸음에
-# > 걸친 가중치(weight)의 평균으로 만든다. 그림은 넓이의 8%에서 100%까지, 가로세로비 3/4에서 4/3까지의 조각을 무작위로
-# > 뽑고 밝기와 대비와 색을 바꾼다. 이 노트북은 4%씩 줄이는 일정이 얼마나 느린지 다른 일정과 견주고, 잡음 섞인
-# > 기울기에서 평균이 왜 좋은지를 간단한 식으로 유도해 실험으로 확인한다. 조각의 크기와 모양이 어떻게 분포하는지
-# > 그림으로 보고, 적어 두지 않아 알 수 없는 것들이 무엇인지도 가려낸다. 끝으로 연습문제 세 개를 풀고 요약 글이 자주
-# > 틀리는 대목을 짚는다.
+# > **초록.** GoogLeNet 6절은 학습 방법을 짧게 적는다. 비동기 확률적 경사 하강법(asynchronous SGD)에 모멘텀 0.9를
+# > 쓰고, 학습률(learning rate)을 8에포크마다 4%씩 줄이며, 마지막에 쓸 모델은 폴랴크 평균(Polyak averaging), 곧 여러
+# > 걸음에 걸친 가중치(weight)의 평균으로 만든다. 그림에서는 넓이의 8%에서 100%까지, 가로세로비 3/4에서 4/3까지의
+# > 조각을 무작위로 뽑고 밝기와 대비와 색을 바꾼다. 이 노트북은 4%씩 줄이는 일정이 얼마나 느린지 다른 일정과 견주고,
+# > 잡음 섞인 기울기에서 평균이 왜 좋은지를 간단한 식으로 유도해 실험으로 확인한다. 조각의 크기와 모양이 어떻게
+# > 분포하는지 그림으로 보고, 적어 두지 않아 알 수 없는 것들이 무엇인지도 가려낸다. 끝으로 연습문제 세 개를 풀고 요약
+# > 글이 자주 틀리는 대목을 짚는다.
 #
 # You will have: the slow schedule beside others, the gain of averaging derived and measured, patches and light as the
 # net saw them, and a list of what the section does not say.
@@ -265,9 +265,10 @@ for name in ("conv1", "inception3a", "inception5b"):
 # %% [markdown]
 # ## What it leaves open
 #
-# S4 is honest: nets were trained on, with changed sampling and rates, so that no one recipe made the result. And never
-# given are: the first rate, the batch, the weight decay, how weights began, how many epochs, from when on it was
-# averaged, what asynchrony did. npnet's recipe takes these from Caffe's port, whose weights are public, and says so.
+# S4 is honest: nets were trained on, with changed sampling and rates, so that no one recipe made the result. And
+# never given are: the first rate, the batch, the weight decay, how weights began, how many epochs, from when on it
+# was averaged, what asynchrony did. npnet's recipe takes what is known of Caffe's port, whose weights are public;
+# that the second half of training is averaged is our choice. It says so.
 #
 # ## Exercises
 #

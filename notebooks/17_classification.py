@@ -132,7 +132,7 @@ show(figure, "A pale photo twelve times, for four sizes and three squares. In ea
      "lie in it; with larger sizes the frames are smaller and lie farther apart.")
 
 # %% [markdown]
-# A larger photo under a crop that stays 224 is the same as a smaller frame in the photo: 87 % of the shorter side with
+# A larger photo under a crop that stays 224 is the same as a smaller frame in the photo: 88 % of the shorter side with
 # 256, 64 % with 352. One size and one square with their six crops, as a net sees them; `tall` turns the photo:
 
 # %%
@@ -590,7 +590,7 @@ show(figure, "Eight errors with their intervals: one net and several, each with 
 # other nets. In the stored run nets and crops each help by much more than their ±, and the largest of 18 crops hardly.
 # At full size (`NPNET_FULL=1`: 10,000 images, 30 epochs, seven nets; two minutes on two cores) one net errs for 5.6 %
 # with one crop and 3.5 with ten, seven nets for 2.9 and 2.4, each to a point at most; and of nets that are as sure of
-# themselves as these the largest gains nearly as much, 3.8 and 2.2. Two differences that the table does not show, and
+# themselves as these the largest gains about as much, 3.8 and 2.2. Two differences that the table does not show, and
 # how good each place is on its own:
 
 # %%

@@ -20,8 +20,8 @@
 # > 반복문, Numba로 컴파일한 반복문, 그림 조각을 행렬(matrix)의 열로 늘어놓는 im2col과 행렬 곱, 그리고 npnet이 실제로
 # > 쓰는 커널이다. im2col이 무엇을 하는지 작은 그림에서 행렬을 통째로 그려 보고, 픽셀 하나가 몇 번이나 복사되는지,
 # > 메모리(memory)를 얼마나 쓰는지 센다. 역전파에 필요한 col2im이 im2col의 전치(transpose)라는 것을 유도하고
-# > 내적(inner product)으로 확인한다. 곱셈의 수는 네 방법이 모두 같은데 속도는 천 배 넘게 벌어지는 까닭을 생각해 보고,
-# > 연습문제 세 개와 흔한 오해로 마친다.
+# > 내적(inner product)으로 확인한다. 곱셈의 수는 세 방법이 같고 npnet의 커널만 조금 적은데, 속도는 만 배 넘게
+# > 벌어지는 까닭을 생각해 보고, 연습문제 세 개와 흔한 오해로 마친다.
 #
 # You will have: im2col seen and understood as a matrix, its transpose derived and checked, a table of speeds of your
 # own machine, and a feeling for what makes the difference.
@@ -106,7 +106,7 @@ for kernel, stride, pad, out in (((3, 3), 1, 1, (6, 5)), ((5, 5), 2, 0, (1, 1)),
     assert np.isclose(one, other, rtol=1e-12)
 
 # %% [markdown]
-# In the library, all of the numpy backend's convolution:
+# In the library, the numpy backend's forward pass and its two helpers:
 
 # %%
 for function in (kernels.numpy.conv.conv2d_forward, im2col, col2im):
@@ -184,7 +184,7 @@ show(figure, "Four bars on a logarithmic scale: Python's loops shortest, compile
      "im2col faster again, npnet's kernel fastest.")
 
 # %% [markdown]
-# The number of multiplications is the same in all four (npnet's own kernel does with fewer, by minimal filtering). What
+# The first three do the same multiplications; npnet's own kernel does with fewer, by minimal filtering. What else
 # differs: how often Python is asked; whether a processor's vector instructions are used; and how often a number, once
 # it is near, is used again. That story, step by step, is [docs/speed.md](../docs/speed.md).
 #
@@ -292,7 +292,7 @@ else:
 # - **"im2col makes convolution need fewer operations."** The same; it only lets a library's product do them.
 # - **"NumPy is slow."** Its product of matrices is among the fastest code there is. Loops in Python are slow.
 # - **"The backward pass of im2col is im2col."** It is the transpose, which *adds* where im2col copied. Written with
-#   indices and `x[index] = c` in place of `+=`, all but one of the additions are lost, silently:
+#   arrays of indices, even `x[index] += c` keeps one addition for each place, silently (`np.add.at` keeps all):
 
 # %%
 index = np.array([0, 1, 1, 2])

@@ -48,22 +48,35 @@ def show(figure: Any, alt: str) -> None:
     display(_picture(figure, alt))  # type: ignore[no-untyped-call]
 
 
+def show_file(path: Path, alt: str, width: int) -> None:
+    """A picture that is stored, so many pixels wide."""
+    from IPython.display import display
+
+    display(_described(path.read_bytes(), alt, width))  # type: ignore[no-untyped-call]
+
+
 def _picture(figure: Any, alt: str) -> Any:
-    """Where somebody runs the notebook, as HTML, for JupyterLab does not show what is said beside an image. What is
-    stored is an image: of stored HTML, which might come from anybody, viewers leave out a part."""
-    from IPython.display import HTML, Image
-    from PIL import Image as Picture
+    from PIL import Image
 
     for axes in figure.axes:
         if not axes.images:
             axes.spines[["top", "right"]].set_visible(False)
     drawn, png = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
-    Picture.open(drawn).convert("RGB").quantize(64).save(png, "png", optimize=True)  # a third of the bytes
+    Image.open(drawn).convert("RGB").quantize(64).save(png, "png", optimize=True)  # a third of the bytes
+    return _described(png.getvalue(), alt)
+
+
+def _described(png: bytes, alt: str, width: int | None = None) -> Any:
+    """Where somebody runs the notebook, as HTML, for JupyterLab does not show what is said beside an image. What is
+    stored is an image: of stored HTML, which might come from anybody, viewers leave out a part."""
+    from IPython.display import HTML, Image
+
     if _nobody_is_there():
-        return Image(png.getvalue(), alt=alt)  # type: ignore[no-untyped-call]
-    source = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
-    return HTML(f'<img alt="{html.escape(alt)}" src="{source}">')  # type: ignore[no-untyped-call]
+        return Image(png, width=width, alt=alt)  # type: ignore[no-untyped-call]
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    size = f' width="{width}"' if width else ""
+    return HTML(f'<img alt="{html.escape(alt)}"{size} src="{source}">')  # type: ignore[no-untyped-call]
 
 
 def _nobody_is_there() -> bool:

@@ -212,6 +212,23 @@ def test_a_live_curve_grows_where_somebody_looks(monkeypatch, static):
     assert len({picture.data for _, picture in shown[:-1]}) == len(shown) - 1, "each with a point more"
 
 
+@pytest.mark.parametrize("static", ["0", "1"])
+def test_a_stored_picture_is_shown_as_wide_as_asked_and_described(monkeypatch, tmp_path, static):
+    pytest.importorskip("IPython")
+    import IPython.display
+
+    from npnet import notebook
+
+    shown = []
+    monkeypatch.setenv("NPNET_STATIC", static)
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    notebook.show_file(tmp_path / "a.png", 'a "square"', width=420)
+    [picture] = shown
+    assert said(picture) == 'a "square"'
+    assert picture.width == 420 if static == "1" else ' width="420" ' in picture.data
+
+
 def test_a_live_curve_has_the_images_learnt_from_dashed_beside_it(monkeypatch):
     pytest.importorskip("IPython")
     import IPython.display

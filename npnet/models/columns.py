@@ -242,7 +242,7 @@ def text(net: Layer, input_shape: Shape, batch: int = 128) -> str:
     for name, count in rows:
         last = name == rows[-1][0]
         table.append((name, f"{count:,}", f"{count * batch * 4 * (1 if last else COLUMNS) / 1e6:.1f}",
-                      "to the column that has the last layer" if last else "each way"))
+                      "to the column that has the last layer" if last else "both ways together"))
     return "\n".join([*aligned(table, "<>><"), "forward; backward the same, the other way round"])
 
 
