@@ -108,14 +108,26 @@ def test_functions_of_one_name_that_two_processes_compiled_are_not_mixed_up(tmp_
         assert run.returncode == 0, run.stderr
 
 
+FORK = """
+import os
+from numba.core import bytecode
+import npnet.kernels.numba.compile
+
+numbers = bytecode.FunctionIdentity
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, str(next(numbers._unique_ids)).encode())
+    os._exit(0)
+os.wait()
+print(next(numbers._unique_ids), os.read(read, 99).decode())
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes of this kind here")
 def test_a_forked_process_gives_numbers_of_its_own():
-    count = "next(bytecode.FunctionIdentity._unique_ids)"
-    said = subprocess.run(
-        [sys.executable, "-c", f"import os; from numba.core import bytecode; import npnet.kernels.numba.compile\n"
-         f"pid = os.fork(); print({count}, flush=True); pid and os.waitpid(pid, 0)"],
-        capture_output=True, text=True, check=True).stdout
-    one, other = map(int, said.split())
+    run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    one, other = map(int, run.stdout.split())
     assert abs(one - other) > 10_000
 
 
