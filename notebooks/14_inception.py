@@ -124,7 +124,7 @@ figure = Figure(figsize=(8.2, 3.0), layout="constrained")
 axes = figure.subplots()
 for shift, (label, colour) in zip((-0.2, 0.2), (("with reductions", BLUE), ("naive", ORANGE)), strict=True):
     axes.bar(np.arange(9) + shift, costs[label], 0.4, color=colour, label=label)
-axes.set(title="Multiply-adds of each module", xticks=range(9), xticklabels=names, ylabel="millions")
+axes.set(title="Multiply-adds of each module", xlabel="module", xticks=range(9), xticklabels=names, ylabel="millions")
 axes.legend(frameon=False)
 show(figure, "Pairs of bars for nine modules: the naive one costs two to five times as much.")
 
@@ -156,8 +156,8 @@ def stacked(modules=9):
             widths.append(coming := made.output_shape(shape)[0])
         left.plot(names[: len(widths)], widths, "o-", color=colour, label=label)
         right.plot(names[: len(work)], np.cumsum(work), "o-", color=colour)
-    left.set(title="Channels that go out", ylabel="channels", ylim=(0, None))
-    right.set(title="Multiply-adds up to here", ylabel="millions", ylim=(0, None))
+    left.set(title="Channels that go out", xlabel="modules", ylabel="channels", ylim=(0, None))
+    right.set(title="Multiply-adds up to here", xlabel="modules", ylabel="millions", ylim=(0, None))
     left.legend(frameon=False)
     return figure
 
@@ -239,7 +239,7 @@ figure = Figure(figsize=(7.4, 2.9), layout="constrained")
 axes = figure.subplots()
 axes.plot(names, list(ratio.values()), "o-", color=PURPLE, label="3 × 3 and 5 × 5, by 1 × 1")
 axes.plot(names, [10 * value for value in spread.values()], "s--", color=GREEN, label="5 × 5 of all, times 10")
-axes.set(title="Widths of Table 1, module by module", ylabel="ratio", ylim=(0, None))
+axes.set(title="Widths of Table 1, module by module", xlabel="module", ylabel="ratio", ylim=(0, None))
 axes.legend(frameon=False)
 show(figure, "Two lines over nine modules: the ratio of larger convolutions to 1 by 1 goes up and down between 1.3 and "
      "3.1, without a trend; so does the share of 5 by 5.")

@@ -178,7 +178,8 @@ def biases(bias=1.0, std=0.01):
     figure = Figure(figsize=(7.6, 2.9), layout="constrained")
     axes = figure.subplots()
     axes.semilogy(*zip(*shares, strict=True), "o-", color=ORANGE)
-    axes.set(title=f"biases {bias:g}, σ of conv3 to conv5 {std:g}", ylabel="share that differs", ylim=(1e-7, 2))
+    axes.set(title=f"biases {bias:g}, σ of conv3 to conv5 {std:g}", xlabel="layer",
+             ylabel="share that differs", ylim=(1e-7, 2))
     return figure
 
 
