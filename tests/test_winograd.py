@@ -144,7 +144,9 @@ def test_the_plain_loops_agree(kernel, monkeypatch):
     arguments = operands(shape, np.float64, kernel)
     assert winograd.suits(arguments[0].shape, arguments[1].shape, arguments[3].shape, 1, 8)
     expected = all_three(definition, shape, *arguments)
-    for key, got in all_three(fast, shape, *arguments).items():
+    with np.errstate(invalid="ignore", over="ignore"):  # rows that fill up a tile are of what memory held before
+        found = all_three(fast, shape, *arguments)
+    for key, got in found.items():
         np.testing.assert_allclose(got, expected[key], rtol=0, atol=1e-12 * np.abs(expected[key]).max())
 
 
