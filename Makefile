@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 
 .PHONY: figure1 test lint bench notebooks clean
 
-figure1: $(VENV)/installed ## train with ReLU and with tanh, draw AlexNet's Figure 1 (3 to 5 minutes on 2 cores)
+figure1: $(VENV)/installed ## train with ReLU and with tanh, draw AlexNet's Figure 1 (1 to 5 minutes on 2 cores)
 	$(BIN)/npnet figure1 --quick --resume
 
 test: $(VENV)/installed-dev ## all tests, in two processes: most of their time is compiling
