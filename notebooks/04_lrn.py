@@ -328,10 +328,10 @@ assert np.isclose(lifted["printed"] / lifted["divided"], 5, rtol=1e-3)
 #
 # ## Does it help?
 #
-# S10 and S11 are measurements: 1.4 and 1.2 points on ImageNet, 13 % to 11 % on CIFAR-10. (The published nets of
-# 13 % and 11 % differ in more than this layer.) Later ones found less, and
-# GoogLeNet's Table 1 leaves the layer out (its Figure 3 has it); VGG (2014) saw no gain and dropped it. A small race
-# here cannot decide that, but it shows how one would ask: the same net, the same seed, with and without.
+# S10 and S11 are measurements: 1.4 and 1.2 points on ImageNet, 13 % to 11 % on CIFAR-10. (The published nets of 13 %
+# and 11 % differ in more than this layer.) Later ones found less, and GoogLeNet's Table 1 leaves the layer out (its
+# Figure 3 has it); VGG (2014) saw no gain and dropped it. A small race here cannot decide that, but it shows how one
+# would ask: the same net, the same seed, with and without.
 
 # %%
 def small_net(normalised):

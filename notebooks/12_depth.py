@@ -314,9 +314,9 @@ print(f"an error of {errors['three'][0, 1]:.1%} of {len(others):,} images is sur
 
 # %% [markdown]
 # The first layer in the middle takes some fifteen points off. Beyond it depth shows *nothing*: one, two and three lie
-# within two seeds of the same net, and if any is better it is the wide one. It is six epochs of 10,000 drawn
-# figures, at one rate for all, and the paper's nets learnt for 90 epochs of 1.2 million photos, which leave room to use
-# another layer.
+# within two seeds of the same net, and if any is better it is the wide one. The race is six epochs of 10,000 drawn
+# figures, at one rate for all, and the paper's nets learnt for 90 epochs of 1.2 million photos, which leave room to
+# use another layer.
 #
 # At full size (`NPNET_FULL=1`: 50,000 figures, 12 epochs, five seeds; eight and a half minutes on two cores) it shows
 # more. Errors on others, their means, and from the least to the most of five seeds:

@@ -176,7 +176,7 @@ def _transform_outputs(
     """y = Aᵀ m A + b of a panel of outputs. True if all of it is finite.
 
     m[place] : [t, o].  some : rows of tiles, from one to another, which is another's.  apart : how far the next image
-    is in y.
+    is in y.  What `write` needs for a square, it has of `half`, which has done its work by then.
     """
     strip, half = parts
     kernel, tall, columns = way
