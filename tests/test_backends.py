@@ -400,7 +400,9 @@ def test_maps_taken_a_few_rows_at_a_time_agree(fast, pixels, dtype, monkeypatch)
     """35 maps: whole vectors of them, and some more."""
     monkeypatch.setattr(fast.windows, "PIXELS", pixels)
     monkeypatch.setattr(fast.walks, "NUMBERS", pixels)
-    for plan in (fast.windows.windows, fast.windows.spread, fast.walks.planned):
+    monkeypatch.setattr(fast.by_two, "NUMBERS", pixels)
+    plans = fast.windows.windows, fast.windows.spread, fast.walks.planned, fast.by_two.halving
+    for plan in plans:
         plan.cache_clear()
     for window in ((3, 2, 0), (3, 1, 1), (2, 3, 1), (5, 3, 2), (1, 2, 0), (1, 1, 0)):
         for name, arguments in pool_calls(5, 7, 13, 10, *window, "ceil", "ties"):
@@ -408,7 +410,7 @@ def test_maps_taken_a_few_rows_at_a_time_agree(fast, pixels, dtype, monkeypatch)
     for size in (3, 4):
         for name, arguments in norm_calls("lrn_within", 5, 7, 13, 10, size):
             assert_agree(fast, name, arguments, dtype)
-    for plan in (fast.windows.windows, fast.windows.spread, fast.walks.planned):
+    for plan in plans:
         plan.cache_clear()
 
 

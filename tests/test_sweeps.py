@@ -23,9 +23,8 @@ def compiled(function):
     return numba.njit(eval(f"lambda {names}: function({names})", {"function": function}))
 
 
-across, down, down_pair, down_maps, back, back_pair = (
-    compiled(function) for function in (
-        sweeps.across, sweeps.down, sweeps.down_pair, sweeps.down_maps, passing.passed_back, passing.passed_back_pair))
+across, down, down_maps, back = (
+    compiled(function) for function in (sweeps.across, sweeps.down, sweeps.down_maps, passing.passed_back))
 
 
 PLACES = pytest.mark.parametrize("place", [np.uint8, np.uint16, np.uint32])
@@ -64,7 +63,7 @@ def test_along_a_row(dtype, stride, size):
         for function in (across, sweeps.across):
             best, which = np.zeros(7 + 4 * single, dtype), np.zeros(7 + 4 * single, np.int32)
             for v in range(0, count, single):
-                function(x, v * stride - pad, None, mask(inside), columns.size, before, v, count - v, size, stride,
+                function(x, v * stride - pad, mask(inside), columns.size, before, v, count - v, size, stride,
                          best, which, 7 + v, single, None, sweeps.kind(stride))
             assert not best[:7].any()
             results.append((best[7 : 7 + count], which[7 : 7 + count]))
@@ -75,29 +74,6 @@ def test_along_a_row(dtype, stride, size):
                     where = seen[x[seen].argmax()]  # the first of equal ones, the first NaN
                     assert which[j] == where - (j * stride - pad)
                     np.testing.assert_equal(best[j], x[where])
-
-
-@BOTH
-@SIZES
-@pytest.mark.parametrize("rows", [1, 2])
-def test_along_two_rows_of_which_half_a_vector_holds_one(dtype, size, rows):
-    single = lanes(np.dtype(dtype).itemsize)
-    half, pad, width = single // 2, min(2, size - 1), single - 1
-    x = numbers(rows * width, dtype, seed=size)
-    columns = np.arange(2 * single) % single - pad
-    inside = np.array([(columns + tap >= 0) & (columns + tap < width) for tap in range(0, size, 2)])
-    before = np.maximum(0, -columns[::2]).astype(np.int32)
-    for function in (across, sweeps.across):
-        best, which = np.zeros(7 + 2 * single, dtype), np.zeros(7 + 2 * single, np.int32)
-        function(x, -pad, width, mask(inside), columns.size, before, 0, rows * half, size, 2, best, which, 7, single,
-                 None, sweeps.kind(2))
-        for r in range(rows):
-            for j in range(half):
-                seen = range(max(0, 2 * j - pad), min(width, 2 * j - pad + size))
-                if seen:
-                    where = seen[x[r * width :][seen].argmax()]
-                    assert which[7 + r * half + j] == where - (2 * j - pad)
-                    np.testing.assert_equal(best[7 + r * half + j], x[r * width + where])
 
 
 @BOTH
@@ -119,30 +95,6 @@ def test_down_columns(dtype, size, place):
             for array in (y, argmax):
                 assert (array[:5] == 7).all()
                 assert (array[max(end, 5 + done) :] == 7).all()
-
-
-@BOTH
-@SIZES
-@pytest.mark.parametrize("rows", [1, 2])
-def test_down_the_columns_of_two_rows_of_windows(dtype, size, rows):
-    single = lanes(np.dtype(dtype).itemsize)
-    half, below = single // 2, 2 * single + 1
-    best = numbers(3 + below + (size + 1) * half + single, dtype)
-    which = columns_of(best.size, size)
-    for wide in (1, half - 1, half):
-        for function, end in ((down_pair, 5 + rows * wide), (down_pair, 3 * single), (sweeps.down_pair, 0)):
-            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.uint8)
-            function(best, which, 3, half, below, size, y, argmax, 5, wide, rows, end, single, None)
-            for r in range(rows):
-                seen = 3 + r * below + np.arange(size)[:, None] * half + np.arange(wide)
-                largest = best[seen].argmax(axis=0)
-                here = slice(5 + r * wide, 5 + (r + 1) * wide)
-                where = seen[largest, np.arange(wide)]
-                np.testing.assert_array_equal(argmax[here], largest * size + which[where])
-                np.testing.assert_array_equal(y[here], best[where])
-            for array in (y, argmax):
-                assert (array[:5] == 7).all()
-                assert (array[max(end, 5 + rows * wide) :] == 7).all()
 
 
 @BOTH
@@ -190,7 +142,7 @@ def test_sums_along_a_row(dtype, stride, size, squares):
         for function in (across, sweeps.across):
             sums = np.zeros(7 + 4 * single, dtype)
             for v in range(0, count, single):
-                function(x, v * stride - pad, None, mask(inside), columns.size, before, v, count - v, size, stride,
+                function(x, v * stride - pad, mask(inside), columns.size, before, v, count - v, size, stride,
                          sums, None, 7 + v, single, sweeps.Sum(squares), sweeps.kind(stride))
             expected = [np.sum(pixels**2 if squares else pixels) for pixels in seen]
             np.testing.assert_allclose(sums[7 : 7 + count], expected, rtol=1e-5, atol=1e-5)
@@ -199,21 +151,18 @@ def test_sums_along_a_row(dtype, stride, size, squares):
 @BOTH
 @SIZES
 def test_sums_down_columns(dtype, size):
-    """Of a row of windows, of two, and of many maps."""
+    """Of a row of windows, and of many maps."""
     single, height, width = lanes(np.dtype(dtype).itemsize), 5, 4
-    half, pad, below, what = single // 2, (size - 1) // 2, 2 * single + 1, sweeps.Sum(False)
-    rows = np.random.default_rng(size).standard_normal(3 + below + (size + 1) * single + 60).astype(dtype)
+    pad, what = (size - 1) // 2, sweeps.Sum(False)
+    rows = np.random.default_rng(size).standard_normal(3 + (size + 3) * single + 60).astype(dtype)
     which_row = (np.arange(2 * height * width) % (height * width) // width).astype(np.int32)
-    for one, pair, maps in ((down, down_pair, down_maps), (sweeps.down, sweeps.down_pair, sweeps.down_maps)):
+    for one, maps in ((down, down_maps), (sweeps.down, sweeps.down_maps)):
         y = np.full(3 * single, 7, dtype)
         one(rows, None, 3, single, size, y, None, 5, single - 1, 4 + single, single, what)
         expected = sum(rows[3 + k * single :][: single - 1] for k in range(size))
         np.testing.assert_allclose(y[5 : 4 + single], expected, rtol=1e-5, atol=1e-5)
         assert (y[:5] == 7).all()
         assert (y[4 + single :] == 7).all()
-        pair(rows, None, 3, half, below, size, y, None, 5, half, 2, 5 + single, single, what)
-        expected = [sum(rows[3 + r * below + k * half :][:half] for k in range(size)) for r in range(2)]
-        np.testing.assert_allclose(y[5 : 5 + single], np.ravel(expected), rtol=1e-5, atol=1e-5)
         first, pixels = height * width - 3, height * width
         maps(rows, None, first, width, size, pad, which_row[first:], height, y, None, 5, single, 5 + single, single,
              what)
@@ -251,34 +200,6 @@ def test_back(dtype, stride, size, reach, named):
                               if 0 <= place < count and (not named or argmax[w] == here))
     for dx in results:
         np.testing.assert_allclose(dx, expected[: dx.size], rtol=1e-6, atol=1e-6)
-
-
-@BOTH
-@SIZES
-@pytest.mark.parametrize("rows", [(2, 1), (1, 2), (0, 1)])
-@pytest.mark.parametrize("named", [True, False])
-def test_back_to_two_rows(dtype, size, rows, named):
-    """Row 0 is seen by windows 1 and 0, row 1 by windows 2 and 1: or by fewer of them."""
-    rng, single = np.random.default_rng(size), lanes(np.dtype(dtype).itemsize)
-    wide, pad = single // 2 - 1, min(1, size - 1)
-    limit = 2 * wide - pad
-    dy = rng.standard_normal(3 * wide).astype(dtype)
-    argmax = rng.integers(0, size**2, 3 * wide).astype(np.uint8) if named else None
-    first = 0, min(1, size - 1)  # in which row of their last window the two are
-    expected = np.full(2 * limit + 20, 7.0)
-    for r in range(2):
-        for t in range(limit):
-            j, f = divmod(t + pad, 2)
-            windows = [((r + 1 - k) * wide + j - d, (first[r] + 2 * k) * size + 2 * d + f)
-                       for k in range(rows[r]) for d in range(size) if d * 2 + f < size and 0 <= j - d < wide]
-            expected[9 + r * limit + t] = sum(dy[w] for w, here in windows if not named or argmax[w] == here)
-    done = 9 + 2 * limit
-    for function, end in ((back_pair, done), (back_pair, done + 11), (passing.passed_back_pair, 0)):
-        dx = np.full(done + 11, 7, dtype)
-        function(dy, argmax, wide, rows[0], first[0], 2 * wide, rows[1], first[1], wide, size, 2, pad, limit, dx,
-                 9 - pad, end, single)
-        untouched = dx.size if end <= done else done
-        np.testing.assert_allclose(dx[:untouched], expected[:untouched], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it needs mprotect")

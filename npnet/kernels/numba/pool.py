@@ -12,10 +12,12 @@ import numpy as np
 from npnet.kernels.numpy.pool import max_pool_backward as max_pool_backward_of_few
 from npnet.kernels.numpy.pool import pixels_counted
 
+from . import by_two
 from .arrays import flat, scratch
+from .by_two import Halving, halving
 from .passing import passed_back
 from .rows import multiply, set_all, times, total
-from .sweeps import STRIDES, Floats, Places, Sum
+from .sweeps import Floats, Places, Sum
 from .team import parallel, share, threads
 from .tile import in_vector
 from .tile import lanes as lanes_of
@@ -56,6 +58,20 @@ def _max_pool_backward(
         pass_back(dy, argmax, begin * tall * wide, plan, begin, end, dx)
 
 
+def _max_pool_by_two(
+    x: Floats, plan: Halving, planes: int, argmax: Places | None, y: Floats, thread: int, team: int
+) -> None:
+    first, last = share(planes, thread, team)
+    by_two.pool(x, plan, first, last, y, argmax, None)
+
+
+def _max_pool_by_two_back(
+    dy: Floats, argmax: Places, plan: Halving, planes: int, dx: Floats, thread: int, team: int
+) -> None:
+    first, last = share(planes, thread, team)
+    by_two.pass_back(dy, argmax, first * plan.tall * plan.wide, plan, first, last, dx)
+
+
 def _average_pool_forward(
     x: Floats, plan: Plan, shares: Floats, planes: int, sums: Floats, y: Floats, thread: int, team: int
 ) -> None:
@@ -77,6 +93,26 @@ def _average_pool_backward(
         some, windows = min(plan.together, last - plane), plan.tall * plan.wide
         multiply(dy[plane * windows : (plane + some) * windows], shares, parts[thread])
         pass_back(parts[thread], None, 0, plan, plane, plane + some, dx)
+
+
+def _average_by_two(
+    x: Floats, plan: Halving, shares: Floats, planes: int, y: Floats, thread: int, team: int
+) -> None:
+    first, last = share(planes, thread, team)
+    for plane in range(first, last, plan.together):
+        some, windows = min(plan.together, last - plane), plan.tall * plan.wide
+        by_two.pool(x, plan, plane, plane + some, y, None, Sum(False))
+        times(y[plane * windows : (plane + some) * windows], shares)
+
+
+def _average_by_two_back(
+    dy: Floats, plan: Halving, shares: Floats, planes: int, parts: Floats, dx: Floats, thread: int, team: int
+) -> None:
+    first, last = share(planes, thread, team)
+    for plane in range(first, last, plan.together):
+        some, windows = min(plan.together, last - plane), plan.tall * plan.wide
+        multiply(dy[plane * windows : (plane + some) * windows], shares, parts[thread])
+        by_two.pass_back(parts[thread], None, 0, plan, plane, plane + some, dx)
 
 
 def _strided_average_forward(
@@ -139,6 +175,8 @@ def _average_maps_back(dy: Floats, share_of_one: Any, pixels: int, dx: Floats, t
         set_all(dx[plane * pixels : (plane + 1) * pixels], share_of_one * dy[plane])
 
 
+_by_two_forward, _by_two_backward = parallel(_max_pool_by_two), parallel(_max_pool_by_two_back)
+_two_forward, _two_backward = parallel(_average_by_two), parallel(_average_by_two_back)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
 _strided_forward, _strided_backward = parallel(_strided_average_forward), parallel(_strided_average_backward)
@@ -166,6 +204,10 @@ def _shares(
 
 
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places | None, y: Floats) -> None:
+    if stride == 2:
+        half = halving(x.shape[2:], y.shape[2:], size, pad, x.itemsize)
+        _by_two_forward(flat(x), half, x.shape[0] * x.shape[1], None if argmax is None else flat(argmax), flat(y))
+        return
     plan = planned(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     room = (threads() * sweep_room(plan, x.itemsize),)
     [best] = scratch(x.dtype, room)
@@ -176,6 +218,10 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places
 def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:
     if dy.size < lanes_of(dy.itemsize):  # whole vectors of argmax are read
         max_pool_backward_of_few(dy, argmax, size, stride, pad, dx)
+        return
+    if stride == 2:
+        half = halving(dx.shape[2:], dy.shape[2:], size, pad, dx.itemsize)
+        _by_two_backward(flat(dy), flat(argmax), half, dx.shape[0] * dx.shape[1], flat(dx))
         return
     plan = planned(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
     _max_backward(flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))
@@ -197,7 +243,11 @@ def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad:
     one = _share_of_pixels(fine, coarse, size, stride, pad, count_pad, x.dtype)
     if one is not None:
         _whole_forward(flat(x), one, fine[0] * fine[1], flat(y))
-    elif stride in STRIDES:
+    elif stride == 2:
+        half = halving(fine, coarse, size, pad, x.itemsize)
+        shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, half.together)
+        _two_forward(flat(x), half, shares, planes, flat(y))
+    elif stride == 1:
         sweeps = planned(fine, coarse, size, stride, pad, x.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, sweeps.together)
         [sums] = scratch(x.dtype, (team * sweep_room(sweeps, x.itemsize),))
@@ -215,7 +265,12 @@ def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pa
     one = _share_of_pixels(fine, coarse, size, stride, pad, count_pad, dx.dtype)
     if one is not None:
         _whole_backward(flat(dy), one, fine[0] * fine[1], flat(dx))
-    elif stride in STRIDES:
+    elif stride == 2:
+        half = halving(fine, coarse, size, pad, dx.itemsize)
+        shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, half.together)
+        [parts] = scratch(dx.dtype, (team, shares.size))
+        _two_backward(flat(dy), half, shares, planes, parts, flat(dx))
+    elif stride == 1:
         sweeps = planned(fine, coarse, size, stride, pad, dx.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, sweeps.together)
         [parts] = scratch(dx.dtype, (team, shares.size))

@@ -1,19 +1,16 @@
 """Pooling's sweeps, each for one vector of windows at a time: along rows, down columns. The way back is in `passing`.
 
 The largest pixel of a window is the largest of its rows' largest, its sum that of its rows' sums: `what` is wanted is
-either. What a sweep reads and writes lies in one piece, as memory likes it best. For the strides of the papers' nets, 1
-and 2, a vector holds neighbours: at stride 2, the even or the odd ones of twice as many pixels. Plain loops with LLVM's
-instructions beside them, as `tile` is.
+either. What a sweep reads and writes lies in one piece, as memory likes it best. For stride 1 they are spelled out in
+LLVM's instructions, as `tile` is; for 3 and more they are plain loops. At 2, windows share less: `by_two`.
 
 At stride 1 a window's place in memory is a pixel's, so the rows of many small maps may be swept as one: a vector then
-holds the end of a map and the beginning of the next, and 7 × 7 pixels take half the time. At stride 2 a vector may hold
-two rows, which makes 13 × 13 pixels 1.6 times as fast.
+holds the end of a map and the beginning of the next, and 7 × 7 pixels take half the time.
 
 Each sweep asks for what it will need a little later: in a first version, maps of 112 × 112 pixels took 11.4 ms without,
 4.6 asking for what is read, 3.9 for what is written too.
 """
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,9 +20,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from .arrays import LINE
 from .compile import serial
-from .tile import BYTES, Registers, ask_for, data
+from .tile import Registers, ask_for, data
 
 Floats = NDArray[Any]
 Places = NDArray[Any]  # of a window's pixels: row · size + column. Between the sweeps, of int32
@@ -34,15 +30,13 @@ Mask = NDArray[Any]  # −1 for yes, of `tile.MASK`
 AHEAD = 4096  # bytes: how far ahead of the sweep along rows, which reads most
 SOON = 512  # how far ahead of what is written
 
-STRIDES = 1, 2  # those of the papers' nets; others are done by plain loops
-
 Kind = tuple[int, ...]
 
 
 def kind(stride: int) -> Kind:
-    """A stride as compiled code knows it, the length of a tuple; 0 if it is none of STRIDES. So a kernel holds one
-    way, and not three: it is compiled in half the time, and keeps its addresses in registers."""
-    return (0,) * (stride if stride in STRIDES else 0)
+    """Whether a stride is 1, as compiled code knows it: the length of a tuple. So a kernel holds one way, and not both:
+    it is compiled in half the time, and keeps its addresses in registers."""
+    return (0,) * (stride == 1)
 
 
 class Sum(NamedTuple):
@@ -52,23 +46,22 @@ class Sum(NamedTuple):
 
 
 def across(
-    x: Floats, start: int, line: int | None, inside: Mask, apart: int, before: Places, at: int, count: int, size: int,
+    x: Floats, start: int, inside: Mask, apart: int, before: Places, at: int, count: int, size: int,
     stride: int, best: Floats, which: Places | None, place: int, lanes: int, what: Sum | None, kind: Kind
 ) -> None:
     """best[place + j] = the largest of x[start + j · stride + l], l < size, for j < count, `lanes` of them at most;
-    and which[place + j] = l, the first of equal ones. A NaN is larger than all. With no `which`, only the numbers. With
-    a `line`, half of the windows are in the next row, which is so far away. Or their sum.
+    and which[place + j] = l, the first of equal ones. A NaN is larger than all. With no `which`, only the numbers. Or
+    their sum.
 
     inside[l // stride · apart + (at + j) · stride + l % stride] says if that pixel counts, before[at + j] how many of
     the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of both, and of best
     and which written: what lies behind is lost.
     """
     for j in range(min(count, lanes)):
-        pixel = j * stride if line is None or j < lanes // 2 else line + (j - lanes // 2) * stride
         value, where = -np.inf if what is None else 0.0, before[at + j]
         for l in range(size):  # noqa: E741 (as in the equation)
             if inside[l // stride * apart + (at + j) * stride + l % stride]:
-                number = x[start + pixel + l]
+                number = x[start + j * stride + l]
                 if what is not None:
                     value += number * number if what.of_squares else number
                 elif not number <= value and value == value:
@@ -97,16 +90,6 @@ def down(
         y[out + j] = value
         if which is not None and argmax is not None:
             argmax[out + j] = which[place + row * apart + j] + row * size
-
-
-def down_pair(
-    best: Floats, which: Places | None, place: int, apart: int, below: int, size: int, y: Floats,
-    argmax: Places | None, out: int, wide: int, rows: int, end: int, lanes: int, what: Sum | None
-) -> None:
-    """The same for two rows of windows, or one, if half a vector holds a row:
-    y[out + r · wide + j] = the largest of best[place + r · below + k · apart + j], for r < rows, j < wide."""
-    for r in range(rows):
-        down(best, which, place + r * below, apart, size, y, argmax, out + r * wide, wide, end, lanes, what)
 
 
 def down_maps(
@@ -150,10 +133,6 @@ class Vectors:
         """A mask: 0 ≤ place < count."""
         return self.builder.icmp_unsigned("<", places, self.places.repeat(self.place(count)))
 
-    def each(self, values: list[Any], first: int) -> Any:
-        """Of so many vectors every so manyth number."""
-        return self.numbers.shuffle(values[0], values[-1], range(first, len(values) * self.lanes, len(values)))
-
     def taken(self, what: Any, new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
         """The sum, or what is `larger`. `what`: its type."""
         return self.larger(new, old) if what == types.none else (self.builder.fadd(old[0], new[0]),)
@@ -166,12 +145,12 @@ class Vectors:
         return tuple(build.select(if_larger, one, other) for one, other in zip(new, old, strict=True))
 
 
-def _nothing(what: Any) -> float:
+def nothing(what: Any) -> float:
     """What a pixel outside counts. `what`: its type."""
     return -np.inf if what == types.none else 0.0
 
 
-def _results(vectors: Vectors, context: Any, y: Any, argmax: Any, array: Any, out: Any) -> list[tuple[Any, Registers]]:
+def results(vectors: Vectors, context: Any, y: Any, argmax: Any, array: Any, out: Any) -> list[tuple[Any, Registers]]:
     """Where a sweep writes, and vectors of what; asks for what is written soon.  array : the type of argmax."""
     written = [(y, vectors.numbers)]
     if argmax:
@@ -182,7 +161,7 @@ def _results(vectors: Vectors, context: Any, y: Any, argmax: Any, array: Any, ou
     return written
 
 
-def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+def changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[[], Any], Callable[[Any], None]]:
     """Values that a loop changes: how to get them and how to set them. LLVM makes registers of these."""
     places = [cgutils.alloca_once_value(builder, value) for value in values]
 
@@ -196,138 +175,85 @@ def _changing(builder: ir.IRBuilder, values: tuple[Any, ...]) -> tuple[Callable[
     return get, set_to
 
 
-@cache
-def _across(stride: int) -> Callable[..., None]:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def sweep(
-        context: Any, x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any,
-        size: Any, best: Any, which: Any, place: Any, what: Any
-    ) -> Any:
-        return types.void(x, start, line, inside, apart, before, at, count, size, best, which, place, what), generate
-
+@intrinsic  # type: ignore[untyped-decorator]
+def _across(
+    context: Any, x: Any, start: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, best: Any,
+    which: Any, place: Any, what: Any
+) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 9, 10))
-        start, line, apart, at, count, size, place = (arguments[i] for i in (1, 2, 4, 6, 7, 8, 11))
+        x, inside, before, best, which = (data(context, builder, signature, arguments, i) for i in (0, 2, 4, 8, 9))
+        start, apart, at, count, size, place = (arguments[i] for i in (1, 3, 5, 6, 7, 10))
         vectors = Vectors(context, builder, signature.args[0].dtype)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
-        what = signature.args[12]
-        nothing = _nothing(what)
-        for i in range(max(1, stride * BYTES // LINE)):  # lines that are as many pixels as these
-            ask_for(builder, x, builder.add(start, integer((AHEAD + i * LINE) // number)), write=False)
-        parts = [integer(i * vectors.lanes) for i in range(stride)]
-        some = [vectors.numbers.first(builder.sub(builder.mul(count, integer(stride)), part)) for part in parts]
-        one_row = signature.args[2] == types.none
+        ask_for(builder, x, builder.add(start, integer(AHEAD // number)), write=False)
+        few = vectors.numbers.first(count)
 
-        def squared(pixels: Any) -> Any:
-            if what == types.none:
-                return pixels
-            [of_squares] = cgutils.unpack_tuple(builder, arguments[12])
-            of_squares = builder.icmp_unsigned("!=", of_squares, ir.Constant(of_squares.type, 0))
-            return builder.select(of_squares, builder.fmul(pixels, pixels), pixels)
+        def seen(tap: Any) -> tuple[Any, ...]:
+            mask = vectors.numbers.read_mask(inside, builder.add(builder.mul(tap, apart), at))
+            pixels = vectors.numbers.load(x, builder.add(start, tap), builder.and_(mask, few), nothing(what))
+            if what != types.none:
+                [of_squares] = cgutils.unpack_tuple(builder, arguments[11])
+                of_squares = builder.icmp_unsigned("!=", of_squares, ir.Constant(of_squares.type, 0))
+                pixels = builder.select(of_squares, builder.fmul(pixels, pixels), pixels)
+            return (pixels, vectors.places.repeat(vectors.place(tap))) if which else (pixels,)
 
-        def group(tap: Any) -> list[Any]:
-            """As many pixels of each window as the stride is: as many vectors, of two rows one each."""
-            before_these = builder.mul(builder.sdiv(tap, integer(stride)), apart)
-            there = builder.add(before_these, builder.mul(at, integer(stride)))
-            here, found = builder.add(start, tap), []
-            for i, (part, few) in enumerate(zip(parts, some, strict=True)):
-                mask = builder.and_(vectors.numbers.read_mask(inside, builder.add(there, part)), few)
-                place = builder.add(here, part if one_row else builder.mul(line, integer(i)))
-                found.append(squared(vectors.numbers.load(x, place, mask, nothing)))
-            return found
-
-        def seen(pixels: list[Any], tap: Any, q: int) -> tuple[Any, ...]:
-            values = vectors.each(pixels, q)
-            tap = builder.add(tap, integer(q))
-            if q:  # the window may have ended
-                values = builder.select(builder.icmp_signed("<", tap, size), values, vectors.numbers.constant(nothing))
-            return (values, vectors.places.repeat(vectors.place(tap))) if which else (values,)
-
-        pixels = group(integer(0))
-        least: tuple[Any, ...] = (vectors.each(pixels, 0),)
-        if which:
-            least = (*least, vectors.places.load(before, at))
-        get, set_to = _changing(builder, least)
-        for q in range(1, stride):
-            set_to(vectors.taken(what, seen(pixels, integer(0), q), get()))
-        with cgutils.for_range_slice(builder, integer(stride), size, integer(stride), intp=integer) as (tap, _):
-            pixels = group(tap)
-            for q in range(stride):
-                set_to(vectors.taken(what, seen(pixels, tap, q), get()))
+        first = seen(integer(0))
+        get, set_to = changing(builder, (first[0], vectors.places.load(before, at)) if which else first)
+        with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
+            set_to(vectors.taken(what, seen(loop.index), get()))
         largest = get()
         vectors.numbers.store(largest[0], best, place)
         if which:
             vectors.places.store(largest[1], which, place)
         return context.get_dummy_value()
 
-    sweep.__name__ = f"across_{stride}"
-    return sweep  # type: ignore[no-any-return]
+    return types.void(x, start, inside, apart, before, at, count, size, best, which, place, what), generate
 
 
 @overload(across, inline="always")  # type: ignore[untyped-decorator]
 def _over_across(
-    x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
+    x: Any, start: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
     best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
 ) -> Any:
     def plainly(
-        x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
+        x: Any, start: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
         stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
     ) -> None:
-        plain_across(
-            x, start, line, inside, apart, before, at, count, size, stride, best, which, place, lanes, what, kind)
-
-    if kind.count not in STRIDES:
-        return plainly
-    swept = _across(kind.count)
+        plain_across(x, start, inside, apart, before, at, count, size, stride, best, which, place, lanes, what, kind)
 
     def in_vectors(
-        x: Any, start: Any, line: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
+        x: Any, start: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any,
         stride: Any, best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
     ) -> None:
-        swept(x, start, line, inside, apart, before, at, count, size, best, which, place, what)
+        _across(x, start, inside, apart, before, at, count, size, best, which, place, what)
 
-    return in_vectors
+    return in_vectors if kind.count else plainly
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _down(
-    context: Any, best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
-    wide: Any, rows: Any, end: Any, what: Any
+    context: Any, best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any,
+    end: Any, what: Any
 ) -> Any:
-    """`below`: None for one row of windows, of which it takes a vector."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        best, which, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 7))
-        place, apart, step, size, out, wide, rows, end = (arguments[i] for i in (2, 3, 4, 5, 8, 9, 10, 11))
+        best, which, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 5, 6))
+        place, apart, size, out, count, end = (arguments[i] for i in (2, 3, 4, 7, 8, 9))
         vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
-        half, pair = vectors.lanes // 2, below != types.none
-        written = _results(vectors, context, y, argmax, signature.args[7], out)
-
-        def both(registers: Registers, start: Any, row: Any) -> Any:
-            """A row; of a pair, half of each."""
-            values = registers.load(start, row)
-            if not pair:
-                return values
-            halves = [*range(half), *range(2 * half, 3 * half)]
-            return registers.shuffle(values, registers.load(start, builder.add(row, step)), halves)
+        written = results(vectors, context, y, argmax, signature.args[6], out)
 
         def there(k: Any) -> tuple[Any, ...]:
             row = builder.add(place, builder.mul(k, apart))
-            number = both(vectors.numbers, best, row)
-            return (number, vectors.in_row(both(vectors.places, which, row), k, size)) if which else (number,)
+            number = vectors.numbers.load(best, row)
+            return (number, vectors.in_row(vectors.places.load(which, row), k, size)) if which else (number,)
 
-        get, set_to = _changing(builder, there(integer(0)))
+        get, set_to = changing(builder, there(integer(0)))
         with cgutils.for_range(builder, size, start=integer(1), intp=integer) as loop:
             set_to(vectors.taken(what, there(loop.index), get()))
-        second = builder.select(builder.icmp_signed(">", rows, integer(1)), wide, integer(0))
         for (start, registers), values in zip(written, get(), strict=True):
-            values = registers.narrowed(values)
-            registers.store_first(values, start, out, wide, end)
-            if pair:
-                values = registers.shuffle(values, values, [*range(half, 2 * half), *range(half)])
-                registers.store_first(values, start, builder.add(out, wide), second, end)
+            registers.store_first(registers.narrowed(values), start, out, count, end)
         return context.get_dummy_value()
 
-    return types.void(best, which, place, apart, below, size, y, argmax, out, wide, rows, end, what), generate
+    return types.void(best, which, place, apart, size, y, argmax, out, count, end, what), generate
 
 
 @overload(down, inline="always")  # type: ignore[untyped-decorator]
@@ -339,21 +265,7 @@ def _over_down(
         best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any,
         end: Any, lanes: Any, what: Any
     ) -> None:
-        _down(best, which, place, apart, None, size, y, argmax, out, count, 1, end, what)
-
-    return in_vectors
-
-
-@overload(down_pair, inline="always")  # type: ignore[untyped-decorator]
-def _over_down_pair(
-    best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any, wide: Any,
-    rows: Any, end: Any, lanes: Any, what: Any
-) -> Any:
-    def in_vectors(
-        best: Any, which: Any, place: Any, apart: Any, below: Any, size: Any, y: Any, argmax: Any, out: Any,
-        wide: Any, rows: Any, end: Any, lanes: Any, what: Any
-    ) -> None:
-        _down(best, which, place, apart, below, size, y, argmax, out, wide, rows, end, what)
+        _down(best, which, place, apart, size, y, argmax, out, count, end, what)
 
     return in_vectors
 
@@ -367,17 +279,16 @@ def _down_maps(
         best, which, rows, y, argmax = (data(context, builder, signature, arguments, i) for i in (0, 1, 6, 8, 9))
         place, width, size, pad, height, out, count, end = (arguments[i] for i in (2, 3, 4, 5, 7, 10, 11, 12))
         vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
-        written = _results(vectors, context, y, argmax, signature.args[9], out)
-        nothing = _nothing(what)
-        begin = vectors.numbers.constant(nothing), vectors.places.constant(0)
-        get, set_to = _changing(builder, begin if which else begin[:1])
+        written = results(vectors, context, y, argmax, signature.args[9], out)
+        begin = vectors.numbers.constant(nothing(what)), vectors.places.constant(0)
+        get, set_to = changing(builder, begin if which else begin[:1])
         row = vectors.places.load(rows, integer(0))
         with cgutils.for_range(builder, size, intp=integer) as loop:
             k = builder.sub(builder.sub(size, integer(1)), loop.index)  # backwards
             tap = builder.sub(k, pad)
             inside = vectors.within(builder.add(row, vectors.places.repeat(vectors.place(tap))), height)
             at, old = builder.add(place, builder.mul(tap, width)), get()
-            number = vectors.numbers.load(best, at, inside, nothing)
+            number = vectors.numbers.load(best, at, inside, nothing(what))
             if what == types.none:
                 larger = builder.and_(inside, builder.or_(
                     builder.fcmp_ordered(">=", number, old[0]), builder.fcmp_unordered("uno", number, number)))

@@ -189,19 +189,19 @@ class Registers:
     def store_first(self, value: Any, start: Any, index: Any, count: Any, end: Any) -> None:
         """The first `count` numbers. What lies behind them, before `end`, may be lost: a masked store takes AVX2 as
         long as a dozen others, so it writes whole vectors as far as it may."""
-        self._store_few(value, start, index, self.first(count), self._ends_before(end, index))
+        self.store_some(value, start, index, self.first(count), self.ends_before(end, index))
 
     def store_from(self, value: Any, start: Any, index: Any, first: Any, count: Any, end: Any) -> None:
         """The same of the numbers from `first` on to `count`."""
         mask = self.builder.and_(self.first(count), self.builder.not_(self.first(first)))
         all_ = self.builder.icmp_signed("<=", first, ir.Constant(first.type, 0))
-        self._store_few(value, start, index, mask, self.builder.and_(all_, self._ends_before(end, index)))
+        self.store_some(value, start, index, mask, self.builder.and_(all_, self.ends_before(end, index)))
 
-    def _ends_before(self, end: Any, index: Any) -> Any:
+    def ends_before(self, end: Any, index: Any) -> Any:
         return self.builder.icmp_signed(
             "<=", self.builder.add(index, ir.Constant(index.type, self.vector.count)), end)
 
-    def _store_few(self, value: Any, start: Any, index: Any, mask: Any, rather_all: Any) -> None:
+    def store_some(self, value: Any, start: Any, index: Any, mask: Any, rather_all: Any) -> None:
         if BYTES == 64:
             self.store(value, start, index, mask)
             return
@@ -257,6 +257,13 @@ class Registers:
         kind = ir.FunctionType(value.type, [x.type for x in (value, *more)])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, ESTIMATES), [value, *more])
 
+    def added(self, before: Any, terms: Any, mask: Any) -> Any:
+        """before + terms, where the mask is set. With AVX-512, an addition has a mask itself. Else what counts is
+        chosen before: additions wait for each other, and need not for the choice."""
+        if BYTES == 64:
+            return self.builder.select(mask, self.builder.fadd(before, terms), before)
+        return self.builder.fadd(before, self.builder.select(mask, terms, self.constant(0)))
+
     def repeat(self, value: Any, count: int | None = None) -> Any:
         """The number in every lane, or in a vector of so many."""
         vector, number = ir.VectorType(value.type, count or self.vector.count), ir.IntType(32)
@@ -278,9 +285,12 @@ class Registers:
         for way, limit in ((">", integer(0)), ("<", integer(lanes))):
             count = self.builder.select(self.builder.icmp_signed(way, count, limit), count, limit)
         if lanes < integer.width:
-            ones = self.builder.sub(self.builder.shl(integer(1), count), integer(1))
-            return self.builder.bitcast(
-                self.builder.trunc(ones, ir.IntType(lanes)), ir.VectorType(ir.IntType(1), lanes))
+            # 16 bits at least: of 8 that it copies into a mask of 16, LLVM takes the rest for 0, which they are not
+            # always, and a masked store of 8 bytes then wrote 16
+            ones, bits = self.builder.sub(self.builder.shl(integer(1), count), integer(1)), max(16, lanes)
+            mask = self.builder.bitcast(
+                self.builder.trunc(ones, ir.IntType(bits)), ir.VectorType(ir.IntType(1), bits))
+            return mask if bits == lanes else self.shuffle(mask, mask, range(lanes))
         return self.builder.icmp_signed(
             "<", ir.Constant(ir.VectorType(integer, lanes), list(range(lanes))), self.repeat(count))
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import inlined, serial
-from .passing import passed_back, passed_back_pair
-from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, down_pair, kind
+from .passing import passed_back
+from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, kind
 from .tile import MASK, in_vector
 from .tile import lanes as lanes_of
 
@@ -30,8 +30,6 @@ class Plan(NamedTuple):
     tall: int  # of the output's
     wide: int
     joined: bool  # is row after row one long row, for windows as for pixels?
-    pairs: bool  # or else, is half a vector enough for a row of windows?
-    pitch: int  # from one row's largest to those of the next
     band: int  # rows of windows at a time
     together: int  # maps at a time, if a band is all of a map
     room: int  # numbers that a band of a map needs
@@ -48,23 +46,21 @@ class Plan(NamedTuple):
 def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: int) -> Plan:
     (height, width), (tall, wide), lanes = fine, coarse, lanes_of(itemsize)
     size, stride, pad = int(size), int(stride), int(pad)
-    joined, half = width == stride * wide, lanes // 2
-    pairs = stride == 2 and wide <= half and not joined
-    pitch = half if pairs else wide
-    band = min(tall, max(1, (NUMBERS // pitch - size) // stride + 1))
+    joined = width == stride * wide
+    band = min(tall, max(1, (NUMBERS // wide - size) // stride + 1))
     rows = (band - 1) * stride + size
-    swept = np.arange(-(-(rows if joined else 1) * pitch // lanes) * lanes + lanes)
-    column = swept % pitch if joined or pairs else swept
+    swept = np.arange(-(-(rows if joined else 1) * wide // lanes) * lanes + lanes)
+    column = swept % wide if joined else swept
     left = column * stride - pad  # in the row
     pixels = left[:, None] + np.arange(stride)
     inside = np.array([(pixels + tap >= 0) & (pixels + tap < width) for tap in range(0, size, stride)])
-    together = max(1, NUMBERS // (rows * pitch)) if band == tall else 1
+    together = max(1, NUMBERS // (rows * wide)) if band == tall else 1
     maps = np.arange(height * width + lanes) % (height * width) // width
     row = np.arange(height) + pad
     last = np.minimum(tall - 1, row // stride)
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return Plan(
-        size, stride, pad, height, width, tall, wide, joined, pairs, pitch, band, together, rows * pitch,
+        size, stride, pad, height, width, tall, wide, joined, band, together, rows * wide,
         -inside.ravel().astype(MASK), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
         np.asarray(maps, np.int32), seen, kind(stride), (0,) * (size == 3))
 
@@ -86,46 +82,28 @@ def _sweep_across(
     the sum. Rows are those that windows i, … see; some may lie outside, where everything is −∞, or 0.
     """
     nothing = -np.inf if what is None else 0.0
-    size, stride, height, width, lanes, pitch, inside, apart, before = (
-        size_of(plan), plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
+    size, stride, height, width, wide, lanes, inside, apart, before = (
+        size_of(plan), plan.stride, plan.height, plan.width, plan.wide, in_vector(best), plan.inside, plan.apart,
         plan.before)
     top, rows = i * stride - plan.pad, (min(plan.band, plan.tall - i) - 1) * stride + size
     first, last = max(0, top), min(height, top + rows)
     together = last - first if plan.joined else 1
     for m in range(planes):
         room = base + m * plan.room
-        if len(plan.kind) == 2 and plan.pairs:
-            sweep_pairs(x, plan, plane + m, first, last, top, best, which, room, what)
-        else:
-            for r in range(first, last, together):
-                row, place = r * width - plan.pad, room + (r - top) * pitch
-                start, count = (plane + m) * height * width + row, together * pitch
-                for v in range(0, count, lanes):
-                    skip = v * stride
-                    across(x, start + skip, None, inside, apart, before, v, count - v, size, stride, best, which,
-                           place + v, lanes, what, plan.kind)
-        above, below = room + (first - top) * pitch, room + (last - top) * pitch
-        for row in range(room, above, pitch):
-            for j in range(pitch):
+        for r in range(first, last, together):
+            row, place = r * width - plan.pad, room + (r - top) * wide
+            start, count = (plane + m) * height * width + row, together * wide
+            for v in range(0, count, lanes):
+                across(x, start + v * stride, inside, apart, before, v, count - v, size, stride, best, which, place + v,
+                       lanes, what, plan.kind)
+        above, below = room + (first - top) * wide, room + (last - top) * wide
+        for row in range(room, above, wide):
+            for j in range(wide):
                 best[row + j] = nothing
                 if which is not None:  # the first that counts, some rows on
-                    which[row + j] = which[above + j] + (above - row) // pitch * size
-        for j in range(below, room + rows * pitch):
+                    which[row + j] = which[above + j] + (above - row) // wide * size
+        for j in range(below, room + rows * wide):
             best[j] = nothing
-
-
-def _sweep_pairs(
-    x: Floats, plan: Plan, plane: int, first: int, last: int, top: int, best: Floats, which: Places | None, room: int,
-    what: Sum | None
-) -> None:
-    """Two rows at a time of those from one to another, for half a vector holds one."""
-    size, stride, height, width, lanes, pitch, inside, apart, before = (
-        size_of(plan), plan.stride, plan.height, plan.width, in_vector(best), plan.pitch, plan.inside, plan.apart,
-        plan.before)
-    for r in range(first, last, 2):
-        row = r * width - plan.pad
-        across(x, plane * height * width + row, width, inside, apart, before, 0, (last - r) * pitch, size, stride,
-               best, which, room + (r - top) * pitch, lanes, what, plan.kind)
 
 
 def _sweep_down(
@@ -134,27 +112,12 @@ def _sweep_down(
 ) -> None:
     """The largest of each window, from those of its rows."""
     size, tall, wide, lanes, rows = size_of(plan), plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
-    pitch, below = plan.pitch, plan.stride * plan.pitch
     runs, count = (1, rows * wide) if plan.stride == 1 else (rows, wide)
     for m in range(planes):
         for r in range(runs):
-            row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
+            row, out = base + m * plan.room + r * plan.stride * wide, ((plane + m) * tall + i + r) * wide
             for v in range(0, count, lanes):
-                down(best, which, row + v, pitch, size, y, argmax, out + v, count - v, end, lanes, what)
-
-
-def _sweep_down_pairs(
-    best: Floats, which: Places | None, base: int, plan: Plan, plane: int, planes: int, i: int,
-    argmax: Places | None, y: Floats, end: int, what: Sum | None
-) -> None:
-    """The same, two rows at a time."""
-    size, tall, wide, lanes, rows = size_of(plan), plan.tall, plan.wide, in_vector(best), min(plan.band, plan.tall - i)
-    pitch, below = plan.pitch, plan.stride * plan.pitch
-    for m in range(planes):
-        for r in range(0, rows, 2):
-            row, out = base + m * plan.room + r * below, ((plane + m) * tall + i + r) * wide
-            down_pair(best, which, row, pitch, below, size, y, argmax, out, wide, min(2, rows - r),
-                      end, lanes, what)
+                down(best, which, row + v, wide, size, y, argmax, out + v, count - v, end, lanes, what)
 
 
 def _sweep_maps(
@@ -168,7 +131,7 @@ def _sweep_maps(
     pixels, q = height * width, 0
     first, count = plane * pixels, planes * pixels
     for v in range(0, count, lanes):
-        across(x, first + v - pad, None, inside, apart, skipped, q, count - v, size, 1, best, which, base + v, lanes,
+        across(x, first + v - pad, inside, apart, skipped, q, count - v, size, 1, best, which, base + v, lanes,
                what, plan.kind)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
     q = 0
@@ -192,10 +155,7 @@ def _sweep(
     else:
         for i in range(0, plan.tall, plan.band):
             sweep_across(x, plan, plane, planes, i, best, which, base, what)
-            if len(plan.kind) == 2 and plan.pairs:
-                sweep_down_pairs(best, which, base, plan, plane, planes, i, argmax, y, end, what)
-            else:
-                sweep_down(best, which, base, plan, plane, planes, i, argmax, y, end, what)
+            sweep_down(best, which, base, plan, plane, planes, i, argmax, y, end, what)
 
 
 def _pass_back(
@@ -204,9 +164,6 @@ def _pass_back(
     """To the pixels of maps from one to another, row by row. Their windows are in dy from `start` on."""
     size, stride, pad, height, width = size_of(plan), plan.stride, plan.pad, plan.height, plan.width
     tall, wide, lanes, seen, swept = plan.tall, plan.wide, in_vector(dx), plan.seen, -(-(width + pad) // stride)
-    if len(plan.kind) == 2 and swept <= lanes // 2:  # half a vector is enough for a row
-        pass_back_pairs(dy, argmax, start, plan, begin, end, dx)
-        return
     for plane in range(begin, end):
         for r in range(height):
             at, rows = start + ((plane - begin) * tall + seen[r, 0]) * wide, seen[r, 1]
@@ -215,29 +172,9 @@ def _pass_back(
                             width, dx, (plane * height + r) * width - pad, end * height * width, lanes, plan.kind)
 
 
-def _pass_back_pairs(
-    dy: Floats, argmax: Places | None, start: int, plan: Plan, begin: int, end: int, dx: Floats
-) -> None:
-    size, stride, pad, height, width = size_of(plan), plan.stride, plan.pad, plan.height, plan.width
-    tall, wide, lanes, seen = plan.tall, plan.wide, in_vector(dx), plan.seen
-    for plane in range(begin, end):
-        first = start + (plane - begin) * tall * wide
-        for r in range(0, height - 1, 2):
-            passed_back_pair(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], r + pad - seen[r, 0] * stride,
-                             first + seen[r + 1, 0] * wide, seen[r + 1, 1], r + 1 + pad - seen[r + 1, 0] * stride,
-                             wide, size, stride, pad, width, dx, (plane * height + r) * width - pad,
-                             end * height * width, lanes)
-        if height % 2:
-            r = height - 1
-            passed_back(dy, argmax, first + seen[r, 0] * wide, seen[r, 1], 0, wide, wide, size, stride, 0,
-                        r + pad - seen[r, 0] * stride, pad, width, dx, (plane * height + r) * width - pad,
-                        end * height * width, lanes, plan.kind)
-
-
-sweep, sweep_across, sweep_pairs, sweep_down, sweep_down_pairs, sweep_maps = (
-    serial(loop) for loop in (
-        _sweep, _sweep_across, _sweep_pairs, _sweep_down, _sweep_down_pairs, _sweep_maps))
-pass_back, pass_back_pairs = serial(_pass_back), serial(_pass_back_pairs)
+sweep, sweep_across, sweep_down, sweep_maps = (
+    serial(loop) for loop in (_sweep, _sweep_across, _sweep_down, _sweep_maps))
+pass_back = serial(_pass_back)
 
 
 def sweep_room(plan: Plan, itemsize: int) -> int:
