@@ -398,10 +398,9 @@ def test_pools_of_any_shape_agree(fast, n, c, window, kind):
 @pytest.mark.parametrize("pixels", [1, 150])
 def test_maps_taken_a_few_rows_at_a_time_agree(fast, pixels, dtype, monkeypatch):
     """35 maps: whole vectors of them, and some more."""
-    monkeypatch.setattr(fast.windows, "PIXELS", pixels)
-    monkeypatch.setattr(fast.walks, "NUMBERS", pixels)
-    monkeypatch.setattr(fast.by_two, "NUMBERS", pixels)
-    plans = fast.windows.windows, fast.windows.spread, fast.walks.planned, fast.by_two.halving
+    for walk in (fast.walks, fast.by_two, fast.averages):
+        monkeypatch.setattr(walk, "NUMBERS", pixels)
+    plans = fast.walks.planned, fast.by_two.halving, fast.averages.strided
     for plan in plans:
         plan.cache_clear()
     for window in ((3, 2, 0), (3, 1, 1), (2, 3, 1), (5, 3, 2), (1, 2, 0), (1, 1, 0)):

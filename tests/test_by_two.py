@@ -136,7 +136,7 @@ def test_back_to_two_rows_of_pixels(dtype, size, named):
                              9 - pad + (0 if pair else 2 * v), width, upper, lower,
                              pad == 0 if pair else 2 * v >= pad, end, single)
                 where = slice(0, done) if end > done else slice(None)
-                if upper and lower or end <= done:
+                if (upper and lower) or end <= done:
                     if not (upper and lower):  # a whole vector may reach into the row that nobody wants
                         where = expected != 7
                     np.testing.assert_allclose(dx[where], expected[where], rtol=1e-5, atol=1e-6)

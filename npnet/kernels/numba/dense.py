@@ -17,8 +17,8 @@ from .rows import add, set_all
 from .team import parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, STEPS, VECTORS, tile, whole, widest
 from .tile import lanes as lanes_of
+from .turned import gather
 from .vectors import move, will_read, will_write
-from .windows import gather
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

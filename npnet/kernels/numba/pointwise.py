@@ -28,8 +28,8 @@ from .rows import add, set_all, total
 from .team import claim, first_job, parallel, piece, share, threads
 from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
+from .turned import gather
 from .vectors import move, move_plus, will_read, will_write
-from .windows import gather
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

@@ -1,8 +1,8 @@
 """Pooling. AlexNet §3.4.
 
-The largest of a window is the largest of its rows' largest, its sum that of its rows' sums: `walks` over maps as they
-lie, some rows at a time. Average pooling at a stride of 3 and more, for which the sweeps are plain loops, goes by
-`windows`: turned over, so that a vector of windows sees vectors of pixels.
+Each of the papers' strides has its way: 1 is swept (`walks`), a window's rows first and then what has come of them; at
+2 a vector of windows takes its pixels as vectors (`by_two`); averages of 3 and more are sums of rows (`averages`). Max
+pooling at those, which no net here has, is swept by plain loops.
 """
 from functools import cache
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 from npnet.kernels.numpy.pool import max_pool_backward as max_pool_backward_of_few
 from npnet.kernels.numpy.pool import pixels_counted
 
-from . import by_two
+from . import averages, by_two
 from .arrays import flat, scratch
+from .averages import strided
 from .by_two import Halving, halving
 from .passing import passed_back
 from .rows import multiply, set_all, times, total
@@ -22,7 +23,6 @@ from .team import parallel, share, threads
 from .tile import in_vector
 from .tile import lanes as lanes_of
 from .walks import Plan, pass_back, planned, size_of, sweep, sweep_room
-from .windows import Spread, Windows, gather, portion, release, see, spread, spread_windows, sum_windows, windows
 
 MAPS = 1024  # one after another, as one: their pixels are counted in 32 bits
 
@@ -115,53 +115,6 @@ def _average_by_two_back(
         by_two.pass_back(parts[thread], None, 0, plan, plane, plane + some, dx)
 
 
-def _strided_average_forward(
-    x: Floats, windows: Windows, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, y: Floats,
-    thread: int, team: int
-) -> None:
-    """At a stride of 3 and more, at which the sweeps are plain loops.
-
-    shares : one over the pixels that a window counts, for every window and lane."""
-    tall, wide, lanes = windows.tall, windows.wide, in_vector(x)
-    start, stop = portion(planes, lanes, thread, team)
-    set_all(room[thread], 0)
-    for plane in range(start, stop, lanes):
-        some = min(lanes, stop - plane)
-        for i in range(0, tall, windows.band):
-            rows = see(x, plane, some, windows, i, room[thread])
-            sum_windows(room[thread], windows, rows, across[thread], total[thread])
-            times(total[thread, : rows * windows.line], shares[i * windows.line :])
-            release(total[thread], windows.out, 0, rows * wide, lanes, y, plane, some, tall * wide, i * wide)
-
-
-def _strided_average_backward(
-    dy: Floats, spread: Spread, shares: Floats, planes: int, room: Floats, across: Floats, total: Floats, dx: Floats,
-    thread: int, team: int
-) -> None:
-    height, width, lanes, stride, tall, wide = (
-        spread.height, spread.width, in_vector(dx), spread.stride, spread.tall, spread.wide)
-    windows, grids = room[thread], -(-(spread.pad + height) // stride)
-    start, stop = portion(planes, lanes, thread, team)
-    set_all(windows, 0)
-    for plane in range(start, stop, lanes):
-        some = min(lanes, stop - plane)
-        for i in range(0, grids, spread.band):
-            rows, before = min(spread.band, grids - i), i - spread.more
-            first, last = max(0, before), max(0, min(tall, i + rows))
-            inside, after = (first - before) * spread.line, max(first, last) - before
-            set_all(windows[:inside], 0)
-            set_all(windows[after * spread.line :], 0)
-            if last > first:
-                gather(dy, plane, some, tall * wide, first * wide, (last - first) * wide, spread.into,
-                       (first - before) * wide, lanes, windows)
-                times(windows[inside : after * spread.line], shares[first * spread.line :])
-            spread_windows(windows, spread, rows, across[thread], total[thread])
-            top = i * stride - spread.pad
-            first, last = max(0, top), min(height, top + rows * stride)
-            release(total[thread], spread.out, (first - top) * width, (last - first) * width, lanes, dx, plane,
-                    some, height * width, first * width)
-
-
 def _average_maps(x: Floats, share_of_one: Any, pixels: int, y: Floats, thread: int, team: int) -> None:
     """Of maps that are one window each."""
     first, last = share(y.size, thread, team)
@@ -179,7 +132,7 @@ _by_two_forward, _by_two_backward = parallel(_max_pool_by_two), parallel(_max_po
 _two_forward, _two_backward = parallel(_average_by_two), parallel(_average_by_two_back)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
-_strided_forward, _strided_backward = parallel(_strided_average_forward), parallel(_strided_average_backward)
+_strided_forward, _strided_backward = parallel(averages.pool_windows), parallel(averages.pass_back)
 _whole_forward, _whole_backward = parallel(_average_maps), parallel(_average_maps_back)
 
 
@@ -189,18 +142,6 @@ def _shares_of_windows(
 ) -> Floats:
     """One over the pixels that each window counts, for so many maps."""
     return np.tile(np.asarray(1 / pixels_counted(fine, size, stride, pad, count_pad, coarse), dtype).ravel(), maps)
-
-
-@cache
-def _shares(
-    fine: Any, coarse: Any, size: int, stride: int, pad: int, count_pad: bool, dtype: Any, line: int, before: int
-) -> Floats:
-    """One over the pixels that each window counts, in rows of `line` numbers, for every lane the same."""
-    lanes = lanes_of(dtype.itemsize)
-    shares = np.zeros((coarse[0], line // lanes, lanes), dtype)
-    counts = pixels_counted(fine, size, stride, pad, count_pad, coarse)
-    shares[:, before : before + coarse[1]] = 1 / counts[..., None]
-    return shares.ravel()
 
 
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places | None, y: Floats) -> None:
@@ -253,10 +194,10 @@ def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad:
         [sums] = scratch(x.dtype, (team * sweep_room(sweeps, x.itemsize),))
         _average_forward(flat(x), sweeps, shares, planes, sums, flat(y))
     else:
-        plan = windows(fine, coarse, size, stride, pad, x.itemsize)
-        shares = _shares(fine, coarse, size, stride, pad, count_pad, x.dtype, plan.line, 0)
-        rooms = scratch(x.dtype, (team, plan.room), (team, plan.phases * plan.grid), (team, plan.grid))
-        _strided_forward(flat(x), plan, shares, planes, *rooms, flat(y))
+        plan = strided(fine, coarse, size, stride, pad, x.itemsize)
+        shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, plan.together)
+        columns, sums = scratch(x.dtype, (team, plan.room), (team, plan.room))
+        _strided_forward(flat(x), plan, shares, planes, columns, sums, flat(y))
 
 
 def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
@@ -276,8 +217,7 @@ def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pa
         [parts] = scratch(dx.dtype, (team, shares.size))
         _average_backward(flat(dy), sweeps, shares, planes, parts, flat(dx))
     else:
-        plan = spread(fine, coarse, size, stride, pad, dx.itemsize)
-        shares = _shares(fine, coarse, size, stride, pad, count_pad, dx.dtype, plan.line, plan.more)
-        room = (plan.band + plan.more) * plan.line
-        rooms = scratch(dx.dtype, (team, room), (team, room), (team, plan.stride**2 * plan.band * plan.line))
-        _strided_backward(flat(dy), plan, shares, planes, *rooms, flat(dx))
+        plan = strided(fine, coarse, size, stride, pad, dx.itemsize)
+        shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, plan.together)
+        parts, rows = scratch(dx.dtype, (team, shares.size), (team, plan.room))
+        _strided_backward(flat(dy), plan, shares, planes, parts, rows, flat(dx))

@@ -31,8 +31,8 @@ from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .team import claim, first_job, parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
+from .turned import gather, release
 from .vectors import transpose
-from .windows import gather, release
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

@@ -1,0 +1,48 @@
+"""Maps turned over: pixel p of 16 maps (`lanes` of them) side by side at places[p]. No edge is in a vector's way so."""
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import serial
+from .vectors import from_lanes, to_lanes
+
+Floats = NDArray[Any]
+Numbers = NDArray[np.int64]
+
+
+def _gather(
+    x: Floats, plane: int, planes: int, numbers: int, first: int, count: int, places: Numbers, skip: int, lanes: int,
+    room: Floats
+) -> None:
+    """room[places[skip + p] + v] = x[plane + v, first + p] for p < count and v < planes.  x : planes of `numbers`."""
+    start = plane * numbers + first
+    if planes == lanes and count >= lanes:
+        for p in range(0, count, lanes):
+            q = min(p, count - lanes)
+            to_lanes(x, start + q, numbers, places, skip + q, None, room, lanes)
+    elif planes == lanes:
+        to_lanes(x, start, numbers, places, skip, count, room, lanes)
+    else:
+        for v in range(planes):
+            for p in range(count):
+                room[places[skip + p] + v] = x[start + v * numbers + p]
+
+
+def _release(
+    room: Floats, places: Numbers, skip: int, count: int, lanes: int, x: Floats, plane: int, planes: int, numbers: int,
+    first: int
+) -> None:
+    """The way back."""
+    start = plane * numbers + first
+    if planes == lanes and count >= lanes:
+        for p in range(0, count, lanes):
+            q = min(p, count - lanes)
+            from_lanes(room, places, skip + q, x, start + q, numbers, lanes)
+    else:
+        for v in range(planes):
+            for p in range(count):
+                x[start + v * numbers + p] = room[places[skip + p] + v]
+
+
+gather, release = serial(_gather), serial(_release)
