@@ -11,7 +11,7 @@ from npnet.bench.layers import Stopwatch, leaves, work
 from npnet.bench.run import PEERS
 from npnet.cli import main
 from npnet.errors import UserError
-from npnet.layers import Concat, Conv2D, ReLU, Sequential
+from npnet.layers import Concat, Conv2D, Dropout, ReLU, Sequential
 
 
 @pytest.fixture
@@ -39,6 +39,8 @@ def test_json_holds_all_numbers_and_the_page_a_row_for_every_layer(capsys, monke
     assert list(kinds) == ["Conv2D", "MaxPool2D", "ReLU", "LRNWithin", "AvgPool2D", "Dense", "update"]
     convolutions = [row for row in result["layers"] if row["layer"].startswith("conv")]
     assert kinds["Conv2D"]["macs"] == [sum(row["macs"][i] for row in convolutions) for i in (0, 1)]
+    assert all(0 < share < 10 for share in kinds["Conv2D"]["shares"])
+    assert kinds["update"]["shares"][0] is None
     assert kinds["Conv2D"]["backward"] == pytest.approx(sum(row["backward"] for row in convolutions))
     page = text(result)
     both = kinds["Conv2D"]["forward"] + kinds["Conv2D"]["backward"]
@@ -105,6 +107,26 @@ def test_branches_that_begin_together_are_counted_where_they_are_timed(backend):
     assert table["mixed.b.conv"]["macs"] == (2 * 42 * 2 * 5 * 9, 4 * 42 * 2 * 5 * 9)
     assert sum(row.get("macs", (0, 0))[0] for row in table.values()) == 2 * net.cost((3, 6, 7)).macs
     assert {name for name, _ in watch.take()} == {"first", "mixed", "mixed.b.relu", "mixed.b.conv"}
+
+
+def test_a_layer_is_compared_with_the_copy_beside_it():
+    """That of its own step: of three steps, one was in a minute in which the machine copies twice as fast."""
+    from npnet.bench.run import _add_shares
+
+    seconds, speeds = (1.0, 1.1, 0.5), (10.0, 10.0, 20.0)
+    tables = [[{"forward": s, "backward": 0.0, "bytes": (6e9, 0)}, {"forward": 0.0, "backward": s, "macs": (0, 4e9)}]
+              for s in seconds]
+    rows = [dict(row) for row in tables[0]]
+    _add_shares(rows, tables, [{"gbs": speed, "gflops": 8.0} for speed in speeds])
+    assert rows[0]["shares"] == [pytest.approx(0.6), None, pytest.approx(0.6)]
+    assert rows[1]["shares"] == [None, pytest.approx(1.0), pytest.approx(1.0)]
+
+
+def test_what_dropout_leaves_to_the_relu_is_not_counted(backend):
+    net = Sequential(relu=ReLU(), drop=Dropout(0.5))
+    watch, x = Stopwatch(net), np.zeros((2, 3), np.float32)
+    net.backward(np.ones_like(net.forward(x)))
+    assert work(net, watch)["drop"]["bytes"] == (2 * 4 * 6, 0)
 
 
 def test_steps_between_are_not_counted(backend):

@@ -3,7 +3,7 @@ import pytest
 
 import npnet
 from npnet import counter, kernels
-from npnet.layers import Dropout, Sequential
+from npnet.layers import Dropout, ReLU, Sequential
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -140,3 +140,18 @@ def test_what_is_dropped_is_zero_whatever_it_was():
 def test_mistakes_are_named_with_their_values(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("convention", "calls"), [("paper", 1), ("inverted", 2)])
+def test_behind_a_relu_the_way_back_is_the_relus(convention, calls, monkeypatch):
+    """What was dropped is 0 there, and what is 0 has no gradient; unless the gradient is to be scaled."""
+    net, alone = Sequential(ReLU(), ReLU(), Dropout(0.4, convention)), Dropout(0.4, convention)
+    x, dy = np.random.default_rng(0).standard_normal((2, 3, 4, 5, 5)).astype(np.float32)
+    dy[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+    alone.place, drawn, draw = net[2].place, [], net.kernels.dropout
+    expected = np.where(mask(alone, x.shape) & (x > 0), dy * np.float32(alone.train_scale), 0)
+    monkeypatch.setattr(net.kernels, "dropout", lambda *arguments: drawn.append(1) or draw(*arguments))
+    net.forward(x)
+    got = np.array(net.backward(dy))
+    assert len(drawn) == calls
+    np.testing.assert_array_equal(got, expected)

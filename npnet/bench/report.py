@@ -18,31 +18,29 @@ def text(result: dict[str, Any]) -> str:
         f"{'layer':26s}{'forward':>10s}{'':>20s}{'backward':>12s}",
     ]
     for row in result["layers"]:
-        parts = [_part(row, i, best) for i in (0, 1)]
+        parts = [_part(row, i) for i in (0, 1)]
         lines.append(f"{row['layer']:26s}{parts[0]}  {parts[1]}".rstrip())
     lines += ["", f"{'all layers of a kind':26s}{'':31s}{'':30s}together"]
     for row in result["kinds"]:
-        parts = [_part(row, i, best) for i in (0, 1, None)]
+        parts = [_part(row, i) for i in (0, 1, None)]
         lines.append(f"{row['kind']:26s}{'  '.join(parts)}".rstrip())
     lines += ["", *_steps(result)]
     return "\n".join(lines)
 
 
-def _part(row: dict[str, Any], i: int | None, best: dict[str, float]) -> str:
-    """Forward, backward, or both."""
+def _part(row: dict[str, Any], i: int | None) -> str:
+    """Forward, backward, or both (None)."""
     def of(values: Any) -> Any:
         return sum(values) if i is None else values[i]
 
     seconds = of((row["forward"], row["backward"]))
     if not seconds:
         return f"{'':30s}"
-    rate = ""
+    rate, share = "", row["shares"][2 if i is None else i]
     if "macs" in row:
-        speed = 2e-9 * of(row["macs"]) / seconds
-        rate = f"{speed:6.0f} GFLOP/s {speed / best['gflops']:4.0%}"
-    elif "bytes" in row and of(row["bytes"]):
-        speed = 1e-9 * of(row["bytes"]) / seconds
-        rate = f"{speed:6.0f} GB/s    {speed / best['gbs']:4.0%}"
+        rate = f"{2e-9 * of(row['macs']) / seconds:6.0f} GFLOP/s {share:4.0%}"
+    elif share is not None:
+        rate = f"{1e-9 * of(row['bytes']) / seconds:6.0f} GB/s    {share:4.0%}"
     return f"{seconds * 1e3:7.2f} ms {rate:20s}"
 
 

@@ -105,9 +105,10 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
     -------
     dict
         "machine", "limits" (GFLOP/s of a matrix product, GB/s of a copy, measured in turns with the layers), "sides"
-        (by name: seconds of every step and inference, memory), "layers" (the median of some steps), "kinds" (the sums
-        of layers of a kind), "gflop" of a step; "ratio" and "inference_ratio", the better peer's median over npnet's,
-        if there is one.
+        (by name: seconds of every step and inference, memory), "layers" (the median of some steps; "shares" of the
+        limit, forward, backward and together, as it was measured right after the step), "kinds" (the sums of layers of
+        a kind), "gflop" of a step; "ratio" and "inference_ratio", the better peer's median over npnet's, if there is
+        one.
     """
     if model not in models.MODELS:
         raise UserError(f"model {model!r} is not one of {', '.join(models.MODELS)}")
@@ -149,6 +150,8 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
         side["step_median"], side["infer_median"] = (statistics.median(side[c]) for c in ("step", "infer"))
     result |= {"sides": measured, "layers": _median_rows(tables)}
     result["kinds"] = _of_a_kind(result["layers"])
+    _add_shares(result["layers"], tables, limits)
+    _add_shares(result["kinds"], [_of_a_kind(table) for table in tables], limits)
     result["gflop"] = 2e-9 * sum(sum(row.get("macs", (0, 0))) for row in result["layers"])
     if against:
         own, peers = measured["npnet"], [measured[side] for side in PEERS[against]]
@@ -163,6 +166,27 @@ def _median_rows(tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
         medians = {way: statistics.median(row[way] for row in same) for way in ("forward", "backward")}
         rows.append({**same[0], **medians})
     return rows
+
+
+def _add_shares(rows: list[dict[str, Any]], tables: list[list[dict[str, Any]]], limits: list[dict[str, Any]]) -> None:
+    """The median of what each step's share was: the machine copies nearly twice as fast for some seconds or minutes,
+    and then not, and what was measured in one of these is not to be compared with a copy in the other."""
+    for row, *same in zip(rows, *tables, strict=True):
+        row["shares"] = []
+        for ways in ((0,), (1,), (0, 1)):
+            found = [_share(one, ways, limit) for one, limit in zip(same, limits, strict=True)]
+            known = [share for share in found if share is not None]
+            row["shares"].append(statistics.median(known) if known else None)
+
+
+def _share(row: dict[str, Any], ways: tuple[int, ...], limits: dict[str, Any]) -> float | None:
+    """Of the limit; None where nothing is to be done."""
+    seconds = sum((row["forward"], row["backward"])[i] for i in ways)
+    for unit, size, limit in (("macs", 2e-9, "gflops"), ("bytes", 1e-9, "gbs")):
+        done = sum(row.get(unit, (0, 0))[i] for i in ways)
+        if seconds and done:
+            return float(size * done / seconds / limits[limit])
+    return None
 
 
 def _of_a_kind(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

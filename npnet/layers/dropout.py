@@ -2,6 +2,7 @@
 from npnet import counter
 from npnet.kernels import Array, Shape
 
+from .activation import ReLU
 from .layer import Layer
 
 
@@ -44,6 +45,7 @@ class Dropout(Layer):
         self.step = 0
         self._seed: int | None = None
         self._key: int | None = None
+        self.left_to_relu = False
 
     def seed(self, *key: int) -> None:
         self._seed, self.step = counter.key(*key), 0
@@ -66,14 +68,21 @@ class Dropout(Layer):
             self._key = counter.key(seed, self.step)
             self.step += 1
             self.kernels.dropout(x, self.p, self.train_scale, self._key, y)
+            self.left_to_relu = y is x and isinstance(self.over_input, ReLU) and self.train_scale == 1
         else:
-            self._key, y = None, self.output(x.shape, x.dtype)
+            self._key, y, self.left_to_relu = None, self.output(x.shape, x.dtype), False
             self.kernels.scale(x, self.test_scale, y)
         return y
 
     def backward(self, dy: Array) -> Array:
-        """∂L/∂x = m ∘ ∂L/∂y, with the mask of the last `forward`: drawn again, not stored."""
+        """∂L/∂x = m ∘ ∂L/∂y, with the mask of the last `forward`: drawn again, not stored.
+
+        Over the output of a ReLU whatever was dropped is 0, and the ReLU, which asks for y > 0, will make those
+        gradients 0: then dy is left to it as it is.
+        """
         self.check_gradient(dy)
+        if self.left_to_relu:
+            return dy
         dx = self.gradient_over(dy)
         if self._key is None:
             self.kernels.scale(dy, self.test_scale, dx)

@@ -1,5 +1,6 @@
 """Dropout's mask, a function of a key alone: `npnet.counter.quarters`. AlexNet §4.2."""
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,5 +93,12 @@ def _dropout(x: Floats, threshold: Any, scale: Any, key: Any, y: Floats, thread:
 _mask = parallel(_dropout, FEW)
 
 
+@cache
+def _constants(p: float, scale: float, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Made once: in a step, all that Python does is read from memory, and takes as long as these few numbers do."""
+    return np.uint64(math.ceil(p * 2.0**16)), dtype.type(scale)
+
+
 def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
-    _mask(flat(x), np.uint64(math.ceil(p * 2.0**16)), x.dtype.type(scale), np.uint64(key), flat(y))
+    row = flat(x)
+    _mask(row, *_constants(p, scale, x.dtype), np.uint64(key), row if y is x else flat(y))
