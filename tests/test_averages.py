@@ -1,23 +1,15 @@
 """Average pooling at a stride of 3 and more: what is spelled out in instructions, and the plain loop beside it."""
-import inspect
-
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-import numba
+
+from spelled_out import compiled
 
 from npnet.kernels.numba import averages
 from npnet.kernels.numba.tile import MASK, lanes
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-
-
-def compiled(function):
-    """Called in compiled code, it is what is spelled out. (Numba wants the arguments by name.)"""
-    names = ", ".join(inspect.signature(function).parameters)
-    return numba.njit(eval(f"lambda {names}: function({names})", {"function": function}))
-
 
 sum_columns, spread = compiled(averages.sum_columns), compiled(averages.spread)
 

@@ -1,11 +1,10 @@
 """Pooling at a stride of 2: what is spelled out in instructions, the plain loop beside it, and the words."""
-import inspect
-
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-import numba
+
+from spelled_out import compiled, numbers
 
 from npnet.kernels import numba as fast
 from npnet.kernels import numpy as definition
@@ -16,23 +15,7 @@ from npnet.kernels.numba.tile import lanes
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SIZES = pytest.mark.parametrize("size", [1, 2, 3, 5])
 
-
-def compiled(function):
-    """Called in compiled code, it is what is spelled out. (Numba wants the arguments by name.)"""
-    names = ", ".join(inspect.signature(function).parameters)
-    return numba.njit(eval(f"lambda {names}: function({names})", {"function": function}))
-
-
 pooled, passed_back = compiled(by_two.pooled), compiled(by_two.passed_back)
-
-
-def numbers(count, dtype, seed=0):
-    """Many are equal, some are not finite."""
-    rng = np.random.default_rng(seed)
-    x = rng.integers(-3, 4, count).astype(dtype)
-    x[rng.integers(0, count, count // 8)] = np.nan
-    x[rng.integers(0, count, count // 3)] = -np.inf
-    return x
 
 
 def planned(dtype, size, wide, height=9):

@@ -1,5 +1,4 @@
 """The sweeps of pooling: what is spelled out in instructions, the plain loop beside it, and the words."""
-import inspect
 import subprocess
 import sys
 
@@ -7,7 +6,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-import numba
+
+from spelled_out import compiled, numbers
 
 from npnet.kernels.numba import passing, sweeps
 from npnet.kernels.numba.tile import MASK, lanes
@@ -15,13 +15,6 @@ from npnet.kernels.numba.tile import MASK, lanes
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 STRIDES = pytest.mark.parametrize("stride", [1, 2, 3])
 SIZES = pytest.mark.parametrize("size", [1, 2, 3, 5])
-
-
-def compiled(function):
-    """Called in compiled code, it is what is spelled out. (Numba wants the arguments by name.)"""
-    names = ", ".join(inspect.signature(function).parameters)
-    return numba.njit(eval(f"lambda {names}: function({names})", {"function": function}))
-
 
 across, down, down_maps, back = (
     compiled(function) for function in (sweeps.across, sweeps.down, sweeps.down_maps, passing.passed_back))
@@ -36,15 +29,6 @@ def columns_of(count, size):
 
 def mask(inside):
     return -inside.ravel().astype(MASK)
-
-
-def numbers(count, dtype, seed=0):
-    """Many are equal, some are not finite."""
-    rng = np.random.default_rng(seed)
-    x = rng.integers(-3, 4, count).astype(dtype)
-    x[rng.integers(0, count, count // 8)] = np.nan
-    x[rng.integers(0, count, count // 3)] = -np.inf
-    return x
 
 
 @BOTH

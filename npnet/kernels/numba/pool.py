@@ -128,8 +128,8 @@ def _average_maps_back(dy: Floats, share_of_one: Any, pixels: int, dx: Floats, t
         set_all(dx[plane * pixels : (plane + 1) * pixels], share_of_one * dy[plane])
 
 
-_by_two_forward, _by_two_backward = parallel(_max_pool_by_two), parallel(_max_pool_by_two_back)
-_two_forward, _two_backward = parallel(_average_by_two), parallel(_average_by_two_back)
+_max_two_forward, _max_two_backward = parallel(_max_pool_by_two), parallel(_max_pool_by_two_back)
+_average_two_forward, _average_two_backward = parallel(_average_by_two), parallel(_average_by_two_back)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
 _strided_forward, _strided_backward = parallel(averages.pool_windows), parallel(averages.pass_back)
@@ -147,7 +147,7 @@ def _shares_of_windows(
 def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places | None, y: Floats) -> None:
     if stride == 2:
         half = halving(x.shape[2:], y.shape[2:], size, pad, x.itemsize)
-        _by_two_forward(flat(x), half, x.shape[0] * x.shape[1], None if argmax is None else flat(argmax), flat(y))
+        _max_two_forward(flat(x), half, x.shape[0] * x.shape[1], None if argmax is None else flat(argmax), flat(y))
         return
     plan = planned(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     room = (threads() * sweep_room(plan, x.itemsize),)
@@ -162,7 +162,7 @@ def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: i
         return
     if stride == 2:
         half = halving(dx.shape[2:], dy.shape[2:], size, pad, dx.itemsize)
-        _by_two_backward(flat(dy), flat(argmax), half, dx.shape[0] * dx.shape[1], flat(dx))
+        _max_two_backward(flat(dy), flat(argmax), half, dx.shape[0] * dx.shape[1], flat(dx))
         return
     plan = planned(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
     _max_backward(flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))
@@ -187,7 +187,7 @@ def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad:
     elif stride == 2:
         half = halving(fine, coarse, size, pad, x.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, half.together)
-        _two_forward(flat(x), half, shares, planes, flat(y))
+        _average_two_forward(flat(x), half, shares, planes, flat(y))
     elif stride == 1:
         sweeps = planned(fine, coarse, size, stride, pad, x.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, sweeps.together)
@@ -210,7 +210,7 @@ def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pa
         half = halving(fine, coarse, size, pad, dx.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, half.together)
         [parts] = scratch(dx.dtype, (team, shares.size))
-        _two_backward(flat(dy), half, shares, planes, parts, flat(dx))
+        _average_two_backward(flat(dy), half, shares, planes, parts, flat(dx))
     elif stride == 1:
         sweeps = planned(fine, coarse, size, stride, pad, dx.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, sweeps.together)
