@@ -22,7 +22,7 @@ from numba.extending import intrinsic, overload
 
 from .arrays import LINE
 from .compile import inlined, serial
-from .sweeps import SOON, Floats, Mask, Places, Sum, Vectors, changing, results
+from .sweeps import SOON, Floats, Mask, Places, Sum, Vectors, changing, nothing, results
 from .tile import BYTES, MASK, Registers, ask_for, data, in_vector
 from .tile import lanes as lanes_of
 from .vectors import will_read
@@ -122,7 +122,7 @@ def _pooled(
             arguments[i] for i in (1, 2, 3, 5, 6, 8, 9, 10, 13, 14, 15, 16))
         vectors, integer = Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
         lanes, pair = vectors.lanes, signature.args[3] != types.none
-        half, nothing = lanes // 2, -np.inf if what == types.none else 0.0
+        half, outside = lanes // 2, nothing(what)
         places = vectors.places
         if argmax and BYTES == 64:  # a place of one byte is chosen by the same mask as a number of four
             places = Registers(context, builder, signature.args[12].dtype, lanes)
@@ -139,7 +139,7 @@ def _pooled(
             for i, part in enumerate(parts):
                 mask = vectors.numbers.read_mask(inside, builder.add(table, integer(i * lanes)))
                 here = builder.add(builder.add(row, builder.mul(g, integer(2))), part)
-                pixels.append(vectors.numbers.load(x, here, mask, nothing))
+                pixels.append(vectors.numbers.load(x, here, mask, outside))
             return pixels
 
         def seen(pixels: list[Any], k: Any, column: Any, q: int) -> tuple[Any, ...]:
@@ -147,10 +147,10 @@ def _pooled(
             values = vectors.numbers.shuffle(pixels[0], pixels[1], order)
             if q:  # the window may have ended
                 values = builder.select(
-                    builder.icmp_signed("<", column, size), values, vectors.numbers.constant(nothing))
+                    builder.icmp_signed("<", column, size), values, vectors.numbers.constant(outside))
             return (values, place(builder.add(builder.mul(k, size), column))) if argmax else (values,)
 
-        begin: tuple[Any, ...] = (vectors.numbers.constant(nothing),)
+        begin: tuple[Any, ...] = (vectors.numbers.constant(outside),)
         if argmax:
             skipped = places.narrowed(vectors.places.load(before, builder.sdiv(at, integer(2))))
             begin = (*begin, builder.add(skipped, place(builder.mul(first, size))))
