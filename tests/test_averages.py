@@ -23,7 +23,7 @@ def test_columns_of_some_rows(dtype, rows):
         done, apart = min(count, single), single + 2
         x = np.random.default_rng(0).standard_normal(2 + max(0, rows - 1) * apart + done).astype(dtype)
         for function, end in ((sum_columns, 5 + done), (sum_columns, 3 * single), (averages.sum_columns, 0)):
-            total = np.full(3 * single, 7, dtype)
+            total = np.full(3 * single + 8, 7, dtype)
             function(x, 2, apart, rows, count, total, 5, end, single)
             expected = sum((x[2 + k * apart :][:done] for k in range(rows)), np.zeros(done, dtype))
             np.testing.assert_allclose(total[5 : 5 + done], expected, rtol=1e-5, atol=1e-6)

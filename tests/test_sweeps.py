@@ -65,11 +65,11 @@ def test_along_a_row(dtype, stride, size):
 @PLACES
 def test_down_columns(dtype, size, place):
     single = lanes(np.dtype(dtype).itemsize)
-    best, which = numbers(9 * single, dtype), columns_of(9 * single, size)
+    best, which = numbers(9 * single + 16, dtype), columns_of(9 * single + 16, size)
     for count in (1, single, single + 1):
         done = min(count, single)
         for function, end in ((down, 5 + done), (down, 3 * single), (sweeps.down, 0)):
-            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, place)
+            y, argmax = np.full(3 * single + 8, 7, dtype), np.full(3 * single + 8, 7, place)
             function(best, which, 3, single + 2, size, y, argmax, 5, count, end, single, None)
             seen = 3 + np.arange(size)[:, None] * (single + 2) + np.arange(done)
             row = best[seen].argmax(axis=0)
@@ -94,7 +94,7 @@ def test_down_the_columns_of_maps_that_lie_one_after_another(dtype, size, asked)
         q, count = first % pixels, min(single + 1, best.size - first)
         done, results = min(count, single), []
         for function, end in ((down_maps, 5 + done), (down_maps, 3 * single), (sweeps.down_maps, 0)):
-            y, argmax = np.full(3 * single, 7, dtype), np.full(3 * single, 7, np.uint8)
+            y, argmax = np.full(3 * single + 8, 7, dtype), np.full(3 * single + 8, 7, np.uint8)
             function(best, which, first, width, size, pad, rows[q:], height, y, argmax if asked else None, 5, count,
                      end, single, None)
             results.append((y, argmax, end))
@@ -141,7 +141,7 @@ def test_sums_down_columns(dtype, size):
     rows = np.random.default_rng(size).standard_normal(3 + (size + 3) * single + 60).astype(dtype)
     which_row = (np.arange(2 * height * width) % (height * width) // width).astype(np.int32)
     for one, maps in ((down, down_maps), (sweeps.down, sweeps.down_maps)):
-        y = np.full(3 * single, 7, dtype)
+        y = np.full(3 * single + 8, 7, dtype)
         one(rows, None, 3, single, size, y, None, 5, single - 1, 4 + single, single, what)
         expected = sum(rows[3 + k * single :][: single - 1] for k in range(size))
         np.testing.assert_allclose(y[5 : 4 + single], expected, rtol=1e-5, atol=1e-5)

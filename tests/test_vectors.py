@@ -93,7 +93,7 @@ def test_every_so_manyth_number_is_picked_and_no_other_is_read(dtype, stride):
     size = lanes(np.dtype(dtype).itemsize)
     for count in (0, 1, 2, size - 1, size, size + 1, 3 * size):
         source = np.arange(5 + max(0, count - 1) * stride + 1, dtype=dtype)  # it ends with the last
-        fast, plain = np.zeros((2, 4 * size), dtype)
+        fast, plain = np.zeros((2, 4 * size + 3), dtype)
         run(vectors.pick, source, 5, stride, fast, 3, count)
         vectors.pick(source, 5, stride, plain, 3, count)
         np.testing.assert_array_equal(fast, plain)
