@@ -108,7 +108,7 @@ def work(net: Layer, watch: Stopwatch, itemsize: int = 4) -> dict[str, dict[str,
             more = len(layer.children()) + 1 if isinstance(layer, Concat) else 0  # branches, and their sum
             forward, backward = ARRAYS[type(layer)]
             size = [math.prod(shape) * itemsize for shape in (x, y)]
-            once, back = name not in watch.rectified, not getattr(layer, "left_to_relu", False)
+            once, back = name not in watch.rectified, not (isinstance(layer, Dropout) and layer.left_to_relu)
             table[name] = {"bytes": (once * (forward[0] * size[0] + forward[1] * size[1]),
                                      back * ((backward[0] + more) * size[0] + backward[1] * size[1]))}
     return table

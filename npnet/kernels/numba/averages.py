@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from .arrays import steps
 from .compile import serial
 from .reductions import sum_rows
-from .rows import multiply, set_all
-from .team import share
-from .tile import MASK, Registers, data, in_vector
+from .tile import Registers, data, in_vector, mask_of
 from .tile import lanes as lanes_of
 from .vectors import will_read, will_write
 
@@ -76,7 +74,7 @@ def strided(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
         size, stride, pad, height, width, tall, wide, pitch, together, together * tall * pitch + lanes, steps(size, 1),
         places.ravel(), np.stack([seen[:, 0], seen[:, 1] - seen[:, 0]], axis=1),
         np.column_stack([seeing, np.arange(len(vectors)) * most * lanes]),
-        -((column >= 0) & (column < size)).ravel().astype(MASK))
+        mask_of((column >= 0) & (column < size)))
 
 
 def sum_columns(
@@ -199,37 +197,6 @@ def _spread_windows(
                 sum_columns(rows, (m * tall + seen[r, 0]) * pitch + v, pitch, seen[r, 1], width - v, dx,
                             ((plane + m) * height + r) * width + v, end, lanes)
             v -= lanes
-
-
-def pool_windows(
-    x: Floats, plan: Strided, shares: Floats, planes: int, columns: Floats, sums: Floats, y: Floats, thread: int,
-    team: int
-) -> None:
-    """shares : one over the pixels that a window counts, for every window of as many maps as are taken together.
-
-    columns and sums : (team, plan.room)
-    """
-    begin, end = share(planes, thread, team)
-    windows = plan.tall * plan.wide
-    set_all(columns[thread], 0)
-    for plane in range(begin, end, plan.together):
-        some = min(plan.together, end - plane)
-        sum_windows(x, plan, plane, some, columns[thread], sums[thread])
-        for w in range(some * windows):
-            y[plane * windows + w] = shares[w] * sums[thread, plan.places[w]]
-
-
-def pass_back(
-    dy: Floats, plan: Strided, shares: Floats, planes: int, parts: Floats, rows: Floats, dx: Floats, thread: int,
-    team: int
-) -> None:
-    """parts : of some maps what each window passes on; rows : (team, plan.room)."""
-    begin, end = share(planes, thread, team)
-    windows, pixels = plan.tall * plan.wide, plan.height * plan.width
-    for plane in range(begin, end, plan.together):
-        some = min(plan.together, end - plane)
-        multiply(dy[plane * windows : (plane + some) * windows], shares, parts[thread])
-        spread_windows(parts[thread], plan, plane, some, rows[thread], dx, end * pixels)
 
 
 sum_windows, spread_windows = serial(_sum_windows), serial(_spread_windows)

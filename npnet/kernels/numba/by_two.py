@@ -21,9 +21,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from .arrays import LINE
-from .compile import inlined, serial
-from .sweeps import SOON, Floats, Mask, Places, Sum, Vectors, changing, nothing, results
-from .tile import BYTES, MASK, Registers, ask_for, data, in_vector
+from .compile import serial
+from .sweeps import SOON, Floats, Mask, Places, Sum, Vectors, changing, nothing, results, size_of
+from .tile import BYTES, Registers, ask_for, data, in_vector, mask_of
 from .tile import lanes as lanes_of
 from .vectors import will_read
 
@@ -71,13 +71,10 @@ def halving(fine: Any, coarse: Any, size: int, pad: int, itemsize: int) -> Halvi
     shifted = grid - np.arange((size + 1) // 2)[:, None]
     pixel = 2 * np.repeat(grid, 2) + np.tile([0, 1], grid.size)
     return Halving(
-        size, pad, height, width, tall, wide, wide <= half, columns <= half, _mask(inside), inside.shape[1],
-        np.maximum(0, pad - 2 * window).astype(np.int32), columns, _mask((shifted >= 0) & (shifted < wide)), grid.size,
-        _mask((pixel >= pad) & (pixel < width + pad)), max(1, NUMBERS // max(1, tall * wide)), (0,) * (size == 3))
-
-
-def _mask(yes: Mask) -> Mask:
-    return -yes.ravel().astype(MASK)
+        size, pad, height, width, tall, wide, wide <= half, columns <= half, mask_of(inside), inside.shape[1],
+        np.maximum(0, pad - 2 * window).astype(np.int32), columns, mask_of((shifted >= 0) & (shifted < wide)),
+        grid.size, mask_of((pixel >= pad) & (pixel < width + pad)), max(1, NUMBERS // (tall * wide)),
+        (0,) * (size == 3))
 
 
 def pooled(
@@ -327,14 +324,6 @@ def _over_passed_back(
     return in_vectors
 
 
-def _size_of(plan: Halving) -> int:
-    """A window's size. Most are three pixels wide, which compiled code knows then: loops over them are written out."""
-    return 3 if len(plan.three) == 1 else plan.size
-
-
-size_of = inlined(_size_of)
-
-
 def _pool(
     x: Floats, plan: Halving, plane: int, last_plane: int, y: Floats, argmax: Places | None, what: Sum | None
 ) -> None:
@@ -347,22 +336,21 @@ def _pool(
         while i < tall:
             top, out = 2 * i - pad, (m * tall + i) * wide
             start = (m * height + top) * width - pad
-            will_read(x, start + AHEAD // x.itemsize, 2 * width)  # row by row, as they lie: that was a third
-            if plan.pairs and top >= 0 and top + 2 + size <= height and i + 1 < tall:
+            pair = plan.pairs and top >= 0 and top + 2 + size <= height and i + 1 < tall
+            # row by row, as they lie: that was a third
+            will_read(x, start + AHEAD // x.itemsize, (4 if pair else 2) * width)
+            if pair:
                 pooled(x, start, width, 2 * width, inside, apart, together, before, 0, size, size, y, argmax, out, wide,
                        2 * wide, end, lanes, what)
-                will_read(x, start + AHEAD // x.itemsize + 2 * width, 2 * width)
-                i += 2
-            elif top >= 0 and top + size <= height:
+            elif top >= 0 and top + size <= height:  # said apart, for loops over known rows are written out
                 for v in range(0, wide, lanes):
                     pooled(x, start + 2 * v, width, None, inside, apart, 2 * v, before, 0, size, size, y, argmax,
                            out + v, wide, wide - v, end, lanes, what)
-                i += 1
             else:
                 for v in range(0, wide, lanes):
                     pooled(x, start + 2 * v, width, None, inside, apart, 2 * v, before, max(0, -top),
                            min(size, height - top), size, y, argmax, out + v, wide, wide - v, end, lanes, what)
-                i += 1
+            i += 2 if pair else 1
 
 
 def _pass_back(
@@ -386,7 +374,7 @@ def _pass_back(
                 first, last = max(0, i - tall + 1), min(rows, i + 1)
                 v = (columns - 1) // lanes * lanes
                 while v >= 0:  # from right to left: what is written behind the upper row is the lower one's
-                    if last - first == rows:
+                    if last - first == rows:  # said apart, as above
                         passed_back(dy, argmax, at + v, None, 0, rows, size, there, room, v, kept, wide, dx,
                                     place + 2 * v, width, top >= 0, 0 <= top + 1 < height, 2 * v >= pad, end, lanes)
                     else:

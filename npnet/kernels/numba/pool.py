@@ -12,17 +12,17 @@ import numpy as np
 from npnet.kernels.numpy.pool import max_pool_backward as max_pool_backward_of_few
 from npnet.kernels.numpy.pool import pixels_counted
 
-from . import averages, by_two
+from . import by_two
 from .arrays import flat, scratch
-from .averages import strided
+from .averages import Strided, spread_windows, strided, sum_windows
 from .by_two import Halving, halving
 from .passing import passed_back
 from .rows import multiply, set_all, times, total
-from .sweeps import Floats, Places, Sum
+from .sweeps import Floats, Places, Sum, size_of
 from .team import parallel, share, threads
 from .tile import in_vector
 from .tile import lanes as lanes_of
-from .walks import Plan, pass_back, planned, size_of, sweep, sweep_room
+from .walks import Plan, pass_back, planned, sweep, sweep_room
 
 MAPS = 1024  # one after another, as one: their pixels are counted in 32 bits
 
@@ -115,6 +115,33 @@ def _average_by_two_back(
         by_two.pass_back(parts[thread], None, 0, plan, plane, plane + some, dx)
 
 
+def _strided_average_forward(
+    x: Floats, plan: Strided, shares: Floats, planes: int, columns: Floats, sums: Floats, y: Floats, thread: int,
+    team: int
+) -> None:
+    """columns and sums : (team, plan.room)."""
+    first, last = share(planes, thread, team)
+    windows = plan.tall * plan.wide
+    set_all(columns[thread], 0)
+    for plane in range(first, last, plan.together):
+        some = min(plan.together, last - plane)
+        sum_windows(x, plan, plane, some, columns[thread], sums[thread])
+        for w in range(some * windows):
+            y[plane * windows + w] = shares[w] * sums[thread, plan.places[w]]
+
+
+def _strided_average_backward(
+    dy: Floats, plan: Strided, shares: Floats, planes: int, parts: Floats, rows: Floats, dx: Floats, thread: int,
+    team: int
+) -> None:
+    """rows : (team, plan.room)."""
+    first, last = share(planes, thread, team)
+    for plane in range(first, last, plan.together):
+        some, windows = min(plan.together, last - plane), plan.tall * plan.wide
+        multiply(dy[plane * windows : (plane + some) * windows], shares, parts[thread])
+        spread_windows(parts[thread], plan, plane, some, rows[thread], dx, last * plan.height * plan.width)
+
+
 def _average_maps(x: Floats, share_of_one: Any, pixels: int, y: Floats, thread: int, team: int) -> None:
     """Of maps that are one window each."""
     first, last = share(y.size, thread, team)
@@ -132,7 +159,7 @@ _max_two_forward, _max_two_backward = parallel(_max_pool_by_two), parallel(_max_
 _average_two_forward, _average_two_backward = parallel(_average_by_two), parallel(_average_by_two_back)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
 _average_forward, _average_backward = parallel(_average_pool_forward), parallel(_average_pool_backward)
-_strided_forward, _strided_backward = parallel(averages.pool_windows), parallel(averages.pass_back)
+_strided_forward, _strided_backward = parallel(_strided_average_forward), parallel(_strided_average_backward)
 _whole_forward, _whole_backward = parallel(_average_maps), parallel(_average_maps_back)
 
 

@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from .compile import serial
+from .compile import inlined, serial
 from .tile import Registers, ask_for, data
 
 Floats = NDArray[Any]
@@ -37,6 +37,15 @@ def kind(stride: int) -> Kind:
     """Whether a stride is 1, as compiled code knows it: the length of a tuple. So a kernel holds one way, and not both:
     it is compiled in half the time, and keeps its addresses in registers."""
     return (0,) * (stride == 1)
+
+
+def _size_of(plan: Any) -> int:
+    """A window's size. Most are three pixels wide, which compiled code knows then, by the length of `plan.three`: loops
+    over them are written out, and take a quarter less."""
+    return 3 if len(plan.three) == 1 else int(plan.size)
+
+
+size_of = inlined(_size_of)
 
 
 class Sum(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import inlined, serial
+from .compile import serial
 from .passing import passed_back
-from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, kind
-from .tile import MASK, in_vector
+from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, kind, size_of
+from .tile import in_vector, mask_of
 from .tile import lanes as lanes_of
 
 Numbers = NDArray[np.int64]
@@ -61,17 +61,8 @@ def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: 
     seen = np.stack([last, last - np.maximum(0, -(-(row - size + 1) // stride)) + 1], axis=1)
     return Plan(
         size, stride, pad, height, width, tall, wide, joined, band, together, rows * wide,
-        -inside.ravel().astype(MASK), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
+        mask_of(inside), swept.size * stride, np.asarray(np.maximum(0, -left), np.int32),
         np.asarray(maps, np.int32), seen, kind(stride), (0,) * (size == 3))
-
-
-def _size_of(plan: Plan) -> int:
-    """A window's size. Most are three pixels wide, which compiled code knows then: loops over them are written out, and
-    take a quarter less."""
-    return 3 if len(plan.three) == 1 else plan.size
-
-
-size_of = inlined(_size_of)
 
 
 def _sweep_across(
