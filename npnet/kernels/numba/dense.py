@@ -66,16 +66,21 @@ def _multiply(
     a: Floats, b: Floats, turned: bool, bias: Floats, least: Any, sizes: Any, rows: Numbers, places: Numbers,
     lanes: int, panels: Floats, sums: Floats, y: Floats, thread: int, team: int
 ) -> None:
-    """y[n, o] = bias[o] + Σ_s a[n, s] b[s, o], or b[o, s], some panels of it on each thread; or `least`, if that is
-    less."""
-    width, outputs = VECTORS * lanes, bias.size
-    start, stop = share(-(-outputs // width), thread, team)
-    for first in range(start * width, min(stop * width, outputs), width):
+    """y[n, o] = bias[o] + Σ_s a[n, s] b[s, o], or b[o, s], some panels of it on each thread, or if there are fewer than
+    threads, some rows of a panel; or `least`, if that is less."""
+    (count, depth), width, outputs = sizes[:2], VECTORS * lanes, bias.size
+    blocks, many = -(-count // ROWS), -(-outputs // width)
+    cuts = min(max(1, team // many), blocks)
+    first_job, last_job = share(many * cuts, thread, team)
+    for job in range(first_job, last_job):
+        first, (begin, end) = job // cuts * width, share(blocks, job % cuts, cuts)
+        begin, end = begin * ROWS, min(count, end * ROWS)
         columns = min(width, outputs - first)
-        across = whole(columns, lanes)
-        multiply_panel(a, b, turned, sizes, first, columns, rows, places, lanes, panels[thread], sums[thread])
-        for n in range(sizes[0]):
-            line, place = sums[thread, n // ROWS, n % ROWS * across :], n * outputs + first
+        across, here = whole(columns, lanes), (end - begin, depth, sizes[2], sizes[3])
+        multiply_panel(
+            a[begin * depth :], b, turned, here, first, columns, rows, places, lanes, panels[thread], sums[thread])
+        for n in range(end - begin):
+            line, place = sums[thread, n // ROWS, n % ROWS * across :], (begin + n) * outputs + first
             for v in range(columns):
                 value = line[v] + bias[first + v]
                 y[place + v] = least if value <= least else value
@@ -108,11 +113,11 @@ def _weight(
     dw: Floats, thread: int, team: int
 ) -> None:
     """dw[o, c] = Σ_n dy[n, o] x[n, c].  blocks : dy as `_pack` makes it."""
-    wide = PANELS * VECTORS * lanes
-    first, last = share(-(-sizes[1] // wide), thread, team)
-    for job in range(first, last):
-        columns = min(wide, sizes[1] - job * wide)
-        weight_panels(blocks, x, sizes, job * wide, columns, rows, places, lanes, panels[thread], tiles[thread], dw)
+    width, inputs = VECTORS * lanes, sizes[1]
+    first, last = share(-(-inputs // width), thread, team)
+    for panel in range(first, last, PANELS):
+        columns = min(min(panel + PANELS, last) * width, inputs) - panel * width
+        weight_panels(blocks, x, sizes, panel * width, columns, rows, places, lanes, panels[thread], tiles[thread], dw)
 
 
 def _pack(dy: Floats, blocks: Floats, db: Floats) -> None:
