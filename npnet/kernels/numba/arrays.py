@@ -102,4 +102,4 @@ def maps(x: Floats) -> Floats:
 
 def flat(x: Floats) -> Floats:
     """All elements in one row."""
-    return reshaped(x, -1)
+    return x if x.ndim == 1 and x.flags.c_contiguous else reshaped(x, -1)

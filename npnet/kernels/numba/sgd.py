@@ -8,19 +8,22 @@ from .team import divided
 
 Floats = NDArray[Any]
 
+FEW_LEARNT = 2**16  # weights: so few are for the thread that calls. Another sleeps by then, and to wake it takes longer
+
 
 def _sgd_update(w: Floats, v: Floats, g: Floats, rate: Any, momentum: Any, decay: Any) -> None:
+    number = w.dtype.type
+    rate, momentum, decay = number(rate), number(momentum), number(decay)
     for i in range(w.size):
         v[i] = momentum * v[i] - decay * rate * w[i] - rate * g[i]
         w[i] += v[i]
 
 
-_update = divided(_sgd_update)
+_update = divided(_sgd_update, FEW_LEARNT)
 
 
 def sgd_update(w: Floats, v: Floats, g: Floats, rate: float, momentum: float, decay: float) -> None:
-    t = w.dtype.type
-    _update(flat(w), flat(v), flat(g), t(rate), t(momentum), t(decay))
+    _update(flat(w), flat(v), flat(g), rate, momentum, decay)
 
 
 def _average_update(w: Floats, a: Floats, share: Any) -> None:
