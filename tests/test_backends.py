@@ -462,6 +462,14 @@ def test_one_thread_and_two_agree(fast, name, arguments):
         np.testing.assert_allclose(two[key], one[key], rtol=1e-9, atol=1e-9)
 
 
+MANY = pointwise_calls(3, 100_003)  # more than one thread does alone
+
+
+@pytest.mark.parametrize(("name", "arguments"), MANY, ids=[name for name, _ in MANY])
+def test_what_is_divided_among_threads_agrees(fast, name, arguments):
+    assert_agree(fast, name, arguments, np.float32)
+
+
 @pytest.mark.parametrize("name", kernels.NAMES)
 def test_a_backend_has_the_functions_of_the_contract_and_no_others(name):
     pytest.importorskip(name)
