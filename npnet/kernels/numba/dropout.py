@@ -22,8 +22,9 @@ Floats = NDArray[Any]
 STEP, FIRST, SECOND, LOWEST = np.uint64(GOLDEN), np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(2**16 - 1)
 
 HASHES = BYTES // 8  # in a vector register
-FEW_DROPPED = 2**18  # numbers: so few are for the thread that calls. Two threads wrote half each of what the layer before
-# wrote as other halves; AlexNet's, of 64 images, took 87 µs in place of 71
+FEW_DROPPED = 2**18
+"""Numbers: so few are for the thread that calls. Two threads would have other halves than those in which the layer
+before wrote them: of AlexNet's, of 64 images, dropout took 87 µs in place of 71."""
 
 
 def keep(x: Floats, first: int, last: int, threshold: Any, scale: Any, key: Any, y: Floats) -> None:
