@@ -1,10 +1,21 @@
-import ctypes.util
+import ctypes
 import os
 
 import pytest
 from hypothesis import settings
 
-GPU = bool(ctypes.util.find_library("nvcuda" if os.name == "nt" else "cuda"))
+
+def gpus():
+    """How many the driver finds, if there is one: its library may be there alone."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+
+
+GPU = gpus() > 0
 if not GPU:
     os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")  # before Numba is imported; nothing else of it changes
 

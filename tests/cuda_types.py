@@ -6,6 +6,7 @@ compiled, and what is wrong. The simulator takes any Python; a GPU does not.
 """
 import importlib
 import inspect
+import itertools
 import json
 import math
 import re
@@ -42,7 +43,9 @@ class Typed:
 DOUBLE = re.compile(r"= f(add|sub|mul|div|rem|neg) [^\n]*double|@__nv_\w+\(double")
 """Arithmetic in float64. (Comparisons with 0 are written so, and become others when they are optimised.)"""
 
-done, problems = set(), []
+PRODUCTS = ("dense_forward", "dense_backward_weight", "dense_backward_data", "conv2d_forward", "conv2d_backward_weight",
+            "conv2d_backward_data")
+done, problems, tiles = set(), [], set()
 
 
 def compile_in_place_of_launching(kernel, blocks, threads, *arguments):
@@ -98,7 +101,26 @@ def main():
             if name in contract.HOLEY:
                 getattr(backend, name)(**{key: typed(v, "A" if key in contract.HOLEY[name] else "C")
                                           for key, v in given.items()})
-    print(json.dumps({"compiled": len(done), "problems": problems}))
+    each_tile(seen)
+    if numba.cuda.dispatcher.config.CUDA_LOW_OCCUPANCY_WARNINGS:
+        problems.append("a small grid would be warned of at every launch")
+    print(json.dumps({"compiled": len(done), "problems": problems, "tiles": sorted(tiles)}))
+
+
+def each_tile(seen):
+    """Products in float32 with the tiles that these small calls do not ask for, in one part and in several."""
+    product, kernels_of = backend.product, backend.product._kernels
+
+    def noted(chosen, tile, in_parts):
+        tiles.add((tile.rows, in_parts))
+        return kernels_of(chosen, tile, in_parts)
+
+    product._kernels = noted
+    for tile, parts in itertools.product(product.TILES, (1, 3)):
+        product.TILES, product._parts = (tile, tile), lambda blocks, steps, parts=parts: parts
+        for name in PRODUCTS:
+            arguments = contract.cast(seen[name][-1], np.float32)
+            getattr(backend, name)(**{key: typed(v, "C") for key, v in arguments.items()})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from test_backends import sent
 from test_plan import NETS, net_of
 
 import npnet
-from npnet import counter, gradcheck, kernels, models
+from npnet import counter, doctor, gradcheck, kernels, models
 from npnet.data import Loader, shapes
 from npnet.kernels import numpy as definition
 from npnet.layers import (
@@ -34,6 +37,8 @@ from npnet.models.columns import TwoColumns
 from npnet.train import SGD, Steps, Trainer
 
 pytest.importorskip("numba_cuda")
+from numba.cuda.cudadrv.driver import CudaAPIError
+
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 MOST = 700 if SIMULATED else 10**9
 """Numbers in an array that a kernel is given."""
@@ -112,6 +117,37 @@ def test_products_are_cut_up_by_their_shape(cuda):
     assert cuda.product._parts(10**6, 10**6) == 1, "there are tiles enough"
     assert cuda.product._parts(1, 1) == 1, "there is nothing to cut"
     assert cuda.product._parts(1, 10**6) == 2 * cuda.launch.processors()
+
+
+def test_threads_do_not_mix_up_their_sums(cuda, monkeypatch):
+    """Two of Python's, as a net's columns are, with products in parts on one device: one memory for the parts."""
+    monkeypatch.setattr(cuda.product, "_parts", lambda blocks, steps: 2)
+    plain, given, expected = cuda.product.launch, [], []
+    for n, o in ((3, 2), (2, 3)):
+        x, w, b, y = contract.normal(n, 40), contract.normal(o, 40, seed=n), contract.normal(o), np.zeros((n, o))
+        definition.dense_forward(x, w, b, False, y)
+        expected.append(y)
+        given.append([*(sent(cuda, host) for host in (x, w, b)), False, cuda.empty(y.shape, y.dtype)])
+
+    def slowly(*arguments):
+        plain(*arguments)
+        time.sleep(0.05)  # for the other to come between, if it can
+
+    monkeypatch.setattr(cuda.product, "launch", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(cuda.dense_forward, *arguments) for arguments in given]:
+            done.result()
+    for arguments, y in zip(given, expected, strict=True):
+        np.testing.assert_allclose(cuda.to_host(arguments[-1]), y, rtol=1e-12)
+
+
+@pytest.mark.skipif(SIMULATED, reason="the simulator would take an hour")
+def test_products_of_many_tiles_agree_in_float32(cuda):
+    """The tile that layers of the papers get, all of it and parts of it, and sums in parts."""
+    calls = [*contract.dense_calls(200, 1030, 300), *contract.conv_calls(3, 20, 140, 19, 17, 5, 1, 2, 1, "floor"),
+             *contract.conv_calls(2, 16, 129, 29, 29, 3, 2, 1, 2, "ceil")]
+    for name, arguments in calls:
+        contract.assert_agree(cuda, name, arguments, np.float32)
 
 
 def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(cuda):
@@ -268,12 +304,43 @@ def test_without_a_gpu_it_is_said_in_one_line():
     assert "NUMBA_ENABLE_CUDASIM=1 simulates one" in found.stderr
 
 
-def test_every_step_to_the_product_computes_the_same(cuda):
-    """Those of docs/gpu.md, of matrices that fill no tile."""
-    path = Path(__file__).parent.parent / "benchmarks" / "gpu_product.py"
-    spec = importlib.util.spec_from_file_location("gpu_product", path)
+def benchmark(name):
+    path = Path(__file__).parent.parent / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(page)
+    return page
+
+
+class Noting:
+    """The backend, and which of its functions were asked for."""
+
+    def __init__(self, backend):
+        self.backend, self.asked = backend, set()
+
+    def __getattr__(self, name):
+        self.asked.add(name)
+        return getattr(self.backend, name)
+
+
+def test_every_kernel_has_a_row_in_the_table_of_the_gpu(cuda):
+    """All of benchmarks/gpu.py's calls run, on arrays that are small enough for the simulator."""
+    page, noting, names = benchmark("gpu"), Noting(cuda), []
+    small = {"one": (2, 3, 4, 5, 3, 2, 1, 1), "two": (1, 2, 2, 3, 1, 1, 0, 1)}
+    with kernels.using(noting):
+        products = page.products((2, 3, 4), 3, small, (1, 2, 2, 3, 3, 1, 1))
+        for name, call, work in (*products, *page.others((1, 2, 5), 2, (2, 3), (2, 4))):
+            call()
+            assert work > 0
+            names.append(name)
+    cuda.finish()
+    assert noting.asked >= contract.COMPUTING
+    assert len(set(names)) == len(names)
+
+
+def test_every_step_to_the_product_computes_the_same(cuda):
+    """Those of docs/gpu.md, of matrices that fill no tile."""
+    page = benchmark("gpu_product")
     one, two = contract.normal(5, 7), contract.normal(7, 3)
     steps = list(page.steps())
     assert len(steps) == 5
@@ -281,6 +348,74 @@ def test_every_step_to_the_product_computes_the_same(cuda):
         c = sent(cuda, contract.fresh((5, 3)))
         step(sent(cuda, one), sent(cuda, two), c)
         np.testing.assert_allclose(cuda.to_host(c), one @ two, rtol=1e-12, err_msg=name)
+
+
+class Context:
+    """Of a device that sees another."""
+
+    def __init__(self, number, given, code=None):
+        self.handle, self.given, self.code = f"context {number}", given, code
+
+    def can_access_peer(self, other):
+        return other < 2
+
+    def enable_peer_access(self, handle):
+        self.given.append((self.handle, handle))
+        if self.code:
+            error = CudaAPIError(self.code, "")
+            error.code = self.code  # the simulator's has none
+            raise error
+
+
+@pytest.mark.parametrize("code", [None, 704])
+def test_a_device_gets_the_memory_of_another_before_it_once(cuda, monkeypatch, code):
+    """Where it can; who has given it access before says so with an error."""
+    given, now, memory = [], [0], cuda.memory
+
+    @contextmanager
+    def on(number):
+        now[0] = number
+        yield
+
+    monkeypatch.setattr(memory, "SIMULATED", False)
+    monkeypatch.setattr(memory, "on", on)
+    monkeypatch.setattr(memory.cuda, "current_context", lambda: Context(now[0], given, code), raising=False)
+    memory.sees.cache_clear()
+    try:
+        assert [memory.sees(0, 1), memory.sees(1, 0), memory.sees(0, 1), memory.sees(0, 2)] == [True, True, True, False]
+    finally:
+        memory.sees.cache_clear()
+    assert given == [("context 0", "context 1"), ("context 1", "context 0")]
+
+
+def test_a_driver_without_a_compiler_is_told_from_no_driver(cuda, monkeypatch):
+    monkeypatch.setattr(cuda.launch, "SIMULATED", False)
+    monkeypatch.setattr(cuda.launch.cuda, "is_available", lambda: False)
+    for error, message in ((None, r"needs CUDA's compiler, and found none: pip install 'npnet\[cuda13\]'"),
+                           ("no libcuda.so.", r"needs an NVIDIA GPU and its driver \(no libcuda.so\): nvidia-smi")):
+        monkeypatch.setattr(cuda.launch.cuda, "cuda_error", lambda error=error: error, raising=False)
+        with pytest.raises(ImportError, match=message):
+            npnet.use("cuda")
+
+
+def test_a_kernel_is_tried_before_the_backend_is_used(cuda, monkeypatch):
+    [(well, what, how)] = doctor._gpu()
+    assert (well, what) == (True, "GPU")
+    assert ("simulator" in how) is SIMULATED
+
+    def failing(x, value):
+        raise OSError("no libnvrtc.so\nin any folder")
+
+    monkeypatch.setattr(cuda.memory, "fill", failing)
+    cuda.memory.try_out.cache_clear()
+    said = ("backend 'cuda' found a GPU, but no kernel runs on it (OSError: no libnvrtc.so in any folder): pip install "
+            "'npnet[cuda13]' (or 'npnet[cuda12]', for a driver of CUDA 12)")
+    with pytest.raises(ImportError) as raised:
+        npnet.use("cuda")
+    assert str(raised.value) == said
+    assert list(doctor._gpu()) == [(True, "GPU", said)]
+    monkeypatch.setenv("NPNET_BACKEND", "cuda")
+    assert next(doctor._gpu())[0] is False, "it was asked for"
 
 
 def test_two_columns_on_two_devices_are_the_whole_net(on_cuda):
@@ -317,4 +452,5 @@ def test_every_kernel_compiles_for_a_device():
     assert found.returncode == 0, found.stderr
     result = json.loads(found.stdout)
     assert result["problems"] == []
-    assert result["compiled"] > 60
+    assert result["compiled"] > 80
+    assert result["tiles"] == [[64, False], [64, True], [128, False], [128, True]], "and whether in parts"

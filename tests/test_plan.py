@@ -7,7 +7,7 @@ from npnet.data import shapes
 from npnet.errors import UserError
 from npnet.gradcheck import cases
 from npnet.kernels import numpy as definition
-from npnet.kernels.planning import Planning
+from npnet.kernels.planning import Planning, in_pages
 from npnet.layers import Gaussian
 from npnet.recipes import RECIPES, trainer
 from npnet.train import SGD, plan
@@ -75,17 +75,32 @@ def test_googlenet_is_planned_in_no_time_and_nothing_is_left_behind():
 
 def test_a_batch_that_does_not_fit_says_what_it_needs_and_which_one_fits(tmp_path, monkeypatch):
     recipe, images = RECIPES["cifar_80sec"], shapes.load("train", 100)
-    needs = plan.plan(lambda: recipe.build(0, 10), images.shape)
-    monkeypatch.setattr(kernels.active(), "room", lambda: needs.bytes(recipe.batch) + 1, raising=False)
+
+    def pages(batch):
+        return plan._taken(lambda: recipe.build(0, 10), images.shape, batch, False, pages=True)
+
+    assert not recipe.averaged
+    monkeypatch.setattr(kernels.active(), "room", lambda: pages(recipe.batch), raising=False)
     trainer(recipe, images, folder=tmp_path / "fits")
-    monkeypatch.setattr(kernels.active(), "room", lambda: needs.bytes(7))
-    with pytest.raises(UserError, match=r"batch \(=\d+\) takes 0\.\d\d GiB, and 0\.\d\d GiB are free on the GPU: the "
-                                        r"largest batch that fits is 7$"):
-        trainer(recipe, images, folder=tmp_path / "run")
-    monkeypatch.setattr(kernels.active(), "room", lambda: needs.fixed)
+    for room, fits in ((pages(recipe.batch) - 1, recipe.batch - 1), (pages(7), 7)):
+        while pages(fits + 1) <= room:  # what is rounded up may be the same for some more images
+            fits += 1
+        monkeypatch.setattr(kernels.active(), "room", lambda room=room: room)
+        with pytest.raises(UserError, match=rf"batch \(={recipe.batch}\) takes 0\.\d\d GiB, and 0\.\d\d GiB are free "
+                                            rf"on the GPU: the largest batch that fits is {fits}$"):
+            trainer(recipe, images, folder=tmp_path / "run")
+    monkeypatch.setattr(kernels.active(), "room", lambda: pages(1) - 1)
     with pytest.raises(UserError, match="not even one image fits"):
         trainer(recipe, images, folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_gpu_gives_whole_pages_to_what_is_large():
+    assert [in_pages(size) for size in (4, 2**20 - 1, 2**20, 2**21, 2**21 + 4)] == [4, 2**20 - 1, 2**21, 2**21, 2**22]
+    build, shape = lambda: models.build("googlenet"), (3, 224, 224)
+    exact, given = (plan._taken(build, shape, 32, True, pages) for pages in (False, True))
+    assert exact == plan.plan(build, shape, True).bytes(32)
+    assert exact < given < 1.3 * exact
 
 
 def test_planning_has_the_arrays_of_the_contract():

@@ -52,7 +52,7 @@ class _Worker:
         lines = [line for line in self.errors.read().splitlines() if line.strip()]
         if code < 0 and not lines:
             return f"the process was killed (signal {-code}; too little memory?): try a smaller --batch"
-        return lines[-1] if lines else f"the process ended (exit code {code})"
+        return lines[-1].removeprefix("npnet.errors.UserError: ") if lines else f"the process ended (exit code {code})"
 
     def close(self) -> None:
         self.process.kill()

@@ -26,7 +26,9 @@ class Npnet:
 
     def __init__(self, model: str, batch: int, threads: int) -> None:
         from npnet.train import SGD
+        from npnet.train.plan import check_room
 
+        check_room(lambda: models.build(model), models.INPUTS[model], batch)
         self.net = models.build(model)
         self.loss = models.loss(self.net)
         x, labels = images(model, batch)
@@ -137,7 +139,8 @@ def main(side: str, model: str, batch: int, threads: int, device: str) -> None:
                 seconds.append(time.perf_counter() - began)
             answer = {"seconds": seconds, "loss": loss}
         elif command == "memory":
-            answer = {"before": before, "now": memory(), "peak": peak_memory()}
+            known = device == "cpu"  # what it holds of a GPU's nobody says
+            answer = {"before": before, "now": memory(), "peak": peak_memory() if known else None}
         else:
             answer = getattr(trainer, command)()
         print(json.dumps(answer), file=answers, flush=True)

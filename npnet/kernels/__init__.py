@@ -54,6 +54,7 @@ def use(backend: "str | Backend[Any]") -> None:
             f"{PACKAGES.get(backend, backend)}, or choose another with NPNET_BACKEND=numpy") from error
     if backend == "cuda":
         chosen.launch.check()
+        chosen.memory.try_out()
     _active = cast("Backend[Array]", chosen)
 
 

@@ -26,22 +26,32 @@ class Blank:
         return Blank(shape, self.dtype)
 
 
+PAGE = 2**21
+"""Bytes. A GPU's driver gives memory in pages: to a larger array whole ones, while small arrays share them."""
+
+
+def in_pages(size: int) -> int:
+    """Bytes that an array of `size` bytes takes of a GPU's memory."""
+    return size if size < PAGE // 2 else -(-size // PAGE) * PAGE
+
+
 class Planning:
     """The backend. Every kernel of the contract that is not written out here does nothing.
 
     Attributes
     ----------
-    taken : bytes of all arrays.
+    taken, in_pages : bytes of all arrays, as they are and as a GPU gives them.
     uploaded : by dtype, bytes of the largest array that was uploaded.
     """
 
     def __init__(self) -> None:
-        self.taken = 0
+        self.taken = self.in_pages = 0
         self.uploaded: dict[np.dtype[Any], int] = {}
 
     def empty(self, shape: Shape, dtype: Any) -> Blank:
         array = Blank(shape, dtype)
         self.taken += array.nbytes
+        self.in_pages += in_pages(array.nbytes)
         return array
 
     def view(self, storage: Blank, shape: Shape) -> Blank:

@@ -7,7 +7,7 @@ import numpy as np
 from npnet import kernels, models
 from npnet.errors import UserError
 from npnet.kernels import Shape
-from npnet.kernels.planning import Planning
+from npnet.kernels.planning import Planning, in_pages
 from npnet.layers import Constant
 
 GIB = 2.0**30
@@ -36,7 +36,8 @@ def plan(build: Callable[[], models.Net], shape: Shape, averaged: bool = False) 
     return Plan(2 * one - two, two - one)
 
 
-def _taken(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: bool) -> int:
+def _taken(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: bool, pages: bool = False) -> int:
+    """pages : as a GPU gives memory."""
     planning = Planning()
     with kernels.using(planning):
         net = build()
@@ -47,9 +48,11 @@ def _taken(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: 
         labels = net.upload("trainer.labels", np.empty(batch, np.int64))
         loss.forward(net.forward(x), labels)
         net.backward_parameters(loss.backward())
-        weights = sum(p.size * p.dtype.itemsize for p in net.parameters())
-    velocities_and_average = (2 if averaged else 1) * weights
-    return planning.taken + velocities_and_average + DOUBLE * sum(planning.uploaded.values())
+        for p in net.parameters():
+            for _ in range(2 if averaged else 1):  # a velocity, an average
+                planning.empty(p.shape, p.dtype)
+    on_their_way = (in_pages(size) if pages else size for size in planning.uploaded.values())
+    return (planning.in_pages if pages else planning.taken) + DOUBLE * sum(on_their_way)
 
 
 def check_room(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: bool = False) -> None:
@@ -58,9 +61,11 @@ def check_room(build: Callable[[], models.Net], shape: Shape, batch: int, averag
     room = kernels.active().room()
     if room is None:
         return
-    needs = plan(build, shape, averaged)
-    if needs.bytes(batch) > room:
-        largest = needs.largest(room)
-        fits = f"the largest batch that fits is {largest}" if largest else "not even one image fits"
-        raise UserError(f"batch (={batch}) takes {needs.bytes(batch) / GIB:.2f} GiB, and {room / GIB:.2f} GiB are free "
-                        f"on the GPU: {fits}")
+    needs = _taken(build, shape, batch, averaged, pages=True)
+    if needs > room:
+        fitting = min(batch - 1, plan(build, shape, averaged).largest(room))
+        while fitting and _taken(build, shape, fitting, averaged, pages=True) > room:
+            fitting -= 1
+        fits = f"the largest batch that fits is {fitting}" if fitting else "not even one image fits"
+        raise UserError(f"batch (={batch}) takes {needs / GIB:.2f} GiB, and {room / GIB:.2f} GiB are free on the GPU: "
+                        f"{fits}")

@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 from numba import config, cuda, int64, uint32
 
+from npnet.kernels import PACKAGES
+
 if find_spec("numba_cuda") is None:  # Numba's own target is another, no longer kept
     raise ImportError("No module named 'numba_cuda'")
 
 Kernel = Any
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
+
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # of fewer than 128 blocks; layers of small nets have no more to do
 
 THREADS = 8 if SIMULATED else 256
 """Of a block, where nothing else is said. A power of 2."""
@@ -33,7 +37,9 @@ def check() -> None:
     if SIMULATED or cuda.is_available():
         return
     error: Any = cuda.cuda_error()
-    why = " ".join(str(getattr(error, "msg", None) or error or "none was found").split()).rstrip(".: ")
+    if error is None:  # the driver is there
+        raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none: pip install {PACKAGES['cuda']}")
+    why = " ".join(str(getattr(error, "msg", None) or error).split()).rstrip(".: ")
     raise ImportError(f"backend 'cuda' needs an NVIDIA GPU and its driver ({why}): nvidia-smi shows whether there is "
                       f"one; NUMBA_ENABLE_CUDASIM=1 simulates one, slowly")
 

@@ -20,9 +20,9 @@ def softmax(logits: Device, probabilities: Device) -> None:
 def softmax_cross_entropy_forward(logits: Device, labels: Device, probabilities: Device, summary: Device) -> None:
     """Whether all labels are classes is not known when this returns: see the contract."""
     softmax(logits, probabilities)
-    losses = scratch(2 * logits.shape[0], summary.dtype)
-    launch(_losses, logits.shape[0], SUM_THREADS, logits, labels, losses)
-    launch(_summary, 1, SUM_THREADS, losses, labels, logits.shape[1], summary)
+    with scratch(2 * logits.shape[0], summary.dtype) as losses:
+        launch(_losses, logits.shape[0], SUM_THREADS, logits, labels, losses)
+        launch(_summary, 1, SUM_THREADS, losses, labels, logits.shape[1], summary)
 
 
 def softmax_cross_entropy_backward(probabilities: Device, labels: Device, dlogits: Device) -> None:

@@ -1,7 +1,10 @@
 """Arrays on the device: making, viewing, copying, adding."""
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,9 +12,11 @@ from numba import cuda
 from numba.cuda.cudadrv.driver import CudaAPIError
 from numpy.typing import NDArray
 
-from .launch import SIMULATED, compiled, device, devices, each, flat, place, scalar, stream
+from npnet.kernels import PACKAGES
 
-OUT_OF_MEMORY = 2  # CUDA's number for it
+from .launch import SIMULATED, compiled, device, devices, each, flat, on, place, scalar, stream
+
+OUT_OF_MEMORY, ALREADY = 2, 704  # CUDA's numbers for it, and for access that was given before
 
 Device = Any
 """A device array of Numba's: a shape, a dtype and `reshape`; its elements are for kernels alone."""
@@ -31,6 +36,19 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Device:
         wanted, free = math.prod(shape) * np.dtype(dtype).itemsize, room()
         raise MemoryError(f"an array of shape (={shape}) takes {wanted / 2**20:,.0f} MiB, and "
                           f"{(free or 0) / 2**20:,.0f} MiB are free on the GPU: take smaller batches") from None
+
+
+@cache
+def try_out() -> None:
+    """Raise ImportError if no kernel runs: what CUDA's compiler and driver need they load at the first one only."""
+    try:
+        x = empty((1,), np.dtype(np.float32))
+        fill(x, 1.0)
+        to_host(x)
+    except Exception as error:  # each of CUDA's libraries has its own
+        words = " ".join(str(error).split())[:200]
+        raise ImportError(f"backend 'cuda' found a GPU, but no kernel runs on it ({type(error).__name__}: {words}): "
+                          f"pip install {PACKAGES['cuda']}") from error
 
 
 def finish() -> None:
@@ -145,12 +163,35 @@ def column(number: int) -> Any:
     """Device number 0 for the first, 1 for the second; where there is only one device, that."""
     from .columns import on_device
 
-    return on_device(number % devices())
+    number %= devices()
+    for other in range(devices()):
+        if other != number:
+            sees(number, other)
+    return on_device(number)
+
+
+@cache
+def sees(one: int, other: int) -> bool:
+    """Has the device `one` the other's memory before it, "peer to peer"? If it can, then from now on."""
+    if SIMULATED:
+        return True
+    with on(other):
+        there = cuda.current_context()
+    with on(one):
+        here = cuda.current_context()
+        if not here.can_access_peer(other):
+            return False
+        try:
+            here.enable_peer_access(there.handle)
+        except CudaAPIError as error:
+            if error.code != ALREADY:
+                raise
+    return True
 
 
 def receive(theirs: Device, x: Device) -> None:
-    """Between two devices straight from one to the other, where they can ("peer to peer"); else the driver takes it
-    over the host."""
+    """Between two devices straight from one to the other, where one `sees` the other; else the driver takes it over the
+    host."""
     compute = stream("compute")
     x.copy_to_device(theirs, stream=compute)
     compute.synchronize()
@@ -161,16 +202,20 @@ def on_one_thread() -> None:
 
 
 _scratch: dict[Any, Device] = {}
+_one_at_a_time = threading.Lock()
 
 
-def scratch(count: int, dtype: np.dtype[Any]) -> Device:
-    """Memory for a kernel while it runs, the same for all: they run one after the other."""
-    key = device(), dtype
-    held = _scratch.get(key)
-    if held is None or held.size < count:
-        _scratch.pop(key, None)
-        held = _scratch[key] = empty((count,), dtype)
-    return held
+@contextmanager
+def scratch(count: int, dtype: np.dtype[Any]) -> Iterator[Device]:
+    """Memory for kernels that are launched within, the same for all. Threads of Python's, as two columns of a net are,
+    may use one device: then no kernel of another's comes between those that have their sums there."""
+    with _one_at_a_time:
+        key = device(), dtype
+        held = _scratch.get(key)
+        if held is None or held.size < count:
+            _scratch.pop(key, None)
+            held = _scratch[key] = empty((count,), dtype)
+        yield held
 
 
 def _whole(x: Device) -> Device:

@@ -49,6 +49,10 @@ class Tile:
 TILES = (Tile(4, 4, 2, 2, 1), Tile(8, 4, 2, 2, 2)) if SIMULATED else (Tile(64, 64, 8, 4, 4), Tile(128, 128, 8, 8, 4))
 """The small one, and the one that takes more of a processor's registers, for products with enough rows and columns."""
 
+GAP = 4
+"""Numbers between the terms of a tile. Neighbouring threads that fetch neighbouring terms would put them 64 or 128
+numbers apart, all into one of the 32 banks of shared memory, one after the other."""
+
 
 @dataclass(frozen=True, eq=False)
 class Product:
@@ -83,10 +87,10 @@ def multiply(
     if parts == 1:
         launch(kernel, (*blocks, groups), tile.threads, a, b, bias, c, g, rows, columns, depth, share, 1)
         return
-    sums = scratch(parts * groups * rows * columns, c.dtype)
-    launch(kernel, (*blocks, groups * parts), tile.threads, a, b, bias, sums, g, rows, columns, depth, share, parts)
     count = groups * rows * columns
-    each(finish, count, sums, bias, c, g, rows, columns, count, parts)
+    with scratch(parts * count, c.dtype) as sums:
+        launch(kernel, (*blocks, groups * parts), tile.threads, a, b, bias, sums, g, rows, columns, depth, share, parts)
+        each(finish, count, sums, bias, c, g, rows, columns, count, parts)
 
 
 def _parts(blocks: int, steps: int) -> int:
@@ -118,13 +122,14 @@ def _kernels(product: Product, tile: Tile, in_parts: bool) -> tuple[Any, Any]:
     a_rows, a_terms = (threads // at_once, 0) if product.a_along else (0, threads // rows_of_tile)
     b_columns, b_terms = (threads // at_once, 0) if product.b_along else (0, threads // columns_of_tile)
     a_along, b_along = product.a_along, product.b_along
+    a_line, b_line = rows_of_tile + GAP, columns_of_tile + GAP
     row_jump, column_jump = rows_of_tile * vector // block, columns_of_tile * vector // block
 
     def tile_of_c(
         a: Any, b: Any, bias: Any, c: Any, g: Any, rows: int, columns: int, depth: int, share: int, parts: int
     ) -> None:
-        a_tile = cuda.shared.array((2, at_once, rows_of_tile), c.dtype, 16)  # aligned: four numbers at a time
-        b_tile = cuda.shared.array((2, at_once, columns_of_tile), c.dtype, 16)
+        a_tile = cuda.shared.array((2, at_once, a_line), c.dtype, 16)  # aligned: four numbers at a time
+        b_tile = cuda.shared.array((2, at_once, b_line), c.dtype, 16)
         sums = cuda.local.array((block, block), c.dtype)
         a_next = cuda.local.array(a_count, c.dtype)
         b_next = cuda.local.array(b_count, c.dtype)
@@ -134,6 +139,7 @@ def _kernels(product: Product, tile: Tile, in_parts: bool) -> tuple[Any, Any]:
         b_places = cuda.local.array((b_count, 3), int64)
         thread = cuda.threadIdx.x
         group, part = split(cuda.blockIdx.z, parts)
+        groups, _ = split(cuda.gridDim.z, parts)
         first_row, first_column = cuda.blockIdx.y * rows_of_tile, cuda.blockIdx.x * columns_of_tile
         begin = part * share
         end = min(begin + share, depth)
@@ -188,15 +194,16 @@ def _kernels(product: Product, tile: Tile, in_parts: bool) -> tuple[Any, Any]:
                     b_tile[buffer, b_term + i * b_terms, b_column + i * b_columns] = b_next[i]
             cuda.syncthreads()
 
-        for i in range(block):
-            m = first_row + (i // vector) * row_jump + down + i % vector
-            for j in range(block):
-                n = first_column + (j // vector) * column_jump + across + j % vector
+        for j in range(block):  # where a column is takes divisions, where a row is none
+            n = first_column + (j // vector) * column_jump + across + j % vector
+            there = column(n, g)
+            for i in range(block):
+                m = first_row + (i // vector) * row_jump + down + i % vector
                 if m < rows and n < columns:
                     if in_parts:
-                        c[((part * (cuda.gridDim.z // parts) + group) * rows + m) * columns + n] = sums[i, j]
+                        c[((part * groups + group) * rows + m) * columns + n] = sums[i, j]
                     else:
-                        put(c, bias, row(m, g), column(n, g), sums[i, j], group, g)
+                        put(c, bias, row(m, g), there, sums[i, j], group, g)
 
     def finish(sums: Any, bias: Any, c: Any, g: Any, rows: int, columns: int, count: int, parts: int) -> None:
         for e in range(cuda.grid(1), count, cuda.gridsize(1)):
