@@ -271,6 +271,8 @@ CALLS = [
         *norm_calls(kernel, 2, 5, 3, 3, 1, alpha=0.0, k=2.0),
     )),
     *dense_calls(1, 1, 1), *dense_calls(17, 35, 13), *dense_calls(3, 200, 10), *dense_calls(9, 30, 130),
+    *dense_calls(3, 1100, 9), *dense_calls(14, 1100, 2),  # in long rows, in short ones,
+    *dense_calls(131, 9, 5),  # in blocks
     *pointwise_calls(1, 1), *pointwise_calls(17, 3, 5, 7), *pointwise_calls(2, 1001),
     *loss_calls(1, 2), *loss_calls(17, 10), *loss_calls(17, 5, "ties"), *loss_calls(6, 10, "huge"),
     *memory_calls(1, [1], 1, 1), *memory_calls(17, [3, 1, 4], 5, 2),

@@ -28,6 +28,31 @@ def test_every_value_and_gradient_is_the_sum_written_out():
     np.testing.assert_allclose(layer.bias.grad, dy.sum(axis=0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("plainly", [False, True])
+def test_rows_in_pieces_and_images_in_blocks_make_the_same(monkeypatch, plainly):
+    """Of 16 numbers and a rest, of 4 images at most; with a ReLU, which may come last only."""
+    pytest.importorskip("numba")
+    from plain import use_plain_loops
+
+    from npnet.kernels import numpy as definition
+    from npnet.kernels.numba import dense, rows, vectors
+
+    for name, value in (("NEAR", 16 * 8), ("MOST", 4), ("FEW", 0)):
+        monkeypatch.setattr(dense, name, value)
+    if plainly:
+        use_plain_loops((dense, rows, vectors), monkeypatch)
+    rng = np.random.default_rng(0)
+    for images, inputs, outputs in ((1, 16, 1), (9, 41, 11), (5, 33, 3)):
+        x, w, b = rng.standard_normal((images, inputs)), rng.standard_normal((outputs, inputs)), np.full(outputs, 0.5)
+        found, expected = np.full((2, images, outputs), np.nan)
+        dense.dense_forward(x, w, b, True, found)
+        definition.dense_forward(x, w, b, True, expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    x[0, 20] = np.nan
+    dense.dense_forward(x, w, b, True, found)
+    assert np.isnan(found).sum() == 3, "of one image all outputs"
+
+
 def test_an_image_is_read_channel_by_channel_and_row_by_row():
     layer = dense(2 * 3 * 4, 1)
     x = np.zeros((1, 2, 3, 4))
