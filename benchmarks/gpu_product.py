@@ -45,8 +45,8 @@ def shared_tiles(a, b, c):
     j, i = cuda.grid(2)
     total = c.dtype.type(0)
     for first in range(0, a.shape[1], SIDE):
-        a_tile[y, x] = a[i, first + x] if i < c.shape[0] and first + x < a.shape[1] else 0
-        b_tile[y, x] = b[first + y, j] if first + y < a.shape[1] and j < c.shape[1] else 0
+        a_tile[y, x] = a[i, first + x] if i < c.shape[0] and first + x < a.shape[1] else c.dtype.type(0)
+        b_tile[y, x] = b[first + y, j] if first + y < a.shape[1] and j < c.shape[1] else c.dtype.type(0)
         cuda.syncthreads()
         for k in range(SIDE):
             total += a_tile[y, k] * b_tile[k, x]
@@ -67,8 +67,8 @@ def columns_in_registers(a, b, c):
     for first in range(0, a.shape[1], SIDE):
         for t in range(TALL):
             i = top + t * SIDE + y
-            a_tile[t * SIDE + y, x] = a[i, first + x] if i < c.shape[0] and first + x < a.shape[1] else 0
-        b_tile[y, x] = b[first + y, j] if first + y < a.shape[1] and j < c.shape[1] else 0
+            a_tile[t * SIDE + y, x] = a[i, first + x] if i < c.shape[0] and first + x < a.shape[1] else c.dtype.type(0)
+        b_tile[y, x] = b[first + y, j] if first + y < a.shape[1] and j < c.shape[1] else c.dtype.type(0)
         cuda.syncthreads()
         for k in range(SIDE):
             own = b_tile[k, x]
@@ -97,9 +97,10 @@ def blocks_in_registers(a, b, c):
     for first in range(0, a.shape[1], DEPTH):
         for e in range(thread, WIDE * DEPTH, threads):
             i, k = e // DEPTH, e % DEPTH
-            a_tile[k, i] = a[top + i, first + k] if top + i < c.shape[0] and first + k < a.shape[1] else 0
+            there = top + i < c.shape[0] and first + k < a.shape[1]
+            a_tile[k, i] = a[top + i, first + k] if there else c.dtype.type(0)
             k, j = e // WIDE, e % WIDE
-            b_tile[k, j] = b[first + k, left + j] if first + k < a.shape[1] and left + j < c.shape[1] else 0
+            b_tile[k, j] = b[first + k, left + j] if first + k < a.shape[1] and left + j < c.shape[1] else c.dtype.type(0)
         cuda.syncthreads()
         for k in range(DEPTH):
             for i in range(BLOCK):

@@ -391,14 +391,21 @@ def test_a_device_gets_the_memory_of_another_before_it_once(cuda, monkeypatch, c
 def test_a_driver_without_a_compiler_is_told_from_no_driver(cuda, monkeypatch):
     monkeypatch.setattr(cuda.launch, "SIMULATED", False)
     monkeypatch.setattr(cuda.launch.cuda, "is_available", lambda: False)
+    def lacking():
+        raise RuntimeError("libnvvm.so")
+
     for error, message in ((None, r"needs CUDA's compiler, and found none: pip install 'npnet\[cuda13\]'"),
                            ("no libcuda.so.", r"needs an NVIDIA GPU and its driver \(no libcuda.so\): nvidia-smi")):
         monkeypatch.setattr(cuda.launch.cuda, "cuda_error", lambda error=error: error, raising=False)
         with pytest.raises(ImportError, match=message):
             npnet.use("cuda")
+    monkeypatch.setattr(cuda.launch.cuda, "is_available", lacking)
+    with pytest.raises(ImportError, match=r"needs CUDA's compiler, and found none \(RuntimeError\): pip install '"):
+        npnet.use("cuda")
 
 
 def test_a_kernel_is_tried_before_the_backend_is_used(cuda, monkeypatch):
+    monkeypatch.delenv("NPNET_BACKEND", raising=False)
     [(well, what, how)] = doctor._gpu()
     assert (well, what) == (True, "GPU")
     assert ("simulator" in how) is SIMULATED

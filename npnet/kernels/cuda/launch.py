@@ -34,8 +34,12 @@ MOST = 2**32 - 1
 
 def check() -> None:
     """Raise ImportError if there is nothing to run on: one line that says what is missing, and what to do."""
-    if SIMULATED or cuda.is_available():
-        return
+    try:
+        if SIMULATED or cuda.is_available():
+            return
+    except Exception as error:  # of a library that the driver comes without
+        raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none ({type(error).__name__}): pip install "
+                          f"{PACKAGES['cuda']}") from error
     error: Any = cuda.cuda_error()
     if error is None:  # the driver is there
         raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none: pip install {PACKAGES['cuda']}")
@@ -52,7 +56,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 def compiled(loop: Callable[..., Any]) -> Kernel:
     """A kernel: what one thread does. It is compiled at its first launch with arguments of new types."""
-    return cuda.jit(loop)
+    return cuda.jit(loop) if SIMULATED else cuda.jit(loop, lto=False)  # nothing is linked in; it would compile twice
 
 
 def launch(

@@ -59,7 +59,9 @@ def room() -> int | None:
     """On the device; what kernels take is not counted. In the simulator nobody says."""
     if SIMULATED:
         return None
-    return max(0, int(cuda.current_context().get_memory_info().free) - OF_KERNELS)
+    context = cuda.current_context()
+    context.memory_manager.deallocations.clear()  # what nobody holds any more Numba gives back later, otherwise
+    return max(0, int(context.get_memory_info().free) - OF_KERNELS)
 
 
 def view(storage: Device, shape: tuple[int, ...]) -> Device:
