@@ -100,7 +100,8 @@ def blocks_in_registers(a, b, c):
             there = top + i < c.shape[0] and first + k < a.shape[1]
             a_tile[k, i] = a[top + i, first + k] if there else c.dtype.type(0)
             k, j = e // WIDE, e % WIDE
-            b_tile[k, j] = b[first + k, left + j] if first + k < a.shape[1] and left + j < c.shape[1] else c.dtype.type(0)
+            there = first + k < a.shape[1] and left + j < c.shape[1]
+            b_tile[k, j] = b[first + k, left + j] if there else c.dtype.type(0)
         cuda.syncthreads()
         for k in range(DEPTH):
             for i in range(BLOCK):
