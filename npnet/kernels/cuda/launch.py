@@ -37,9 +37,9 @@ def check() -> None:
     try:
         if SIMULATED or cuda.is_available():
             return
-    except Exception as error:  # of a library that the driver comes without
-        raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none ({type(error).__name__}): pip install "
-                          f"{PACKAGES['cuda']}") from error
+    except Exception as missing:  # of a library that the driver comes without
+        raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none ({type(missing).__name__}): pip "
+                          f"install {PACKAGES['cuda']}") from missing
     error: Any = cuda.cuda_error()
     if error is None:  # the driver is there
         raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none: pip install {PACKAGES['cuda']}")
