@@ -16,7 +16,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     os.environ["NPNET_BACKEND"] = "cuda"
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # npnet need not be installed
+    # npnet need not be installed, neither here nor in the programs that this one starts
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    os.environ["PYTHONPATH"] = os.pathsep.join([sys.path[0], *filter(None, [os.environ.get("PYTHONPATH")])])
 
 import numpy as np
 
@@ -25,7 +27,6 @@ from npnet.files import write_json
 from npnet.kernels import active
 from npnet.models.summary import aligned
 
-ROOT = Path(__file__).resolve().parent.parent
 NETS = (("alexnet", 128), ("googlenet", 32), ("alexnet", 256), ("googlenet", 128))
 
 
@@ -233,7 +234,6 @@ def python(left, *arguments, into=None):
     """A program of its own, stopped when no time is left; what it prints goes into a file, too."""
     began = time.perf_counter()
     environment = {key: value for key, value in os.environ.items() if key != "NPNET_BACKEND"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     with open(into or os.devnull, "w", encoding="utf-8") as page, subprocess.Popen(
         [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         env=environment, start_new_session=True

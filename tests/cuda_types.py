@@ -97,14 +97,18 @@ def main():
     for name, calls in seen.items():
         for arguments, dtype in ((calls[0], np.float32), (calls[-1], np.float64)):
             given = contract.cast(arguments, dtype)
-            getattr(backend, name)(**{key: typed(v, "C") for key, v in given.items()})
+            call(name, given)
             if name in contract.HOLEY:
-                getattr(backend, name)(**{key: typed(v, "A" if key in contract.HOLEY[name] else "C")
-                                          for key, v in given.items()})
+                call(name, given, contract.HOLEY[name])
     each_tile(seen)
     if numba.cuda.dispatcher.config.CUDA_LOW_OCCUPANCY_WARNINGS:
         problems.append("a small grid would be warned of at every launch")
     print(json.dumps({"compiled": len(done), "problems": problems, "tiles": sorted(tiles)}))
+
+
+def call(name, arguments, holey=()):
+    """holey : those that are some channels of a larger array."""
+    getattr(backend, name)(**{key: typed(v, "A" if key in holey else "C") for key, v in arguments.items()})
 
 
 def each_tile(seen):
@@ -119,8 +123,7 @@ def each_tile(seen):
     for tile, parts in itertools.product(product.TILES, (1, 3)):
         product.TILES, product._parts = (tile, tile), lambda blocks, steps, parts=parts: parts
         for name in PRODUCTS:
-            arguments = contract.cast(seen[name][-1], np.float32)
-            getattr(backend, name)(**{key: typed(v, "C") for key, v in arguments.items()})
+            call(name, contract.cast(seen[name][-1], np.float32))
 
 
 if __name__ == "__main__":

@@ -34,15 +34,15 @@ MOST = 2**32 - 1
 
 def check() -> None:
     """Raise ImportError if there is nothing to run on: one line that says what is missing, and what to do."""
+    error: Any
     try:
         if SIMULATED or cuda.is_available():
             return
+        error, how = cuda.cuda_error(), ""
     except Exception as missing:  # of a library that the driver comes without
-        raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none ({type(missing).__name__}): pip "
-                          f"install {PACKAGES['cuda']}") from missing
-    error: Any = cuda.cuda_error()
+        error, how = None, f" ({type(missing).__name__})"
     if error is None:  # the driver is there
-        raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none: pip install {PACKAGES['cuda']}")
+        raise ImportError(f"backend 'cuda' needs CUDA's compiler, and found none{how}: pip install {PACKAGES['cuda']}")
     why = " ".join(str(getattr(error, "msg", None) or error).split()).rstrip(".: ")
     raise ImportError(f"backend 'cuda' needs an NVIDIA GPU and its driver ({why}): nvidia-smi shows whether there is "
                       f"one; NUMBA_ENABLE_CUDASIM=1 simulates one, slowly")

@@ -467,12 +467,14 @@ def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
     if way.apart:
         sum_tiles(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, (rows, way.summed), pad, lanes_of(x.itemsize),
                   way.cut, FIRST_ROWS, way.steps, strips, halves, v, e, small, sums)
-    for first in range(0, 0 if way.apart else rows, way.summed):
-        some = first, min(rows, first + way.summed)
-        transform_both(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, some, pad, lanes_of(x.itemsize), strips,
-                       halves, v[0], e[0])
-        offsets = way.steps[: (some[1] - some[0]) * way.columns]
-        sum_products(v[0], e[0], (x.shape[1], dy.shape[1]), way.cut, FIRST_ROWS, offsets, first == 0, small, sums[0])
+    else:
+        for first in range(0, rows, way.summed):
+            some = first, min(rows, first + way.summed)
+            transform_both(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, some, pad, lanes_of(x.itemsize), strips,
+                           halves, v[0], e[0])
+            offsets = way.steps[: (some[1] - some[0]) * way.columns]
+            sum_products(v[0], e[0], (x.shape[1], dy.shape[1]), way.cut, FIRST_ROWS, offsets, first == 0, small,
+                         sums[0])
     [finite] = scratch(np.dtype(bool), (threads(),))
     collect(sums, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw)
     return False not in finite.tolist()
