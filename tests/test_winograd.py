@@ -15,7 +15,7 @@ from npnet.kernels.numba.tile import lanes
 
 # images, channels and outputs of a group, groups, height, width, padding
 SHAPES = [(9, 16, 32, 1, 9, 11, 1), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 2), (40, 48, 16, 1, 4, 5, 1),
-          (4, 16, 112, 2, 13, 13, 1), (12, 64, 16, 1, 7, 7, 1)]
+          (4, 16, 112, 2, 13, 13, 1), (12, 64, 16, 1, 7, 7, 1), (9, 16, 16, 1, 9, 6, 1)]
 FIVES = [(9, 16, 32, 1, 9, 11, 2), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 4), (10, 48, 16, 1, 8, 8, 2)]
 BOTH = [*((3, shape) for shape in SHAPES), *((5, shape) for shape in FIVES)]
 

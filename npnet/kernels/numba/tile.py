@@ -121,15 +121,17 @@ def tile(
     """c[r · width + v] += Σ_t a[rows[r] + t · step] · b[offsets[t] + v] for v < width, `lanes` or some times as many.
     `anew`: = in place of +=, whatever c was before.
 
-    a, b, c : of one dimension.  rows (ROWS,).  ahead : what is read next, so far behind what is read now: a line of it
-    is asked for at each step.
+    a, b, c : of one dimension; c may lie over a, it is written last.  rows (ROWS,).  ahead : what is read next, so far
+    behind what is read now: a line of it is asked for at each step.
     """
+    sums = c[: ROWS * width].copy()
     if anew:
-        c[: ROWS * width] = 0
+        sums[:] = 0
     for t in range(offsets.size):
         for r in range(ROWS):
             for v in range(width):
-                c[r * width + v] += a[rows[r] + t * step] * b[offsets[t] + v]
+                sums[r * width + v] += a[rows[r] + t * step] * b[offsets[t] + v]
+    c[: ROWS * width] = sums
 
 
 class Registers:

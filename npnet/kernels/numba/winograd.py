@@ -203,7 +203,11 @@ def _multiply(
     v: Floats, channels: int, first: int, u: Floats, start: int, used: int, rows: Numbers, offsets: Numbers,
     across: int, m: Floats
 ) -> None:
-    """m[place] = v[place] · u[place] : of a group, whose channels begin at `first`, a panel of outputs."""
+    """m[place] = v[place] · u[place] : of a group, whose channels begin at `first`, a panel of outputs.
+
+    m may be v, where there is one group, one panel, and no more outputs than channels: a tile is written when all of
+    the rows that it is made of have been read. Both lie in the second-level cache then; CIFAR's step became 2 % faster.
+    """
     for place in range(u.shape[0]):
         weights = u[place, start:]
         for t in range(0, used, ROWS):
@@ -381,6 +385,7 @@ class _Way(NamedTuple):
     together: int  # rows of tiles that are done together
     summed: int  # the same for the gradient of the weights
     apart: bool  # for that, does each thread have tiles and sums of its own? Else they share both
+    over: bool  # do products lie over what they are made of?
     cut: tuple[int, ...]  # groups, panels, channels of a group, width of a panel
     offsets: Numbers  # of the taps in a panel of weights
     rows: Numbers  # of the tiles in v
@@ -410,7 +415,8 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
     tap, row = np.arange(w[2] ** 2, dtype=np.int64) * ROWS * wide, np.arange(ROWS)[:, None]
     taps, last = tap + row * wide, w[0] // groups - (panels - 1) * wide
     back = np.stack([(tap + row * (wide if panels > 1 else last)).ravel(), (tap + row * last).ravel()])
-    way = _Way(tall, columns, together, summed, apart, cut, *steps, taps.ravel(), taps[:, ::-1].ravel(), back)
+    over = groups == panels == 1 and y[1] <= x[1]
+    way = _Way(tall, columns, together, summed, apart, over, cut, *steps, taps.ravel(), taps[:, ::-1].ravel(), back)
 
     own, in_line = team if apart else 1, LINE // itemsize
 
@@ -424,7 +430,7 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
         "strips": (team, (side * line + lanes) * most),
         "halves": (team, side * line * most),
         "vs": (team, *places(_tiles(together, columns) * x[1])),
-        "ms": (team, *places(_tiles(together, columns) * wide)),
+        "ms": (team, *places(0 if over else _tiles(together, columns) * wide)),
         "u": places(math.prod(cut)),
         "small": (team, (side + w[2]) * w[2] * ROWS * wide),
         "v": (own, *places(_tiles(summed, columns) * x[1])),
@@ -452,7 +458,8 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     correlate(
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
         (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
-        way.offsets, strips, halves, vs, ms, y.shape[1:], finite, lying(y), images_apart(y), first_job(),
+        way.offsets, strips, halves, vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y),
+        first_job(),
     )
     return False not in finite.tolist()
 
