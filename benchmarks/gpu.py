@@ -131,10 +131,10 @@ def others(maps=(128, 96, 55), pooled=27, weights=(4096, 9216), scores=(128, 100
     for name in ("lrn", "lrn_within"):
         forward, back = getattr(k, f"{name}_forward"), getattr(k, f"{name}_backward")
         yield f"{name} forward", lambda forward=forward: forward(x, 5, 1e-4, 0.75, 2.0, d, y), 3 * size
-        yield f"{name} backward", lambda back=back: back(z, x, y, d, 5, 1e-4, 0.75, e), 5 * size
+        yield f"{name} backward", lambda back=back: back(z, x, y, d, 5, 1e-4, 0.75, True, e), 5 * size
     small, places = device(n, c, pooled, pooled), device(n, c, pooled, pooled, dtype=np.uint8, most=9)
     little = 4 * n * c * pooled**2
-    yield "max pooling forward", lambda: k.max_pool_forward(x, 3, 2, 0, places, small), size + 1.25 * little
+    yield "max pooling forward", lambda: k.max_pool_forward(x, 3, 2, 0, True, places, small), size + 1.25 * little
     yield "max pooling backward", lambda: k.max_pool_backward(small, places, 3, 2, 0, x), size + 1.25 * little
     yield "average pooling forward", lambda: k.average_pool_forward(x, 3, 2, 0, False, small), size + little
     yield "average pooling backward", lambda: k.average_pool_backward(small, 3, 2, 0, False, x), size + little

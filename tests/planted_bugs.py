@@ -88,26 +88,26 @@ def lrn(size):
 
 
 @plant(lrn(4), (2, 7, 2, 3), "x")
-def lrn_backward__window_not_turned_around(db, a, b, d, size, alpha, beta, da):
+def lrn_backward__window_not_turned_around(db, a, b, d, size, alpha, beta, rectified, da):
     """j is in the window of i; for an even size that is not: i is in the window of j."""
     shared = right.norm._window_sum(db * b / d, size // 2, size - 1 - size // 2, axes=(1,))
     da[...] = db * d**-beta - 2 * alpha * beta * a * shared
 
 
 @plant(lrn(5), (2, 7, 2, 3), "x")
-def lrn_backward__four_instead_of_five(db, a, b, d, size, alpha, beta, da):
+def lrn_backward__four_instead_of_five(db, a, b, d, size, alpha, beta, rectified, da):
     """``range(max(0, c - 2), min(7, c + 2))`` in Chainer's test: a window of 4 that passed for one of 5."""
-    right.lrn_backward(db, a, b, d, size - 1, alpha, beta, da)
+    right.lrn_backward(db, a, b, d, size - 1, alpha, beta, rectified, da)
 
 
 @plant(lrn(5), (2, 7, 2, 3), "x")
-def lrn_backward__the_2_is_lost(db, a, b, d, size, alpha, beta, da):
+def lrn_backward__the_2_is_lost(db, a, b, d, size, alpha, beta, rectified, da):
     """The derivative of a² is 2a."""
-    right.lrn_backward(db, a, b, d, size, alpha / 2, beta, da)
+    right.lrn_backward(db, a, b, d, size, alpha / 2, beta, rectified, da)
 
 
 @plant(lambda _: LRNWithin(3, alpha=7.0), (2, 2, 5, 4), "x")
-def lrn_within_backward__rows_only(db, a, b, d, size, alpha, beta, da):
+def lrn_within_backward__rows_only(db, a, b, d, size, alpha, beta, rectified, da):
     """The window is a square."""
     shared = right.norm._window_sum(db * b / d, 1, 1, axes=(3,))
     da[...] = db * d**-beta - 2 * alpha * beta * a * shared
@@ -386,9 +386,10 @@ def back_through_padding(dy, argmax, size, stride, pad, dx):
 
 
 @plant(lambda _: MaxPool2D(3, 1, pad=1), (2, 2, 5, 4), compare=all_negative, max_pool_backward=back_through_padding)
-def max_pool_forward__padded_with_zeros(x, size, stride, pad, argmax, y):
+def max_pool_forward__padded_with_zeros(x, size, stride, pad, rectified, argmax, y):
     """DeZero, numpy-ml: a window of negatives at the border becomes 0. Inception's pooling branch has such a border."""
-    right.max_pool_forward(np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))), size, stride, 0, argmax, y)
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    right.max_pool_forward(padded, size, stride, 0, rectified, argmax, y)
 
 
 def means(layer):
@@ -434,8 +435,8 @@ def lrn_forward__four_instead_of_five(a, size, alpha, beta, k, d, b):
     right.lrn_forward(a, size - 1, alpha, beta, k, d, b)
 
 
-def back_by_a_fifth(db, a, b, d, size, alpha, beta, da):
-    right.lrn_backward(db, a, b, d, size, alpha / size, beta, da)
+def back_by_a_fifth(db, a, b, d, size, alpha, beta, rectified, da):
+    right.lrn_backward(db, a, b, d, size, alpha / size, beta, rectified, da)
 
 
 @plant(lrn(5), (2, 7, 2, 3), compare=five_channels, lrn_backward=back_by_a_fifth)

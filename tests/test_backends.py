@@ -159,14 +159,15 @@ def pool_calls(n, c, h, w, size, stride, pad, rounding, kind="any"):
     shape = (n, c, *(sliding_size(length, size, stride, pad, rounding) for length in (h, w)))
     x, dy, common = normal(n, c, h, w), normal(*shape), {"size": size, "stride": stride, "pad": pad}
     x = {"any": x, "negative": -1 - np.abs(x), "ties": np.round(x)}[kind]
-    place = np.min_scalar_type(size**2 - 1)
-    argmax = fresh(shape, place)
-    definition.max_pool_forward(x, size, stride, pad, argmax, fresh(shape))
-    calls = [
-        *(("max_pool_forward", {"x": x, **common, "argmax": where, "y": fresh(shape)})
-          for where in (fresh(shape, place), None)),
-        ("max_pool_backward", {"dy": dy, "argmax": argmax, **common, "dx": fresh(x.shape)}),
-    ]
+    place, calls = np.min_scalar_type(size**2), []
+    for rectified in (False, True):
+        argmax = fresh(shape, place)
+        definition.max_pool_forward(x, size, stride, pad, rectified, argmax, fresh(shape))
+        calls += [
+            *(("max_pool_forward", {"x": x, **common, "rectified": rectified, "argmax": where, "y": fresh(shape)})
+              for where in (fresh(shape, place), None)),
+            ("max_pool_backward", {"dy": dy, "argmax": argmax, **common, "dx": fresh(x.shape)}),
+        ]
     for count_pad in (False, True):
         calls += [
             ("average_pool_forward", {"x": x, **common, "count_pad": count_pad, "y": fresh(shape)}),
@@ -183,7 +184,8 @@ def norm_calls(kernel, n, c, h, w, size, alpha=0.8, beta=0.75, k=1.5):
     return [
         *((f"{kernel}_forward", {"a": a, **constants, "k": k, "d": d, "b": fresh(a.shape)})
           for d in (fresh(a.shape), None)[: 2 if kernel == "lrn" else 1]),
-        (f"{kernel}_backward", {"db": db, "a": a, "b": b, "d": d, **constants, "da": fresh(a.shape)}),
+        *((f"{kernel}_backward", {"db": db, "a": a, "b": b, "d": d, **constants, "rectified": rectified,
+                                  "da": fresh(a.shape)}) for rectified in (False, True)),
     ]
 
 

@@ -141,12 +141,12 @@ def test_nothing_is_written_beyond_an_array(dtype, shape):
 
     (all_y, y), (all_places, places), (all_dx, dx) = (
         guarded((1, 3, *of), kind) for of, kind in ((coarse, dtype), (coarse, np.uint8), (shape, dtype)))
-    fast.max_pool_forward(x, 3, 2, 1, places, y)
+    fast.max_pool_forward(x, 3, 2, 1, False, places, y)
     fast.max_pool_backward(y, places, 3, 2, 1, dx)
     for room in (all_y, all_places, all_dx):
         assert (room[:64] == 77).all()
         assert (room[-64:] == 77).all()
     expected, again = np.zeros_like(y), np.zeros_like(places)
-    definition.max_pool_forward(x, 3, 2, 1, again, expected)
+    definition.max_pool_forward(x, 3, 2, 1, False, again, expected)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(places, again)

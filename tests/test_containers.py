@@ -5,11 +5,13 @@ from npnet.layers import (
     LRN,
     AvgPool2D,
     Concat,
+    Constant,
     Conv2D,
     Cost,
     Dense,
     Dropout,
     Gaussian,
+    LRNWithin,
     MaxPool2D,
     ReLU,
     Sequential,
@@ -17,6 +19,7 @@ from npnet.layers import (
     Tanh,
     WithHeads,
 )
+from npnet.layers.containers import forward_through
 
 WIDE = Gaussian(0.3)
 
@@ -297,6 +300,60 @@ def test_a_layer_does_the_work_of_the_relu_behind_it_and_only_then(backend, laye
     np.testing.assert_array_equal(rectified, np.maximum(alone, 0))
     np.testing.assert_array_equal(net["last"].forward(rectified), y)
     assert y.min() < 0  # no ReLU comes behind the last
+
+
+BACK_THROUGH = [
+    lambda: MaxPool2D(3, 2), lambda: MaxPool2D(2, 1, pad=1), lambda: MaxPool2D(3, 3), lambda: LRN(3, alpha=0.5),
+    lambda: LRN(3, alpha=0.5, beta=0.6, groups=2), lambda: LRNWithin(3, alpha=0.5),
+    lambda: LRNWithin(2, alpha=0.5, beta=0.6),
+]
+
+
+@pytest.mark.parametrize("behind", BACK_THROUGH)
+def test_what_stands_behind_a_relu_goes_back_through_it_and_only_then(backend, behind, monkeypatch):
+    def layers():
+        return Conv2D(2, 4, 3, weight=WIDE, bias=Constant(-1.0)), ReLU(), behind()
+
+    apart, (conv, relu, last) = layers(), layers()
+    net, x = Sequential(conv=conv, relu=relu, last=last), images(3)
+    for train in (True, False):
+        y = x
+        for layer in apart:
+            y = layer.forward(y, train)
+        dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+        np.testing.assert_array_equal(net.forward(x, train), y)
+        assert (np.array(y) == 0).any()
+        expected = dy
+        for layer in reversed(apart):
+            expected = layer.backward(expected)
+        assert last.through_relu
+        assert not apart[2].through_relu
+        with monkeypatch.context() as patch:
+            patch.setattr(backend, "relu_backward", None)  # it has nothing left to do
+            np.testing.assert_array_equal(net.backward(dy), expected)
+    forward_through(net.layers[:2], x, True)  # in two pieces, and back in one
+    last.forward(relu.y)
+    assert not last.through_relu
+    np.testing.assert_array_equal(net.backward(dy), expected)
+
+
+def test_a_relu_that_a_head_reads_is_gone_through_behind_the_sum(backend):
+    """Of the gradients of both ways: pooling's alone is not all of it."""
+    conv, relu, pool, head = layers = Conv2D(2, 2, 3, weight=WIDE), ReLU(), MaxPool2D(3, 2), Dense(72, 2, weight=WIDE)
+    net = WithHeads({"relu": Dense(72, 2)}, conv=Conv2D(2, 2, 3), relu=ReLU(), pool=MaxPool2D(3, 2))
+    for one, other in zip((layer for layer in layers if layer.parameters()), (net["conv"], net.heads["relu"]),
+                          strict=True):
+        for p, q in zip(one.parameters(), other.parameters(), strict=True):
+            q.assign(p.numpy())
+    x = images(2)
+    y = relu.forward(conv.forward(x))
+    expected = pool.forward(y), head.forward(y)
+    for got, wanted in zip(net.forward(x), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    dys = tuple(np.ones_like(part) for part in expected)
+    both = pool.backward(dys[0]) + head.backward(dys[1]).reshape(y.shape)
+    np.testing.assert_allclose(net.backward(dys), conv.backward(relu.backward(both)), rtol=1e-5, atol=1e-6)
+    assert not net["pool"].through_relu
 
 
 @pytest.mark.parametrize("behind", [(ReLU, ReLU), (ReLU, Tanh), (Tanh, Tanh)])

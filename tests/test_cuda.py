@@ -199,7 +199,8 @@ def test_nan_and_infinity_survive(cuda):
     nan, inf, fresh = np.nan, np.inf, contract.fresh
     x = np.array([[[[1, nan, 3], [-inf, -inf, inf], [-1, -2, nan]]]], np.float32)
     for name, arguments in (
-        ("max_pool_forward", {"x": x, "size": 2, "stride": 1, "pad": 1, "argmax": fresh((1, 1, 4, 4), np.uint8),
+        ("max_pool_forward", {"x": x, "size": 2, "stride": 1, "pad": 1, "rectified": False,
+                              "argmax": fresh((1, 1, 4, 4), np.uint8),
                               "y": fresh((1, 1, 4, 4))}),
         ("relu_forward", {"x": x, "y": fresh(x.shape)}),
         ("softmax_cross_entropy_forward",

@@ -132,8 +132,8 @@ def test_arrays_may_begin_anywhere(backend, first, second):
         np.testing.assert_allclose(b[:, i], a[:, i] / expected**0.75, rtol=1e-5)
     db, whole = a[:, ::-1].copy(), np.zeros_like(a)
     da = np.zeros(a.size + 20, np.float32)
-    backend.lrn_backward(db, a, b, d, 5, 0.8, 0.75, whole)
-    backend.lrn_backward(db, a, b, d, 5, 0.8, 0.75, da[second : second + a.size].reshape(a.shape))
+    backend.lrn_backward(db, a, b, d, 5, 0.8, 0.75, False, whole)
+    backend.lrn_backward(db, a, b, d, 5, 0.8, 0.75, False, da[second : second + a.size].reshape(a.shape))
     np.testing.assert_array_equal(da[second : second + a.size].reshape(a.shape), whole)
     assert not np.delete(da, np.r_[second : second + a.size]).any()
 

@@ -215,13 +215,13 @@ for at_end in (False, True):
     x, y, dx = fenced(fine, "{kind}", at_end), fenced(coarse, "{kind}", at_end), fenced(fine, "{kind}", at_end)
     argmax = fenced(coarse, "u1", at_end)
     x[...] = 1 + np.arange(x.size).reshape(fine)
-    fast.max_pool_forward(x, {size}, {stride}, pad, argmax, y)
+    fast.max_pool_forward(x, {size}, {stride}, pad, False, argmax, y)
     row, column = np.divmod(argmax.astype(int), {size})
     row += np.arange(coarse[2])[:, None] * {stride} - pad
     column += np.arange(coarse[3]) * {stride} - pad
     assert (x[0, np.arange({maps})[:, None, None], row[0], column[0]] == y[0]).all()
     y[...] = 0
-    fast.max_pool_forward(x, {size}, {stride}, pad, None, y)
+    fast.max_pool_forward(x, {size}, {stride}, pad, False, None, y)
     assert y.min() > 0
     fast.max_pool_backward(y, argmax, {size}, {stride}, pad, dx)
     assert dx.sum() == y.sum()
@@ -250,8 +250,8 @@ def test_where_one_map_ends_the_next_begins(dtype):
         results = []
         for backend in (definition, fast):
             y, again, dx, argmax = *(np.zeros_like(x) for _ in range(3)), np.zeros(x.shape, np.uint8)
-            backend.max_pool_forward(x, size, 1, pad, argmax, y)
-            backend.max_pool_forward(x, size, 1, pad, None, again)
+            backend.max_pool_forward(x, size, 1, pad, False, argmax, y)
+            backend.max_pool_forward(x, size, 1, pad, False, None, again)
             backend.max_pool_backward(dy, argmax, size, 1, pad, dx)
             results.append((argmax, y, again, dx))
         for expected, got in zip(*results, strict=True):

@@ -158,8 +158,8 @@ def share_out(db, b, d, start, count, shares, place, lanes):
 
 
 @numba.njit
-def take_shares(db, a, d, start, count, shares, taps, v, factor, da, lanes):
-    reductions.take_shares(db, a, d, start, count, shares, taps, v, factor, da, lanes)
+def take_shares(db, a, d, start, count, shares, taps, v, factor, rectified, da, lanes):
+    reductions.take_shares(db, a, d, start, count, shares, taps, v, factor, rectified, da, lanes)
 
 
 @BOTH
@@ -175,9 +175,11 @@ def test_shares_are_passed_on_and_collected_and_nothing_beyond_is_touched(dtype)
         for count in (None, size + 3, size // 2 + 1, 1, 0):
             done, written = size if count is None else min(count, size), aligned(5 * size, np.dtype(dtype))
             written[:] = 7
-            take(db, a, d, start, count, shares, taps, v, dtype(0.3), written, size)
-            np.testing.assert_allclose(written[here][:done], da[:done], rtol=1e-6, atol=2e-6)
-            assert (np.delete(written, np.r_[start : start + done]) == 7).all()
+            for rectified in (True, False):
+                take(db, a, d, start, count, shares, taps, v, dtype(0.3), rectified, written, size)
+                expected = np.where(a[here] > 0, da, 0) if rectified else da
+                np.testing.assert_allclose(written[here][:done], expected[:done], rtol=1e-6, atol=2e-6)
+                assert (np.delete(written, np.r_[start : start + done]) == 7).all()
             if count is not None:
                 written[:] = 7
                 share(db, a, d, start, count, written, size + 1, size)

@@ -56,7 +56,7 @@ class Stopwatch:
     def __init__(self, net: Layer) -> None:
         self.seconds: dict[tuple[str, str], float] = defaultdict(float)
         self.shapes: dict[str, tuple[Shape, Shape]] = {}
-        self.rectified: set[str] = set()  # ReLUs whose work forward is done by the layer before them
+        self.done: set[tuple[str, str]] = set()  # ReLUs whose work is done by the layer before them, or behind
         self._inside: list[float] = []
         for name, layer in leaves(net):
             layer.forward = self._timed(name, "forward", layer.forward, layer)  # type: ignore[method-assign]
@@ -76,8 +76,8 @@ class Stopwatch:
                 self._inside[-1] += taken
             if way == "forward":
                 self.shapes[name] = tuple(x.shape), tuple(y.shape)
-                if isinstance(layer, ReLU) and rest[1:] == (True,):
-                    self.rectified.add(name)
+            if isinstance(layer, ReLU) and rest[way == "forward" :] == (True,):
+                self.done.add((name, way))
             return y
 
         return call
@@ -108,7 +108,8 @@ def work(net: Layer, watch: Stopwatch, itemsize: int = 4) -> dict[str, dict[str,
             more = len(layer.children()) + 1 if isinstance(layer, Concat) else 0  # branches, and their sum
             forward, backward = ARRAYS[type(layer)]
             size = [math.prod(shape) * itemsize for shape in (x, y)]
-            once, back = name not in watch.rectified, not (isinstance(layer, Dropout) and layer.left_to_relu)
+            once = (name, "forward") not in watch.done
+            back = (name, "backward") not in watch.done and not (isinstance(layer, Dropout) and layer.left_to_relu)
             table[name] = {"bytes": (once * (forward[0] * size[0] + forward[1] * size[1]),
                                      back * ((backward[0] + more) * size[0] + backward[1] * size[1]))}
     return table

@@ -155,19 +155,22 @@ class Backend(Protocol[A]):
 
     # -- pooling: AlexNet §3.4 ----------------------------------------------------------------------------------------
 
-    def max_pool_forward(self, x: A, size: int, stride: int, pad: int, argmax: A | None, y: A) -> None:
+    def max_pool_forward(
+        self, x: A, size: int, stride: int, pad: int, rectified: bool, argmax: A | None, y: A
+    ) -> None:
         """The largest of each window; pixels outside the image are −∞. A NaN in the window gives NaN.
 
-        argmax : like `y`, of an unsigned dtype that holds size² − 1, written: which pixel of the window was largest, as
-        row · size + column in it. Of equal ones, the first in row-major order that lies in the image. None if nobody
-        asks.
+        argmax : like `y`, of an unsigned dtype that holds size², written: which pixel of the window was largest, as
+        row · size + column in it. Of equal ones, the first in row-major order that lies in the image. With `rectified`,
+        where y is not greater than 0, the largest number of the dtype: no pixel. None if nobody asks.
         """
         ...
 
     def max_pool_backward(self, dy: A, argmax: A, size: int, stride: int, pad: int, dx: A) -> None:
         """Each dy goes to the pixel that was largest; windows that overlap add up.
 
-        argmax : as `max_pool_forward` wrote it, for the same windows.
+        argmax : as `max_pool_forward` wrote it, for the same windows. If x was `rectified`, what a ReLU made, then dx
+        is the gradient of what the ReLU was given.
         """
         ...
 
@@ -191,15 +194,22 @@ class Backend(Protocol[A]):
         """
         ...
 
-    def lrn_backward(self, db: A, a: A, b: A, d: A, size: int, alpha: float, beta: float, da: A) -> None:
-        """da_j = db_j d_j^−β − 2αβ a_j Σ_i db_i b_i / d_i, over the i whose window holds j."""
+    def lrn_backward(
+        self, db: A, a: A, b: A, d: A, size: int, alpha: float, beta: float, rectified: bool, da: A
+    ) -> None:
+        """da_j = db_j d_j^−β − 2αβ a_j Σ_i db_i b_i / d_i, over the i whose window holds j.
+
+        With `rectified`, 0 where a is not greater than 0: the gradient of what the ReLU was given that made a.
+        """
         ...
 
     def lrn_within_forward(self, a: A, size: int, alpha: float, beta: float, k: float, d: A, b: A) -> None:
         """As `lrn_forward`, the window being size × size pixels of the same channel from (y, x) − ⌊size/2⌋ on."""
         ...
 
-    def lrn_within_backward(self, db: A, a: A, b: A, d: A, size: int, alpha: float, beta: float, da: A) -> None:
+    def lrn_within_backward(
+        self, db: A, a: A, b: A, d: A, size: int, alpha: float, beta: float, rectified: bool, da: A
+    ) -> None:
         """As `lrn_backward`."""
         ...
 

@@ -27,8 +27,11 @@ class ReLU(_Pointwise):
             self.kernels.relu_forward(x, self.y)
         return self.y
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array, done: bool = False) -> Array:
+        """`done` : dy is the result already, since the layer behind has gone back `through_relu`."""
         self.check_gradient(dy)
+        if done:
+            return dy
         dx = self.gradient_over(dy)
         self.kernels.relu_backward(dy, self.y, dx)
         return dx

@@ -1,6 +1,6 @@
 """Layers made of layers: one after another, and side by side."""
 from collections.abc import Sequence
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 from npnet.kernels import Array, Shape
 
@@ -9,6 +9,8 @@ from .conv import Conv1x1s, Conv2D
 from .dense import Dense
 from .dropout import Dropout
 from .layer import Cost, Layer
+from .norm import LRN, LRNWithin
+from .pool import MaxPool2D
 
 
 class Container(Layer):
@@ -68,12 +70,15 @@ def forward_through(
 ) -> Array:
     """One after another, for which `share_memory` has been called. A convolution or a fully connected layer with a ReLU
     behind it does the ReLU's work while it writes its result; `rectified` : so it was with the x of the first layer.
+    On the way back it is done by max pooling or normalisation behind the ReLU, which have in hand what it asks for.
 
     last : a convolution that writes its result to `place`.
     """
-    for layer, behind in zip_longest(layers, layers[1:]):
+    for before, layer, behind in zip([None, *layers], layers, [*layers[1:], None], strict=False):
         if rectified and isinstance(layer, ReLU):
             x, rectified = layer.forward(x, train, rectified), False
+        elif type(layer) is MaxPool2D or type(layer) is LRN or type(layer) is LRNWithin:
+            x = layer.forward(x, train, type(before) is ReLU)
         elif type(layer) is Conv2D or type(layer) is Dense:
             rectified = type(behind) is ReLU
             where = (place,) if layer is last else ()
@@ -84,8 +89,11 @@ def forward_through(
 
 
 def backward_through(layers: Sequence[Layer], dy: Array) -> Array:
-    for layer in reversed(layers):
-        dy = layer.backward(dy)
+    """The way back of `forward_through`."""
+    done = False
+    for before, layer in reversed(list(zip([None, *layers], layers, strict=False))):
+        dy = layer.backward(dy, True) if done and type(layer) is ReLU else layer.backward(dy)
+        done = type(before) is ReLU and layer.through_relu
     return dy
 
 

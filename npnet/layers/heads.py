@@ -4,7 +4,7 @@ from typing import Any
 
 from npnet.kernels import Array, Shape
 
-from .containers import Container, forward_through, share_memory
+from .containers import Container, backward_through, forward_through, share_memory
 from .layer import Cost, Layer
 from .loss import SoftmaxCrossEntropy
 
@@ -60,15 +60,15 @@ class WithHeads(Container):
                              f"logits")
         dy: Array = dys[0]
         beside = dict(zip(self.heads, dys[1:], strict=True))
-        for i, (name, layer) in reversed(list(enumerate(self.trunk.items()))):
+        for i, (name, layers) in reversed(list(enumerate(self._stages))):
             if name in beside:
                 parts = dy, self.heads[name].backward(beside[name])
                 dy = self.like(f"dy_{name}", dy)
                 self.kernels.add_up(parts, dy)
             if i or whole:
-                dy = layer.backward(dy)
+                dy = backward_through(layers, dy)
             else:
-                layer.backward_parameters(dy)
+                layers[0].backward_parameters(backward_through(layers[1:], dy))
         return dy
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -48,6 +48,10 @@ class Layer:
     over_gradient = False
     """May it write dx over dy? Likewise."""
 
+    through_relu = False
+    """Does `backward` return the gradient of what the ReLU before this layer was given, and not of what it made? Then
+    the ReLU has nothing left to do. A container has `forward` say so, of layers that can."""
+
     def __init__(self) -> None:
         self.kernels = kernels.active()
         self._returned: Array | None = None

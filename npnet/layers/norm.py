@@ -75,9 +75,12 @@ class LRN(_Normalisation):
         n, c, h, w = x.shape
         return x.reshape((n * self.groups, c // self.groups, h, w))
 
-    def forward(self, a: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result, and in training the denominators."""
-        b = self._output(a)
+    def forward(self, a: Array, train: bool = True, rectified: bool = False) -> Array:
+        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result, and in training the denominators.
+
+        `rectified` : a ReLU has made a, and `backward` is to go back `through_relu`.
+        """
+        b, self.through_relu = self._output(a), rectified
         if a.shape[1] % self.groups:
             raise ValueError(f"LRN: channels (={a.shape[1]}) must be divisible by groups (={self.groups})")
         self.d = self.like("d", a) if train else None
@@ -102,7 +105,8 @@ class LRN(_Normalisation):
             self._normalise()
         da = self.like("da", self.a)
         db, a, b, d = (self._grouped(x) for x in (db, self.a, self.b, self.d))
-        self.kernels.lrn_backward(db, a, b, d, self.size, self.alpha, self.beta, self._grouped(da))
+        self.kernels.lrn_backward(
+            db, a, b, d, self.size, self.alpha, self.beta, self.through_relu, self._grouped(da))
         return da
 
     def __repr__(self) -> str:
@@ -132,9 +136,12 @@ class LRNWithin(_Normalisation):
     ) -> None:
         super().__init__(size, alpha, beta, k, max(size, 1) ** 2 if per_pixel else 1)
 
-    def forward(self, a: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result and the denominators."""
-        b, self.d = self._output(a), self.like("d", a)
+    def forward(self, a: Array, train: bool = True, rectified: bool = False) -> Array:
+        """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result and the denominators.
+
+        `rectified` : as for `LRN`.
+        """
+        b, self.d, self.through_relu = self._output(a), self.like("d", a), rectified
         self.kernels.lrn_within_forward(a, self.size, self.alpha, self.beta, self.k, self.d, b)
         return b
 
@@ -142,5 +149,6 @@ class LRNWithin(_Normalisation):
         """∂L/∂b → ∂L/∂a: the equation of `LRN.backward`, i and j now being pixels of one map."""
         self.check_gradient(db)
         da = self.like("da", self.a)
-        self.kernels.lrn_within_backward(db, self.a, self.b, self.d, self.size, self.alpha, self.beta, da)
+        self.kernels.lrn_within_backward(
+            db, self.a, self.b, self.d, self.size, self.alpha, self.beta, self.through_relu, da)
         return da

@@ -61,24 +61,30 @@ class MaxPool2D(_Pool):
         If `size` or `stride` is less than 1, or `pad` not less than `size` (a window could lie outside the image).
     """
 
-    def forward(self, x: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, C, OH, OW). Keeps a reference to `x`, and in training where each largest was."""
-        y = self._output(x)
+    def forward(self, x: Array, train: bool = True, rectified: bool = False) -> Array:
+        """(N, C, H, W) → (N, C, OH, OW). Keeps a reference to `x`, and in training where each largest was.
+
+        `rectified` : a ReLU has made x, and `backward` is to go back `through_relu`.
+        """
+        y, self.through_relu = self._output(x), rectified
         self.argmax = self._places(y.shape) if train else None
-        self.kernels.max_pool_forward(x, self.size, self.stride, self.pad, self.argmax, y)
+        self.kernels.max_pool_forward(x, self.size, self.stride, self.pad, rectified, self.argmax, y)
         return y
 
     def _places(self, shape: Shape) -> Array:
-        """A number for each of a window's pixels, a byte for windows of up to 16 × 16."""
-        return self.array("argmax", shape, np.min_scalar_type(self.size**2 - 1))
+        """A number for each of a window's pixels and one for none, a byte for windows of up to 15 × 15."""
+        return self.array("argmax", shape, np.min_scalar_type(self.size**2))
 
     def backward(self, dy: Array) -> Array:
-        """(N, C, OH, OW) → (N, C, H, W). Each dy goes to its largest pixel; where windows overlap, they add up."""
+        """(N, C, OH, OW) → (N, C, H, W). Each dy goes to its largest pixel; where windows overlap, they add up.
+
+        After a ReLU, a window whose largest is 0 holds zeros alone, where the derivative is 0: it names no pixel then.
+        """
         self.check_gradient(dy)
         if self.argmax is None:  # not in training, where nobody was expected to ask
             self.argmax = self._places(dy.shape)
             self.kernels.max_pool_forward(
-                self.x, self.size, self.stride, self.pad, self.argmax, self.like("y again", dy)
+                self.x, self.size, self.stride, self.pad, self.through_relu, self.argmax, self.like("y again", dy)
             )
         dx = self.like("dx", self.x)
         self.kernels.max_pool_backward(dy, self.argmax, self.size, self.stride, self.pad, dx)

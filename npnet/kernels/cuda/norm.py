@@ -22,10 +22,10 @@ def lrn_forward(a: Device, size: int, alpha: float, beta: float, k: float, d: De
 
 
 def lrn_backward(
-    db: Device, a: Device, b: Device, d: Device, size: int, alpha: float, beta: float, da: Device
+    db: Device, a: Device, b: Device, d: Device, size: int, alpha: float, beta: float, rectified: bool, da: Device
 ) -> None:
     each(_across_back, a.size // a.shape[1], _maps(db), _maps(a), _maps(b), _maps(d), size, scalar(a, beta),
-         scalar(a, 2 * alpha * beta), _maps(da))
+         scalar(a, 2 * alpha * beta), rectified, _maps(da))
 
 
 def lrn_within_forward(a: Device, size: int, alpha: float, beta: float, k: float, d: Device, b: Device) -> None:
@@ -33,9 +33,10 @@ def lrn_within_forward(a: Device, size: int, alpha: float, beta: float, k: float
 
 
 def lrn_within_backward(
-    db: Device, a: Device, b: Device, d: Device, size: int, alpha: float, beta: float, da: Device
+    db: Device, a: Device, b: Device, d: Device, size: int, alpha: float, beta: float, rectified: bool, da: Device
 ) -> None:
-    each(_within_back, a.size, db, a, b, d, size, scalar(a, beta), scalar(a, 2 * alpha * beta), da)
+    each(_within_back, a.size, db, a, b, d, size, scalar(a, beta), scalar(a, 2 * alpha * beta), rectified,
+         da)
 
 
 def _maps(x: Device) -> Device:
@@ -70,7 +71,9 @@ def _across_alone_loop(a: Any, size: int, alpha: Any, beta: Any, k: Any, b: Any)
             b[n, i, p] = a[n, i, p] * _denominator(a, n, i, p, size, alpha, k) ** -beta
 
 
-def _across_back_loop(db: Any, a: Any, b: Any, d: Any, size: int, beta: Any, twice: Any, da: Any) -> None:
+def _across_back_loop(
+    db: Any, a: Any, b: Any, d: Any, size: int, beta: Any, twice: Any, rectified: Any, da: Any
+) -> None:
     """twice : 2αβ. Channel j is in the windows of those i whose window holds it: the window turned around."""
     pixels = a.shape[2]
     for e in range(cuda.grid(1), a.shape[0] * pixels, cuda.gridsize(1)):
@@ -79,7 +82,8 @@ def _across_back_loop(db: Any, a: Any, b: Any, d: Any, size: int, beta: Any, twi
             shared = a.dtype.type(0)
             for i in range(max(j + size // 2 - size + 1, 0), min(j + size // 2 + 1, a.shape[1])):
                 shared += db[n, i, p] * b[n, i, p] / d[n, i, p]
-            da[n, j, p] = db[n, j, p] * d[n, j, p] ** -beta - twice * a[n, j, p] * shared
+            gradient = db[n, j, p] * d[n, j, p] ** -beta - twice * a[n, j, p] * shared
+            da[n, j, p] = gradient if a[n, j, p] > 0 or not rectified else a.dtype.type(0)
 
 
 def _within_loop(a: Any, size: int, alpha: Any, beta: Any, k: Any, d: Any, b: Any) -> None:
@@ -94,7 +98,9 @@ def _within_loop(a: Any, size: int, alpha: Any, beta: Any, k: Any, d: Any, b: An
         b[n, c, y, z] = a[n, c, y, z] * d[n, c, y, z] ** -beta
 
 
-def _within_back_loop(db: Any, a: Any, b: Any, d: Any, size: int, beta: Any, twice: Any, da: Any) -> None:
+def _within_back_loop(
+    db: Any, a: Any, b: Any, d: Any, size: int, beta: Any, twice: Any, rectified: Any, da: Any
+) -> None:
     height, width = a.shape[2], a.shape[3]
     for e in range(cuda.grid(1), a.size, cuda.gridsize(1)):
         n, c, y, z = place(e, a.shape)
@@ -102,7 +108,8 @@ def _within_back_loop(db: Any, a: Any, b: Any, d: Any, size: int, beta: Any, twi
         for i in range(max(y + size // 2 - size + 1, 0), min(y + size // 2 + 1, height)):
             for j in range(max(z + size // 2 - size + 1, 0), min(z + size // 2 + 1, width)):
                 shared += db[n, c, i, j] * b[n, c, i, j] / d[n, c, i, j]
-        da[n, c, y, z] = db[n, c, y, z] * d[n, c, y, z] ** -beta - twice * a[n, c, y, z] * shared
+        gradient = db[n, c, y, z] * d[n, c, y, z] ** -beta - twice * a[n, c, y, z] * shared
+        da[n, c, y, z] = gradient if a[n, c, y, z] > 0 or not rectified else a.dtype.type(0)
 
 
 _across, _across_alone, _across_back = compiled(_across_loop), compiled(_across_alone_loop), compiled(_across_back_loop)

@@ -1,6 +1,7 @@
 """Pooling: a thread for each window forward, for each pixel of the image back. AlexNet §3.4."""
 from typing import Any
 
+import numpy as np
 from numba import cuda
 
 from .launch import compiled, each, inlined, place, split
@@ -8,11 +9,14 @@ from .launch import compiled, each, inlined, place, split
 Device = Any
 
 
-def max_pool_forward(x: Device, size: int, stride: int, pad: int, argmax: Device | None, y: Device) -> None:
+def max_pool_forward(
+    x: Device, size: int, stride: int, pad: int, rectified: bool, argmax: Device | None, y: Device
+) -> None:
     if argmax is None:
         each(_largest, y.size, x, size, stride, pad, y)
     else:
-        each(_largest_and_place, y.size, x, size, stride, pad, argmax, y)
+        none = np.iinfo(argmax.dtype).max
+        each(_largest_and_place, y.size, x, size, stride, pad, rectified, argmax.dtype.type(none), argmax, y)
 
 
 def max_pool_backward(dy: Device, argmax: Device, size: int, stride: int, pad: int, dx: Device) -> None:
@@ -48,10 +52,13 @@ def _largest_loop(x: Any, size: int, stride: int, pad: int, y: Any) -> None:
         y[n, c, i, j], _ = _largest_of(x, n, c, i * stride - pad, j * stride - pad, size)
 
 
-def _largest_and_place_loop(x: Any, size: int, stride: int, pad: int, argmax: Any, y: Any) -> None:
+def _largest_and_place_loop(
+    x: Any, size: int, stride: int, pad: int, rectified: Any, none: Any, argmax: Any, y: Any
+) -> None:
     for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         n, c, i, j = place(e, y.shape)
-        y[n, c, i, j], argmax[n, c, i, j] = _largest_of(x, n, c, i * stride - pad, j * stride - pad, size)
+        y[n, c, i, j], largest = _largest_of(x, n, c, i * stride - pad, j * stride - pad, size)
+        argmax[n, c, i, j] = largest if y[n, c, i, j] > 0 or not rectified else none
 
 
 @inlined

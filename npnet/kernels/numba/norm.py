@@ -34,11 +34,11 @@ def _pass_on(db: Floats, b: Floats, d: Floats, passed: Floats) -> None:
         passed[p] = db[p] * b[p] / d[p]
 
 
-def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, da: Floats) -> None:
+def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, rectified: bool, da: Floats) -> None:
     """da holds the sum of the shares before, the gradient afterwards."""
-    factor = db.dtype.type(2 * alpha * beta)
+    factor, zero = db.dtype.type(2 * alpha * beta), db.dtype.type(0)
     for p in range(db.size):
-        da[p] = db[p] * d[p] ** -beta - factor * a[p] * da[p]
+        da[p] = db[p] * d[p] ** -beta - factor * a[p] * da[p] if a[p] > 0 or not rectified else zero
 
 
 def _vectors(row: int, pixels: int, before: int, line: int, lanes: int) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def _lrn_image(
 
 def _lrn_image_back(
     db: Floats, a: Floats, b: Floats, d: Floats, first: int, last: int, size: int, alpha: Any, beta: Any, rows: Numbers,
-    taps: Numbers, before: int, lanes: int, shares: Floats, da: Floats
+    taps: Numbers, before: int, lanes: int, shares: Floats, rectified: bool, da: Floats
 ) -> None:
     """Every channel i passes a share on to those in its window, j: so j gets those of i from j − size + 1 + ⌊size/2⌋ to
     j + ⌊size/2⌋. The last `size` of them are kept, that of i in row i % size.
@@ -100,15 +100,16 @@ def _lrn_image_back(
             if beta == 0.75:
                 head, whole = vectors(row, pixels, before, LINE // a.itemsize, lanes)
                 for v in range(0, head, lanes):
-                    take_shares(db, a, d, row + v, head - v, shares, window, v, factor, da, lanes)
+                    take_shares(db, a, d, row + v, head - v, shares, window, v, factor, rectified, da, lanes)
                 for v in range(head, whole, lanes):
-                    take_shares(db, a, d, row + v, None, shares, window, v, factor, da, lanes)
+                    take_shares(db, a, d, row + v, None, shares, window, v, factor, rectified, da, lanes)
                 if whole < pixels:
-                    take_shares(db, a, d, row + whole, pixels - whole, shares, window, whole, factor, da, lanes)
+                    take_shares(db, a, d, row + whole, pixels - whole, shares, window, whole, factor, rectified, da,
+                                lanes)
             else:
                 here = slice(row, row + pixels)
                 sum_rows(shares, window, da, row, pixels)
-                combine(db[here], a[here], d[here], alpha, beta, da[here])
+                combine(db[here], a[here], d[here], alpha, beta, rectified, da[here])
 
 
 def _lrn_forward(
@@ -122,12 +123,12 @@ def _lrn_forward(
 
 def _lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, channels: int, size: int, alpha: Any, beta: Any, rows: Numbers,
-    taps: Numbers, before: int, lanes: int, shares: Floats, da: Floats, thread: int, team: int
+    taps: Numbers, before: int, lanes: int, shares: Floats, rectified: bool, da: Floats, thread: int, team: int
 ) -> None:
     first, last = share((rows.size - 1) // channels, thread, team)
     for n in range(first, last):
         lrn_image_back(db, a, b, d, n * channels, (n + 1) * channels, size, alpha, beta, rows, taps, before,
-                       lanes, shares[thread], da)
+                       lanes, shares[thread], rectified, da)
 
 
 def _lrn_within_forward(
@@ -155,7 +156,7 @@ def _lrn_within_forward(
 
 def _lrn_within_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, plan: Plan, alpha: Any, beta: Any, planes: int, itself: Numbers,
-    sums: Floats, shares: Floats, da: Floats, thread: int, team: int
+    sums: Floats, shares: Floats, rectified: bool, da: Floats, thread: int, team: int
 ) -> None:
     """itself : the one place (0) of each sum, for `da` holds them at first, complete."""
     pixels, lanes, factor = plan.height * plan.width, in_line(a), a.dtype.type(2 * alpha * beta)
@@ -176,9 +177,9 @@ def _lrn_within_backward(
               Sum(False))
         if beta == 0.75:
             for place in range(first, last, lanes):
-                take_shares(db, a, d, place, last - place, da, itself, place, factor, da, lanes)
+                take_shares(db, a, d, place, last - place, da, itself, place, factor, rectified, da, lanes)
         else:
-            combine(db[here], a[here], d[here], alpha, beta, da[here])
+            combine(db[here], a[here], d[here], alpha, beta, rectified, da[here])
 
 
 vectors = inlined(_vectors)
@@ -210,13 +211,13 @@ def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Fl
 
 
 def lrn_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, rectified: bool, da: Floats
 ) -> None:
     t, pixels = a.dtype.type, a.shape[2] * a.shape[3]
     rows = steps(a.shape[0] * a.shape[1] + 1, pixels)
     [shares] = scratch(a.dtype, (threads(), size * pixels))
     _backward(flat(db), flat(a), flat(b), flat(d), a.shape[1], size, t(alpha), t(beta), rows, _twice(size, pixels),
-              _before_line(da), LINE // a.itemsize, shares, flat(da))
+              _before_line(da), LINE // a.itemsize, shares, rectified, flat(da))
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
@@ -227,11 +228,11 @@ def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float
 
 
 def lrn_within_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, rectified: bool, da: Floats
 ) -> None:
     t, maps = a.dtype.type, a.shape[2:]
     plan = planned(maps, maps, size, 1, size - 1 - size // 2, a.itemsize)
     sums, shares = scratch(
         a.dtype, (threads() * sweep_room(plan, a.itemsize),), (threads(), plan.together * maps[0] * maps[1]))
     _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), a.shape[0] * a.shape[1],
-                     steps(1, 0), sums, shares, flat(da))
+                     steps(1, 0), sums, shares, rectified, flat(da))

@@ -16,6 +16,7 @@ from . import by_two
 from .arrays import flat, scratch
 from .averages import Strided, spread_windows, strided, sum_windows
 from .by_two import Halving, halving
+from .compile import serial
 from .passing import passed_back
 from .rows import multiply, set_all, times, total
 from .sweeps import Floats, Places, Sum, size_of
@@ -27,16 +28,27 @@ from .walks import Plan, pass_back, planned, sweep, sweep_room
 MAPS = 1024  # one after another, as one: their pixels are counted in 32 bits
 
 
+def _name_none(y: Floats, none: Any, argmax: Places) -> None:
+    """Where y is not greater than 0. All bits of `none` are set: so there is something to write everywhere, and no
+    branch."""
+    for w in range(y.size):
+        argmax[w] |= argmax.dtype.type(0) if y[w] > 0 else none
+
+
 def _max_pool_forward(
-    x: Floats, plan: Plan, planes: int, best: Floats, which: Places | None, argmax: Places | None, y: Floats,
+    x: Floats, plan: Plan, planes: int, best: Floats, which: Places | None, none: Any, argmax: Places | None, y: Floats,
     thread: int, team: int
 ) -> None:
-    """All of one dimension; best and which : of every thread a part."""
+    """All of one dimension; best and which : of every thread a part.  none : 0, or what names no pixel, for windows
+    that hold nothing greater."""
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
         some = min(plan.together, last - plane)
         sweep(x, plan, plane, some, best, which, thread * (best.size // team), argmax, y,
               last * plan.tall * plan.wide, None)
+        if argmax is not None and none:
+            here = slice(plane * plan.tall * plan.wide, (plane + some) * plan.tall * plan.wide)
+            name_none(y[here], none, argmax[here])
 
 
 def _max_pool_backward(
@@ -59,10 +71,15 @@ def _max_pool_backward(
 
 
 def _max_pool_by_two(
-    x: Floats, plan: Halving, planes: int, argmax: Places | None, y: Floats, thread: int, team: int
+    x: Floats, plan: Halving, planes: int, none: Any, argmax: Places | None, y: Floats, thread: int, team: int
 ) -> None:
     first, last = share(planes, thread, team)
-    by_two.pool(x, plan, first, last, y, argmax, None)
+    for plane in range(first, last, plan.together):
+        some = min(plan.together, last - plane)
+        by_two.pool(x, plan, plane, plane + some, y, argmax, None)
+        if argmax is not None and none:
+            here = slice(plane * plan.tall * plan.wide, (plane + some) * plan.tall * plan.wide)
+            name_none(y[here], none, argmax[here])
 
 
 def _max_pool_by_two_back(
@@ -155,6 +172,7 @@ def _average_maps_back(dy: Floats, share_of_one: Any, pixels: int, dx: Floats, t
         set_all(dx[plane * pixels : (plane + 1) * pixels], share_of_one * dy[plane])
 
 
+name_none = serial(_name_none)
 _max_two_forward, _max_two_backward = parallel(_max_pool_by_two), parallel(_max_pool_by_two_back)
 _average_two_forward, _average_two_backward = parallel(_average_by_two), parallel(_average_by_two_back)
 _max_forward, _max_backward = parallel(_max_pool_forward), parallel(_max_pool_backward)
@@ -171,16 +189,26 @@ def _shares_of_windows(
     return np.tile(np.asarray(1 / pixels_counted(fine, size, stride, pad, count_pad, coarse), dtype).ravel(), maps)
 
 
-def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: Places | None, y: Floats) -> None:
+@cache
+def _nowhere(rectified: bool, dtype: np.dtype[Any]) -> Any:
+    """What names no pixel in an argmax of that type, if windows may name none; else 0."""
+    return dtype.type(np.iinfo(dtype).max if rectified else 0)
+
+
+def max_pool_forward(
+    x: Floats, size: int, stride: int, pad: int, rectified: bool, argmax: Places | None, y: Floats
+) -> None:
+    none = _nowhere(rectified, np.dtype(np.uint8) if argmax is None else argmax.dtype)
     if stride == 2:
         half = halving(x.shape[2:], y.shape[2:], size, pad, x.itemsize)
-        _max_two_forward(flat(x), half, x.shape[0] * x.shape[1], None if argmax is None else flat(argmax), flat(y))
+        _max_two_forward(
+            flat(x), half, x.shape[0] * x.shape[1], none, None if argmax is None else flat(argmax), flat(y))
         return
     plan = planned(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     room = (threads() * sweep_room(plan, x.itemsize),)
     [best] = scratch(x.dtype, room)
     which, out = (None, None) if argmax is None else (scratch(np.dtype(np.int32), room)[0], flat(argmax))
-    _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, out, flat(y))
+    _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, none, out, flat(y))
 
 
 def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:

@@ -244,24 +244,27 @@ def _share_out_vector(
 
 def take_shares(
     db: Floats, a: Floats, d: Floats, start: int, count: int | None, shares: Floats, taps: Numbers, v: int,
-    factor: float, da: Floats, lanes: int
+    factor: float, rectified: bool, da: Floats, lanes: int
 ) -> None:
     """da = db / d^¾ − factor · a Σ_t shares[taps[t] + v + j] at start + j, for as many; or, without a count, for
-    `lanes`, and da as `normalise` writes it."""
+    `lanes`, and da as `normalise` writes it. With `rectified`, 0 where a is not greater than 0."""
     for j in range(lanes if count is None else min(count, lanes)):
         total = a.dtype.type(0)
         for tap in taps:
             total += shares[tap + v + j]
-        da[start + j] = db[start + j] / d[start + j] ** 0.75 - factor * a[start + j] * total
+        value = db[start + j] / d[start + j] ** 0.75 - factor * a[start + j] * total
+        da[start + j] = value if a[start + j] > 0 or not rectified else 0
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _take_shares(
-    context: Any, db: Any, a: Any, d: Any, start: Any, count: Any, shares: Any, taps: Any, v: Any, factor: Any, da: Any
+    context: Any, db: Any, a: Any, d: Any, start: Any, count: Any, shares: Any, taps: Any, v: Any, factor: Any,
+    rectified: Any, da: Any
 ) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        db, a, d, shares, taps, da = (data(context, builder, signature, arguments, i) for i in (0, 1, 2, 5, 6, 9))
+        db, a, d, shares, taps, da = (data(context, builder, signature, arguments, i) for i in (0, 1, 2, 5, 6, 10))
         start, count, v, factor = (arguments[i] for i in (3, 4, 7, 8))
+        rectified = context.cast(builder, arguments[9], signature.args[9], types.boolean)
         registers, integer = _of_a_line(context, builder, signature), ir.IntType(64)
         ask_for(builder, a, builder.add(start, integer(AHEAD // registers.itemsize)), write=False)
         mask = None if signature.args[4] == types.none else registers.first(count)
@@ -272,26 +275,29 @@ def _take_shares(
             term = registers.load(shares, builder.add(tap, v), mask)
             builder.store(builder.fadd(builder.load(sum_), term), sum_)
         power = _three_quarters(registers, registers.load(d, start, mask, 1))
-        passed = builder.fmul(builder.fmul(registers.repeat(factor), registers.load(a, start, mask)),
-                              builder.load(sum_))
+        a_here, zero = registers.load(a, start, mask), registers.constant(0)
+        passed = builder.fmul(builder.fmul(registers.repeat(factor), a_here), builder.load(sum_))
         result = builder.fsub(builder.fmul(registers.load(db, start, mask), power), passed)
+        passes = builder.or_(builder.fcmp_ordered(">", a_here, zero), registers.repeat(builder.not_(rectified)))
+        result = builder.select(passes, result, zero)
         if mask is None:
             registers.store(result, da, start, past_caches=True)
         else:
             registers.store_first(result, da, start, count, builder.add(start, count))
         return context.get_dummy_value()
 
-    return types.void(db, a, d, start, count, shares, taps, v, factor, da), generate
+    return types.void(db, a, d, start, count, shares, taps, v, factor, rectified, da), generate
 
 
 @overload(take_shares, inline="always")  # type: ignore[untyped-decorator]
 def _take_shares_vector(
-    db: Any, a: Any, d: Any, start: Any, count: Any, shares: Any, taps: Any, v: Any, factor: Any, da: Any, lanes: Any
+    db: Any, a: Any, d: Any, start: Any, count: Any, shares: Any, taps: Any, v: Any, factor: Any, rectified: Any,
+    da: Any, lanes: Any
 ) -> Any:
     def run(
-        db: Any, a: Any, d: Any, start: Any, count: Any, shares: Any, taps: Any, v: Any, factor: Any, da: Any,
-        lanes: Any
+        db: Any, a: Any, d: Any, start: Any, count: Any, shares: Any, taps: Any, v: Any, factor: Any, rectified: Any,
+        da: Any, lanes: Any
     ) -> None:
-        _take_shares(db, a, d, start, count, shares, taps, v, factor, da)
+        _take_shares(db, a, d, start, count, shares, taps, v, factor, rectified, da)
 
     return run

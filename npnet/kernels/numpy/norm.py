@@ -14,11 +14,13 @@ def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Fl
 
 
 def lrn_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, rectified: bool, da: Floats
 ) -> None:
     # j lies in the window of i when i lies in the window of j turned around
     shared = _window_sum(db * b / d, size - 1 - size // 2, size // 2, axes=(1,))
     np.subtract(db * d**-beta, 2 * alpha * beta * a * shared, out=da)
+    if rectified:
+        da[~(a > 0)] = 0
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
@@ -27,10 +29,12 @@ def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float
 
 
 def lrn_within_backward(
-    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, da: Floats
+    db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, rectified: bool, da: Floats
 ) -> None:
     shared = _window_sum(db * b / d, size - 1 - size // 2, size // 2, axes=(2, 3))
     np.subtract(db * d**-beta, 2 * alpha * beta * a * shared, out=da)
+    if rectified:
+        da[~(a > 0)] = 0
 
 
 def _window_sum(x: Floats, before: int, after: int, axes: tuple[int, ...]) -> Floats:

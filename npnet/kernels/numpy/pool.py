@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 
 
-def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArray[Any] | None, y: Floats) -> None:
+def max_pool_forward(
+    x: Floats, size: int, stride: int, pad: int, rectified: bool, argmax: NDArray[Any] | None, y: Floats
+) -> None:
     windows = _windows(x, size, stride, pad, y.shape[2:], outside=-np.inf)
     place = windows.argmax(axis=-1)  # the first of equal ones; a NaN, if there is one
     y[...] = np.take_along_axis(windows, place[..., None], axis=-1)[..., 0]
@@ -16,6 +18,8 @@ def max_pool_forward(x: Floats, size: int, stride: int, pad: int, argmax: NDArra
     # where all is −∞ the first place may lie in the padding: the first in the image is meant
     row = np.maximum(place // size, pad - np.arange(y.shape[2])[:, None] * stride)
     argmax[...] = row * size + np.maximum(place % size, pad - np.arange(y.shape[3]) * stride)
+    if rectified:
+        argmax[~(y > 0)] = np.iinfo(argmax.dtype).max
 
 
 def max_pool_backward(
@@ -26,8 +30,9 @@ def max_pool_backward(
     rows = np.arange(dy.shape[2])[:, None] * stride - pad + row
     columns = np.arange(dy.shape[3]) * stride - pad + column
     planes = np.arange(n * c).reshape(n, c, 1, 1) * (h * w)
+    named = argmax < size**2
     dx[...] = 0
-    np.add.at(dx.reshape(-1), (planes + rows * w + columns).ravel(), dy.reshape(-1))
+    np.add.at(dx.reshape(-1), (planes + rows * w + columns)[named], dy[named])
 
 
 def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
