@@ -287,19 +287,10 @@ def _collect(partial: Floats, some: int, lanes: int, dbs: Floats, dw: Floats, db
             dw[g, o % width, t] = value
 
 
-def _sum_maps(dy: Floats, db: Floats, thread: int, team: int) -> None:
-    """db[o] = Σ dy[n, o, p]."""
-    first, last = share(dy.shape[1], thread, team)
-    for o in range(first, last):
-        db[o] = 0
-        for n in range(dy.shape[0]):
-            db[o] += total(dy[n, o])
-
-
 copy_row, copy_plane, copy = serial(_copy_row), serial(_copy_plane), serial(_copy)
 pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
 correlate_band, correlate_packed = serial(_correlate_band), serial(_correlate_packed)
-correlate, backward_weight, sum_maps = parallel(_correlate), parallel(_backward_weight), parallel(_sum_maps)
+correlate, backward_weight = parallel(_correlate), parallel(_backward_weight)
 
 
 class _Way(NamedTuple):
@@ -377,9 +368,8 @@ def conv2d_backward_weight(
         pointwise.weight(dy, x, groups, dw, db)
         return
     if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize) and winograd.weight(
-        dy, x, pad, _taps(dw, groups)
+        dy, x, pad, _taps(dw, groups), db
     ):
-        sum_maps(maps(dy), db)
         return
     way, parts = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
     copies, panels, small, sums, dbs = scratch(x.dtype, *(parts[name] for name in WEIGHT))

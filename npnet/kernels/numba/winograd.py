@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from .arrays import LINE, flat, images_apart, lowest, lying, scratch
 from .compile import inlined, serial, serial_sums
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
-from .rows import add
+from .rows import add, set_all
 from .team import claim, first_job, parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
@@ -241,6 +241,19 @@ def _correlate(
         job = claim(next_job, 1)
 
 
+def _add_sums(e: Floats, kernel: int, tiles: int, anew: bool, some: Any, db: Floats) -> None:
+    """db[o] += Σ of dy over so many tiles, for `some` of the outputs, from one to another.
+
+    They are there already: A dY Aᵀ is dY, as a polynomial, at the points, and with 1 put in for both of its unknowns,
+    which is the second of the points, it is the sum of its coefficients.
+    """
+    (first, last), sums = some, e[(OUT + kernel - 1) + 1]
+    if anew:
+        set_all(db[first:last], 0)
+    for t in range(tiles):
+        add(sums[t * db.size + first : t * db.size + last], db[first:])
+
+
 def _transform_both(
     dy: Floats, dy_shape: Any, x: Floats, x_shape: Any, way: Any, some: Any, pad: int, lanes: int, strips: Floats,
     halves: Floats, v: Floats, e: Floats, thread: int, team: int
@@ -253,12 +266,13 @@ def _transform_both(
 
 
 def _sum_products(
-    v: Floats, e: Floats, channels: Any, cut: Any, rows: Numbers, offsets: Numbers, anew: bool, small: Floats,
-    sums: Floats, thread: int, team: int
+    v: Floats, e: Floats, channels: Any, kernel: int, cut: Any, rows: Numbers, offsets: Numbers, anew: bool,
+    small: Floats, sums: Floats, db: Floats, thread: int, team: int
 ) -> None:
-    """sums[place] : [g, panel, c // ROWS] += the tile of v[place]ᵀ · e[place], over the tiles of `offsets`: some of the
-    places on each thread."""
+    """sums[place] : [g, panel, c // ROWS] += the tile of v[place]ᵀ · e[place], and db += Σ dy, over the tiles of
+    `offsets`: some of the places and of the outputs on each thread."""
     groups, panels, _, _ = cut
+    add_sums(e, kernel, offsets.size, anew, share(db.size, thread, team), db)
     some = share(sums.shape[0] * groups * panels, thread, team)
     add_products(v, e, channels, cut, rows, offsets, anew, some, small[thread], sums)
 
@@ -292,29 +306,32 @@ def _add_products(
 def _sum_tiles(
     dy: Floats, dy_shape: Any, x: Floats, x_shape: Any, way: Any, jobs: Any, pad: int, lanes: int, cut: Any,
     rows: Numbers, steps: Numbers, strips: Floats, halves: Floats, vs: Floats, es: Floats, small: Floats,
-    sums: Floats, thread: int, team: int
+    sums: Floats, dbs: Floats, thread: int, team: int
 ) -> None:
-    """sums[thread] = the products of all places, over the thread's own tiles.  jobs : as `_correlate`'s."""
+    """sums[thread] = the products of all places, dbs[thread] = Σ dy, over the thread's own tiles.  jobs : as
+    `_correlate`'s."""
     total, together = jobs
     first, last = share(total, thread, team)
     parts, v, e = (strips[thread], halves[thread]), vs[thread], es[thread]
     if first == last:
-        sums[thread] = 0
+        sums[thread], dbs[thread] = 0, 0
     for row in range(first, last, together):
         some = row, min(last, row + together)
         transform(x, x_shape, way, False, pad, lanes, some, 0, parts, v)
         transform(dy, dy_shape, way, True, 0, lanes, some, 0, parts, e)
+        add_sums(e, way[0], (some[1] - some[0]) * way[2], row == first, (0, dbs.shape[1]), dbs[thread])
         add_products(
             v, e, (x_shape[0], dy_shape[0]), cut, rows, steps[: (some[1] - some[0]) * way[2]], row == first,
             (0, sums.shape[1] * cut[0] * cut[1]), small[thread], sums[thread])
 
 
 def _collect(
-    sums: Floats, cut: Any, kernel: int, taps: Numbers, lanes: int, small: Floats, finite: Any, dw: Floats,
-    thread: int, team: int
+    sums: Floats, dbs: Floats, cut: Any, kernel: int, taps: Numbers, lanes: int, small: Floats, finite: Any, dw: Floats,
+    db: Floats, thread: int, team: int
 ) -> None:
-    """dw[g, o, c] = Gᵀ Σ sums G.  dw : (groups, O, C, kernel²).  finite[thread] : is what that thread wrote?
+    """dw[g, o, c] = Gᵀ Σ sums G; db = Σ dbs.  dw : (groups, O, C, kernel²).
 
+    finite[thread] : is what that thread wrote?
     sums : (sums of some tiles, places, …), the first becomes that of all.
     taps : where a block's weights are, of all panels but the last, and of that.
     """
@@ -331,6 +348,11 @@ def _collect(
         finite[thread] &= collect_block(
             sums[0].reshape(-1)[start:], sums.shape[2], width, kernel, panel, block,
             taps[panel // max(1, panels - 1)], lanes, small[thread], dw[g])
+    first, last = share(db.size, thread, team)
+    for o in range(first, last):
+        db[o] = 0
+        for some in range(dbs.shape[0]):
+            db[o] += dbs[some, o]
 
 
 def _collect_block(
@@ -357,6 +379,7 @@ def _collect_block(
 
 read, write, add_bias = serial(_read), serial(_write), serial_sums(_add_bias)
 transform_block, collect_block = serial(_transform_block), serial(_collect_block)
+add_sums = serial(_add_sums)
 to_places, transform, transform_outputs = inlined(_to_places), serial(_transform), serial(_transform_outputs)
 multiply, transform_weights, correlate = serial(_multiply), parallel(_transform_weights), parallel(_correlate)
 transform_both, sum_products, collect = parallel(_transform_both), parallel(_sum_products), parallel(_collect)
@@ -436,11 +459,12 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
         "v": (own, *places(_tiles(summed, columns) * x[1])),
         "e": (own, *places(_tiles(summed, columns) * y[1])),
         "sums": (own, *places(math.prod(cut))),
+        "dbs": (own, y[1]),
     }
 
 
 CORRELATE = ("strips", "halves", "vs", "ms", "u", "small")
-WEIGHT = ("strips", "halves", "v", "e", "small", "sums")
+WEIGHT = ("strips", "halves", "v", "e", "small", "sums", "dbs")
 
 
 def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bool, y: Floats) -> bool:
@@ -464,24 +488,24 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     return False not in finite.tolist()
 
 
-def weight(dy: Floats, x: Floats, pad: int, dw: Floats) -> bool:
-    """As `conv2d_backward_weight`, without db. False if the result is not finite.  dw : (groups, O, C, kernel²)."""
+def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> bool:
+    """As `conv2d_backward_weight`. False if the result is not finite.  dw : (groups, O, C, kernel²)."""
     kernel = math.isqrt(dw.shape[3])
     shape = (dy.shape[1], dw.shape[2], kernel, kernel)
     way, parts = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
-    strips, halves, v, e, small, sums = scratch(x.dtype, *(parts[name] for name in WEIGHT))
+    strips, halves, v, e, small, sums, dbs = scratch(x.dtype, *(parts[name] for name in WEIGHT))
     rows, cut = x.shape[0] * way.tall, (kernel, way.tall, way.columns)
     if way.apart:
         sum_tiles(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, (rows, way.summed), pad, lanes_of(x.itemsize),
-                  way.cut, FIRST_ROWS, way.steps, strips, halves, v, e, small, sums)
+                  way.cut, FIRST_ROWS, way.steps, strips, halves, v, e, small, sums, dbs)
     else:
         for first in range(0, rows, way.summed):
             some = first, min(rows, first + way.summed)
             transform_both(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, some, pad, lanes_of(x.itemsize), strips,
                            halves, v[0], e[0])
             offsets = way.steps[: (some[1] - some[0]) * way.columns]
-            sum_products(v[0], e[0], (x.shape[1], dy.shape[1]), way.cut, FIRST_ROWS, offsets, first == 0, small,
-                         sums[0])
+            sum_products(v[0], e[0], (x.shape[1], dy.shape[1]), kernel, way.cut, FIRST_ROWS, offsets, first == 0,
+                         small, sums[0], dbs[0])
     [finite] = scratch(np.dtype(bool), (threads(),))
-    collect(sums, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw)
+    collect(sums, dbs, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw, db)
     return False not in finite.tolist()
