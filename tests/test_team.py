@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npnet.kernels.numba.arrays import LINE
-from npnet.kernels.numba.team import claim, divided, first_job, parallel, share, threads
+from npnet.kernels.numba.team import claim, divided, parallel, share, threads
 
 PROGRAM = """
 import numpy as np
@@ -54,7 +54,7 @@ def _count(done, some, next_job, thread, team):
         first = claim(next_job, some)
 
 
-count = parallel(_count)
+count = parallel(_count, claims=True)
 
 
 @pytest.mark.parametrize("some", [1, 7])
@@ -62,9 +62,9 @@ def test_every_job_is_done_by_one_thread_whoever_comes_first(some):
     for done in (np.zeros(100_003, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64)):
         for _ in range(2):  # the second time from the beginning again
             done[:] = 0
-            count(done, some, first_job())
+            count(done, some)
             assert (done == 1).all()
-        _count(done, some, first_job(), 0, 1)  # the plain loop
+        _count(done, some, np.zeros(1, np.int64), 0, 1)  # the plain loop
         assert (done == 2).all()
 
 

@@ -55,6 +55,7 @@ class Layer:
     def __init__(self) -> None:
         self.kernels = kernels.active()
         self._returned: Array | None = None
+        self._fitting: Any = None  # what `check_input` has found to fit: a step's Python is read from far memory
         self._parameters: list[Parameter] = []
         self._storage: dict[str, Array] = {}
         self._views: dict[str, Array] = {}
@@ -176,11 +177,15 @@ class Layer:
 def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
     """Raise ValueError unless `x` is (N, *expected), −1 standing for any length, row-major, and has the dtype of the
     weights."""
+    row_major = not isinstance(x, np.ndarray) or x.flags.c_contiguous
+    found = x.shape, x.dtype, layer._parameters[0].dtype if layer._parameters else None
+    if row_major and found == layer._fitting:
+        return
     fits = len(x.shape) == len(expected) + 1 and x.shape[0] >= 1
     if not fits or any(e not in (-1, s) for s, e in zip(x.shape[1:], expected, strict=True)):
         wanted = ", ".join(("N", *("any" if e == -1 else str(e) for e in expected)))
         raise ValueError(f"{name}: x of shape (={x.shape}) must be ({wanted}), N at least 1")
-    if isinstance(x, np.ndarray) and not x.flags.c_contiguous:
+    if isinstance(x, np.ndarray) and not row_major:
         raise ValueError(f"{name}: x of shape (={x.shape}) and strides (={x.strides}) must be row-major: "
                          f"np.ascontiguousarray(x) makes it so")
     if layer._parameters and x.dtype != layer._parameters[0].dtype:
@@ -188,6 +193,7 @@ def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
             f"{name}: x of dtype (={x.dtype}) must be {layer._parameters[0].dtype}, as the weights; "
             f"layer.astype(...) changes theirs"
         )
+    layer._fitting = found
 
 
 def sliding_size(length: int, size: int, stride: int, pad: int, rounding: str) -> int:

@@ -22,7 +22,7 @@ from .arrays import images_apart, lowest, lying, maps, reshaped, scratch, zeros
 from .compile import serial
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .rows import add, set_all, total
-from .team import claim, first_job, parallel, share, threads
+from .team import claim, parallel, share, threads
 from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .vectors import move, move_plus, pick, transpose, will_write
@@ -34,6 +34,7 @@ __all__ = [
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
+Shapes = tuple[tuple[int, ...], ...]
 
 COPIES = 900_000  # bytes of a thread's copies: they stay in the second-level cache (1 MB)
 PIXELS = 1600  # in a band
@@ -290,7 +291,7 @@ def _collect(partial: Floats, some: int, lanes: int, dbs: Floats, dw: Floats, db
 copy_row, copy_plane, copy = serial(_copy_row), serial(_copy_plane), serial(_copy)
 pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
 correlate_band, correlate_packed = serial(_correlate_band), serial(_correlate_packed)
-correlate, backward_weight = parallel(_correlate), parallel(_backward_weight)
+correlate, backward_weight = parallel(_correlate, claims=True), parallel(_backward_weight)
 
 
 class _Way(NamedTuple):
@@ -305,9 +306,9 @@ class _Way(NamedTuple):
 @cache
 def _plan(
     x: Any, w: Any, out: Any, stride: int, itemsize: int, team: int
-) -> tuple[_Way, dict[str, tuple[int, ...]]]:
-    """How to cut up the convolution of x (N, C, H, W) by w (O, C/groups, KH, KW) to pixels `out`, and the shapes of the
-    parts of its scratch memory."""
+) -> tuple[_Way, Shapes, Shapes]:
+    """How to cut up the convolution of x (N, C, H, W) by w (O, C/groups, KH, KW) to pixels `out`, and the shapes of
+    what it, and the gradient of its weights, need of scratch memory."""
     (images, _, *_), (outputs, channels, kh, kw), (oh, ow) = x, w, out
     phases, more = min(stride, kh), (kh - 1) // stride
     bands = min(oh, max(-(-oh * ow // PIXELS), -(-team // images)))
@@ -320,7 +321,7 @@ def _plan(
     offsets = np.pad(offsets, (0, -len(offsets) % ROWS), "edge")
     groups, wide = x[1] // channels, widest(itemsize)
     width, pixels = outputs // groups, height * ow
-    return _Way(bands, shape, offsets, np.arange(max(pixels, STEPS), dtype=np.int64) * wide), {
+    parts = {
         "copies": (team, math.prod(shape) + wide),  # a tile may read past the end of what it needs
         "sums": (team, -(-width // ROWS) * ROWS * wide),
         "packed": (team, (STEPS if PACKED else 0) * wide),
@@ -330,6 +331,8 @@ def _plan(
         "small": (team, ROWS * wide),
         "db": (team, outputs),
     }
+    way = _Way(bands, shape, offsets, np.arange(max(pixels, STEPS), dtype=np.int64) * wide)
+    return way, tuple(parts[name] for name in CORRELATE), tuple(parts[name] for name in WEIGHT)
 
 
 def _turned(w: Any, groups: int) -> tuple[int, ...]:
@@ -351,14 +354,13 @@ def conv2d_forward(
         x, _taps(w, groups), b, pad, False, rectify, y
     ):
         return
-    way, parts = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
-    copies, packed, sums, blocks = scratch(x.dtype, *(parts[name] for name in CORRELATE))
+    way, room, _ = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
+    copies, packed, sums, blocks = scratch(x.dtype, *room)
     pack(_rows(w, groups), blocks)
     correlate(
         x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets,
         way.steps, FIRST_ROWS, lanes_of(x.itemsize), copies, packed, sums, y.shape[2:], lying(y),
-        images_apart(y), first_job(),
-    )
+        images_apart(y))
 
 
 def conv2d_backward_weight(
@@ -371,8 +373,8 @@ def conv2d_backward_weight(
         dy, x, pad, _taps(dw, groups), db
     ):
         return
-    way, parts = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
-    copies, panels, small, sums, dbs = scratch(x.dtype, *(parts[name] for name in WEIGHT))
+    way, _, room = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
+    copies, panels, small, sums, dbs = scratch(x.dtype, *room)
     lanes = lanes_of(x.itemsize)
     backward_weight(
         maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes, copies, panels,
@@ -390,15 +392,14 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
         dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, False, dx
     ):
         return
-    way, parts = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
-    copies, packed, sums, blocks = scratch(dy.dtype, *(parts[name] for name in CORRELATE))
+    way, room, _ = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
+    copies, packed, sums, blocks = scratch(dy.dtype, *room)
     pack_turned(reshaped(w, (groups, -1, *w.shape[1:])), blocks)
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     correlate(
         dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
         way.steps, FIRST_ROWS, lanes_of(dy.itemsize), copies, packed, sums, dx.shape[2:], lying(dx),
-        images_apart(dx), first_job(),
-    )
+        images_apart(dx))
 
 
 def _taps(w: Floats, groups: int) -> Floats:

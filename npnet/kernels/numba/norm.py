@@ -14,6 +14,7 @@ from .reductions import divide, normalise, share_out, sum_rows, sum_squares, tak
 from .sweeps import Sum
 from .team import parallel, share, threads
 from .tile import in_line
+from .vectors import before_line
 from .walks import Plan, planned, sweep, sweep_room
 
 Floats = NDArray[Any]
@@ -53,7 +54,7 @@ def _lrn_image(
     d: Floats | None, b: Floats
 ) -> None:
     """Channels from one to another, counted through all images; all arrays of one dimension.  rows : where they begin.
-    before : as `_before_line` says of d and b."""
+    before : `before_line` of d and b; −1, if they do not begin it together."""
     for i in range(first, last):
         window = rows[max(first, i - size // 2) : min(last, i - size // 2 + size)]
         row, pixels = rows[i], rows[1]
@@ -113,9 +114,12 @@ def _lrn_image_back(
 
 
 def _lrn_forward(
-    a: Floats, channels: int, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, before: int, lanes: int,
-    d: Floats | None, b: Floats, thread: int, team: int
+    a: Floats, channels: int, size: int, alpha: Any, beta: Any, k: Any, rows: Numbers, lanes: int, d: Floats | None,
+    b: Floats, thread: int, team: int
 ) -> None:
+    before = before_line(b)
+    if d is not None and before_line(d) != before:
+        before = -1
     first, last = share((rows.size - 1) // channels, thread, team)
     for n in range(first, last):
         lrn_image(a, n * channels, (n + 1) * channels, size, alpha, beta, k, rows, before, lanes, d, b)
@@ -123,8 +127,9 @@ def _lrn_forward(
 
 def _lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, channels: int, size: int, alpha: Any, beta: Any, rows: Numbers,
-    taps: Numbers, before: int, lanes: int, shares: Floats, rectified: bool, da: Floats, thread: int, team: int
+    taps: Numbers, lanes: int, shares: Floats, rectified: bool, da: Floats, thread: int, team: int
 ) -> None:
+    before = before_line(da)
     first, last = share((rows.size - 1) // channels, thread, team)
     for n in range(first, last):
         lrn_image_back(db, a, b, d, n * channels, (n + 1) * channels, size, alpha, beta, rows, taps, before,
@@ -194,20 +199,13 @@ def _twice(size: int, row: int) -> Numbers:
     return np.tile(steps(size, row), 2)
 
 
-def _before_line(*arrays: Floats) -> int:
-    """How many numbers before all of them begin a line of the cache; −1, if they do not begin it together."""
-    [before, *others] = {-x.ctypes.data % LINE // x.itemsize for x in arrays}
-    return -1 if others else before
-
-
 def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats | None, b: Floats) -> None:
     t, rows = a.dtype.type, steps(a.shape[0] * a.shape[1] + 1, a.shape[2] * a.shape[3])
     if d is None and beta != 0.75:
         [d] = scratch(a.dtype, a.shape)
-    written = (b,) if d is None else (b, d)
     _forward(
-        flat(a), a.shape[1], size, t(alpha), t(beta), t(k), rows, _before_line(*written), LINE // a.itemsize,
-        None if d is None else flat(d), flat(b))
+        flat(a), a.shape[1], size, t(alpha), t(beta), t(k), rows, LINE // a.itemsize, None if d is None else flat(d),
+        flat(b))
 
 
 def lrn_backward(
@@ -217,7 +215,7 @@ def lrn_backward(
     rows = steps(a.shape[0] * a.shape[1] + 1, pixels)
     [shares] = scratch(a.dtype, (threads(), size * pixels))
     _backward(flat(db), flat(a), flat(b), flat(d), a.shape[1], size, t(alpha), t(beta), rows, _twice(size, pixels),
-              _before_line(da), LINE // a.itemsize, shares, rectified, flat(da))
+              LINE // a.itemsize, shares, rectified, flat(da))
 
 
 def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from .arrays import flat, images_apart, lowest, lying, reshaped, scratch, steps, zeros
 from .compile import serial
 from .rows import add, set_all, total
-from .team import claim, first_job, parallel, piece, share, threads
+from .team import claim, parallel, piece, share, threads
 from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .turned import gather
@@ -269,7 +269,7 @@ def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: 
 multiply_panels, multiply_rests, sum_products = (
     serial(_multiply_panels), serial(_multiply_rests), serial(_sum_products))
 pack, write, multiply_panel = serial(_pack), serial(_write), serial(_multiply_panel)
-multiply_packed = parallel(_multiply_packed)
+multiply_packed = parallel(_multiply_packed, claims=True)
 multiply, backward_weight, collect = parallel(_multiply), parallel(_backward_weight), serial(_collect)
 
 
@@ -321,8 +321,7 @@ def _product(
         panels, tiles = scratch(x.dtype, (team, STEPS * wide), (team, blocks * ROWS * wide))
         multiply_packed(
             _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), lowest(rectify, x.dtype),
-            (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels, tiles, _filled_up(ys), targets,
-            first_job())
+            (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels, tiles, _filled_up(ys), targets)
         return
     together = max(1, min(wide // (pixels % wide or wide), -(-images // team)))
     bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))

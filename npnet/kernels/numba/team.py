@@ -21,7 +21,7 @@ from numba.core import cgutils, compiler
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from .arrays import LINE, scratch
+from .arrays import LINE
 from .compile import Loop, inlined, kept
 
 FEW = 2**15  # numbers: so few are for the thread that calls. A ReLU of them takes 7 µs, to have another begin 4
@@ -32,7 +32,7 @@ FEW_POWERS = 2**12  # e^x of so many takes about as long
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
-def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False) -> Loop:
+def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool = False) -> Loop:
     """On all cores: `loop(…, thread, team)` on each of a `team` of threads.
 
     It is called from Python, without those two. It returns nothing, and must not fail. A `prange` over threads does the
@@ -41,14 +41,21 @@ def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False) -> Loop:
 
     few : if the first array has so many numbers or fewer, the thread that calls is a team of one.
     makes_arrays : does it (NumPy's functions do)? Else numba need not count who uses an array (`compile.UNCOUNTED`).
+    claims : `loop(…, next_job, thread, team)` has the threads `claim` their jobs.
     """
-    return _launched(loop, few, makes_arrays, lambda arguments: (*arguments, types.intp, types.intp),
-                     lambda context, builder, kinds, values, thread, team: [*values, thread, team])
+    own = (COUNTER,) if claims else ()
+    return _launched(loop, few, makes_arrays, lambda arguments: (*arguments, *own, types.intp, types.intp),
+                     lambda context, builder, kinds, values, *numbers: [*values, *numbers[1 - len(own) :]])
 
 
 def divided(loop: Loop, few: int = FEW) -> Loop:
     """`parallel`, each thread with a part of the arrays: of all that it is given, of equal length, so many rows."""
     return _launched(loop, few, False, lambda arguments: arguments, _part)
+
+
+COUNTER = types.CPointer(types.int64)
+"""Of jobs that somebody has begun. It lies where the thread that calls keeps its own: made in Python, an array of one
+number, it took 10 µs in a step, like everything that Python has to fetch from far memory."""
 
 
 def _launched(
@@ -69,14 +76,17 @@ def _launched(
                 context.typing_context, context.subtarget(enable_nrt=makes_arrays), context.active_code_library, loop,
                 signature.args, types.void, flags, {})
 
-            def call(inside: ir.IRBuilder, values: Any, thread: Any, team: Any) -> None:
+            def call(inside: ir.IRBuilder, held: Any, thread: Any, team: Any) -> None:
+                values, begun = cgutils.unpack_tuple(inside, held)
                 values = cgutils.unpack_tuple(inside, values)
                 context.call_internal_no_propagate(
-                    inside, job.fndesc, signature, given(context, inside, arguments, values, thread, team))
+                    inside, job.fndesc, signature, given(context, inside, arguments, values, begun, thread, team))
 
             first = _first_array(context, builder, arguments, cgutils.unpack_tuple(builder, values[0]))
             alone = builder.icmp_signed("<=", first.nitems, ir.IntType(64)(few)) if few else ir.IntType(1)(0)
-            _on_each(builder, f"part_of_{loop.__name__}", values[0], alone, call)
+            begun = cgutils.alloca_once_value(builder, ir.IntType(64)(0))
+            held = cgutils.pack_struct(builder, [values[0], begun])
+            _on_each(builder, f"part_of_{loop.__name__}", held, alone, call)
             return context.get_dummy_value()
 
         return types.void(arguments), generate
@@ -106,7 +116,9 @@ def _first_array(context: Any, builder: ir.IRBuilder, kinds: Any, values: Any) -
     return None
 
 
-def _part(context: Any, builder: ir.IRBuilder, kinds: Any, values: Any, thread: Any, team: Any) -> list[Any]:
+def _part(
+    context: Any, builder: ir.IRBuilder, kinds: Any, values: Any, begun: Any, thread: Any, team: Any
+) -> list[Any]:
     """Of each array its rows from one to another; what is no array, as it is.
 
     Of arrays of one dimension, parts begin where a line of the cache does.
@@ -180,6 +192,7 @@ def _on_each(builder: ir.IRBuilder, name: str, given: Any, alone: Any, call: Cal
 
 def claim(next_job: NDArray[np.int64], some: int) -> int:
     """The next of the jobs that nobody has begun, `some` of them from it on: for a thread that is done with its last.
+    next_job : what `parallel` gives; for plain loops, an array of one 0.
 
     Halves that were shared out beforehand wait for the slower of two cores, and on a machine that does anything else
     one of them is. Only where a job writes what no other does: in which order sums are added must not depend on it.
@@ -192,8 +205,7 @@ def claim(next_job: NDArray[np.int64], some: int) -> int:
 @intrinsic  # type: ignore[untyped-decorator]
 def _claim(typing: Any, next_job: Any, some: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.atomic_rmw("add", place, arguments[1], "monotonic")
+        return builder.atomic_rmw("add", arguments[0], arguments[1], "monotonic")
 
     return types.int64(next_job, types.int64), generate
 
@@ -204,13 +216,6 @@ def _claim_in_compiled_code(next_job: Any, some: Any) -> Any:
         return _claim(next_job, some)  # type: ignore[no-any-return]
 
     return run
-
-
-def first_job() -> NDArray[np.int64]:
-    """For `claim`: nothing has been begun."""
-    [next_job] = scratch(np.dtype(np.int64), (1,))
-    next_job[0] = 0
-    return next_job
 
 
 def _share(count: int, part: int, parts: int) -> tuple[int, int]:

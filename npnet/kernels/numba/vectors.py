@@ -353,6 +353,30 @@ def will_read(x: Floats, start: int, count: int) -> None:
     """
 
 
+def before_line(x: Floats) -> int:
+    """How many numbers of x come before a line of the cache begins."""
+    return int(-x.ctypes.data % LINE // x.itemsize)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _before_line(context: Any, x: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        integer = ir.IntType(64)
+        address = builder.ptrtoint(data(context, builder, signature, arguments, 0), integer)
+        rest = builder.and_(builder.neg(address), integer(LINE - 1))
+        return builder.sdiv(rest, integer(signature.args[0].dtype.bitwidth // 8))
+
+    return types.int64(x), generate
+
+
+@overload(before_line)  # type: ignore[untyped-decorator]
+def _over_before_line(x: Any) -> Any:
+    def run(x: Any) -> int:
+        return _before_line(x)  # type: ignore[no-any-return]
+
+    return run
+
+
 def will_write(x: Floats, start: int, count: int) -> None:
     """The same for what is going to be written."""
 

@@ -29,7 +29,7 @@ from .arrays import LINE, flat, images_apart, lowest, lying, scratch
 from .compile import inlined, serial, serial_sums
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .rows import add, set_all
-from .team import claim, first_job, parallel, share, threads
+from .team import claim, parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
 from .turned import gather, release
@@ -37,6 +37,7 @@ from .vectors import transpose
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
+Shapes = tuple[tuple[int, ...], ...]
 
 TILES = 64
 SUMMED = 256  # for the gradient of the weights: the sums are read and written once for all of them
@@ -225,7 +226,7 @@ def _correlate(
     total, together = jobs
     groups, panels, each, width = cut
     outputs, parts, v, m = y_shape[0] // groups, (strips[thread], halves[thread]), vs[thread], ms[thread]
-    finite[thread] = True
+    finite[thread] = 1
     job = claim(next_job, 1)
     while job * together < total:
         some = job * together, min(total, (job + 1) * together)
@@ -235,7 +236,7 @@ def _correlate(
             first, across = g * outputs + panel * width, min(width, outputs - panel * width)
             multiply(v, x_shape[0], g * each, u, part * each * width, (some[1] - some[0]) * way[2], rows, offsets,
                      across, m)
-            finite[thread] &= transform_outputs(
+            finite[thread] *= transform_outputs(
                 m, (across, y_shape[1], y_shape[2]), way, lanes, some, parts, b[first : first + across], least,
                 y[first * y_shape[1] * y_shape[2] :], apart)
         job = claim(next_job, 1)
@@ -337,7 +338,7 @@ def _collect(
     """
     groups, panels, each, width = cut
     blocks = each // ROWS
-    finite[thread] = True
+    finite[thread] = 1
     first, last = share(groups * panels * blocks, thread, team)
     for job in range(first, last):
         g, panel, block = job // blocks // panels, job // blocks % panels, job % blocks
@@ -345,7 +346,7 @@ def _collect(
         for place in range(sums.shape[1]):
             for some in range(1, sums.shape[0]):
                 add(sums[some, place, start : start + ROWS * across], sums[0, place, start:])
-        finite[thread] &= collect_block(
+        finite[thread] *= collect_block(
             sums[0].reshape(-1)[start:], sums.shape[2], width, kernel, panel, block,
             taps[panel // max(1, panels - 1)], lanes, small[thread], dw[g])
     first, last = share(db.size, thread, team)
@@ -381,7 +382,8 @@ read, write, add_bias = serial(_read), serial(_write), serial_sums(_add_bias)
 transform_block, collect_block = serial(_transform_block), serial(_collect_block)
 add_sums = serial(_add_sums)
 to_places, transform, transform_outputs = inlined(_to_places), serial(_transform), serial(_transform_outputs)
-multiply, transform_weights, correlate = serial(_multiply), parallel(_transform_weights), parallel(_correlate)
+multiply, correlate = serial(_multiply), parallel(_correlate, claims=True)
+transform_weights = parallel(_transform_weights)
 transform_both, sum_products, collect = parallel(_transform_both), parallel(_sum_products), parallel(_collect)
 add_products, sum_tiles = serial(_add_products), parallel(_sum_tiles)
 
@@ -424,7 +426,8 @@ def _tiles(together: int, columns: int) -> int:
 
 
 @cache
-def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[str, tuple[int, ...]]]:
+def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, Shapes, Shapes]:
+    """And the shapes of what `forward` and `weight` need of scratch memory."""
     side = OUT + w[2] - 1
     tall, columns = -(-y[2] // OUT), -(-y[3] // OUT)
     together = max(1, min(TILES // columns, -(-x[0] * tall // team)))
@@ -449,7 +452,7 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
         lines = -(-numbers // in_line)
         return side**2, (lines + 1 - lines % 2) * in_line
 
-    return way, {
+    parts = {
         "strips": (team, (side * line + lanes) * most),
         "halves": (team, side * line * most),
         "vs": (team, *places(_tiles(together, columns) * x[1])),
@@ -460,11 +463,13 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, dict[
         "e": (own, *places(_tiles(summed, columns) * y[1])),
         "sums": (own, *places(math.prod(cut))),
         "dbs": (own, y[1]),
+        "finite": (team,),
     }
+    return way, tuple(parts[name] for name in CORRELATE), tuple(parts[name] for name in WEIGHT)
 
 
-CORRELATE = ("strips", "halves", "vs", "ms", "u", "small")
-WEIGHT = ("strips", "halves", "v", "e", "small", "sums", "dbs")
+CORRELATE = ("strips", "halves", "vs", "ms", "u", "small", "finite")
+WEIGHT = ("strips", "halves", "v", "e", "small", "sums", "dbs", "finite")
 
 
 def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bool, y: Floats) -> bool:
@@ -474,26 +479,23 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     """
     kernel = math.isqrt(w.shape[3])
     shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
-    way, parts = _plan(x.shape, shape, y.shape, x.itemsize, threads())
-    strips, halves, vs, ms, u, small = scratch(x.dtype, *(parts[name] for name in CORRELATE))
+    way, room, _ = _plan(x.shape, shape, y.shape, x.itemsize, threads())
+    strips, halves, vs, ms, u, small, finite = scratch(x.dtype, *room)
     transform_weights(
         w, kernel, turned, way.cut, way.backwards if turned else way.taps, lanes_of(x.itemsize), small, u)
-    [finite] = scratch(np.dtype(bool), (threads(),))
     correlate(
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
         (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
-        way.offsets, strips, halves, vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y),
-        first_job(),
-    )
-    return False not in finite.tolist()
+        way.offsets, strips, halves, vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y))
+    return 0 not in finite.tolist()
 
 
 def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> bool:
     """As `conv2d_backward_weight`. False if the result is not finite.  dw : (groups, O, C, kernel²)."""
     kernel = math.isqrt(dw.shape[3])
     shape = (dy.shape[1], dw.shape[2], kernel, kernel)
-    way, parts = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
-    strips, halves, v, e, small, sums, dbs = scratch(x.dtype, *(parts[name] for name in WEIGHT))
+    way, _, room = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
+    strips, halves, v, e, small, sums, dbs, finite = scratch(x.dtype, *room)
     rows, cut = x.shape[0] * way.tall, (kernel, way.tall, way.columns)
     if way.apart:
         sum_tiles(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, (rows, way.summed), pad, lanes_of(x.itemsize),
@@ -506,6 +508,5 @@ def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> bool:
             offsets = way.steps[: (some[1] - some[0]) * way.columns]
             sum_products(v[0], e[0], (x.shape[1], dy.shape[1]), kernel, way.cut, FIRST_ROWS, offsets, first == 0,
                          small, sums[0], dbs[0])
-    [finite] = scratch(np.dtype(bool), (threads(),))
     collect(sums, dbs, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw, db)
-    return False not in finite.tolist()
+    return 0 not in finite.tolist()
