@@ -4,6 +4,7 @@
 """
 import json
 import os
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -59,6 +60,35 @@ def by_threads(model, batch, most):
     return {name: round(float(np.median(of[most]) / np.median(of[1])), 2) for name, of in turns.items()}
 
 
+def side_by_side(model, batch, most):
+    """How many times as much as one process so many do at the same time that share nothing, of one thread each: more
+    than that the machine does not give, whatever a net's threads do."""
+    command = [sys.executable, "-m", "npnet.bench.worker", "npnet", model, str(batch), "1", "cpu"]
+    sides = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(most)]
+
+    def begin(side):
+        side.stdin.write("step 4\n")
+        side.stdin.flush()
+
+    def end(side):
+        return float(np.median(json.loads(side.stdout.readline())["seconds"]))
+
+    alone, together = [], []
+    for turn in tqdm(range(6), desc=f"side by side, {model}", unit=" rounds"):
+        for side in sides:
+            begin(side)
+            alone.append(end(side))
+        for side in sides:
+            begin(side)
+        together += [end(side) for side in sides]
+        if not turn:  # that was to warm up
+            alone, together = [], []
+    for side in sides:
+        side.stdin.close()
+        side.wait()
+    return round(most * float(np.median(alone)) / float(np.median(together)), 2)
+
+
 def over_time(most):
     """Bytes that the process and Python's objects hold more after so many steps, and that a step takes for a while."""
     side = Npnet("cifar_18pct", 32, most)
@@ -82,6 +112,7 @@ def main(out=None):
     result = {**limits.machine(), "cifar_18pct, microseconds per image": by_batch(most)}
     for model, batch in (("cifar_18pct", 128), ("alexnet", 128)):
         result[f"{model}, {most} threads against one"] = by_threads(model, batch, most)
+        result[f"{model}, {most} processes against one"] = side_by_side(model, batch, most)
     result["bytes"] = over_time(most)
     page = json.dumps(result, indent=1)
     print(page)
