@@ -27,6 +27,10 @@ from .compile import Loop, inlined, kept
 FEW = 2**15  # numbers: so few are for the thread that calls. A ReLU of them takes 7 µs, to have another begin 4
 FEW_POWERS = 2**12  # e^x of so many takes about as long
 
+COUNTER = types.CPointer(types.int64)
+"""Of jobs that somebody has begun. It lies where the thread that calls keeps its own: made in Python, an array of one
+number, it took 10 µs in a step, like everything that Python has to fetch from far memory."""
+
 # A thread that waits for the others sleeps after a moment instead of spinning: on a machine that does anything else at
 # the same time, spinning takes the core from the thread that is waited for (a 0.1 ms loop then took 3 ms on average).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
@@ -41,7 +45,7 @@ def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool 
 
     few : if the first array has so many numbers or fewer, the thread that calls is a team of one.
     makes_arrays : does it (NumPy's functions do)? Else numba need not count who uses an array (`compile.UNCOUNTED`).
-    claims : `loop(…, next_job, thread, team)` has the threads `claim` their jobs.
+    claims : `loop(…, next_job, thread, team)`, called without that one too, has the threads `claim` their jobs.
     """
     own = (COUNTER,) if claims else ()
     return _launched(loop, few, makes_arrays, lambda arguments: (*arguments, *own, types.intp, types.intp),
@@ -51,11 +55,6 @@ def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool 
 def divided(loop: Loop, few: int = FEW) -> Loop:
     """`parallel`, each thread with a part of the arrays: of all that it is given, of equal length, so many rows."""
     return _launched(loop, few, False, lambda arguments: arguments, _part)
-
-
-COUNTER = types.CPointer(types.int64)
-"""Of jobs that somebody has begun. It lies where the thread that calls keeps its own: made in Python, an array of one
-number, it took 10 µs in a step, like everything that Python has to fetch from far memory."""
 
 
 def _launched(

@@ -216,14 +216,13 @@ def _multiply(
 
 
 def _correlate(
-    x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, least: Any, way: Any, jobs: Any, pad: int, lanes: int,
-    rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any, finite: Any,
-    y: Floats, apart: int, next_job: Numbers, thread: int, team: int
+    x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, least: Any, way: Any, total: int, together: int, pad: int,
+    lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any,
+    finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int, team: int
 ) -> None:
-    """x and y of one dimension, the next image `apart` in y; jobs: rows of tiles in all, and how many of them are done
+    """x and y of one dimension, the next image `apart` in y; rows of tiles in all, and how many of them are done
     together. Of their outputs a panel after the other, so that its products are near when they are transformed:
     AlexNet's inference became 5 % faster."""
-    total, together = jobs
     groups, panels, each, width = cut
     outputs, parts, v, m = y_shape[0] // groups, (strips[thread], halves[thread]), vs[thread], ms[thread]
     finite[thread] = 1
@@ -309,8 +308,8 @@ def _sum_tiles(
     rows: Numbers, steps: Numbers, strips: Floats, halves: Floats, vs: Floats, es: Floats, small: Floats,
     sums: Floats, dbs: Floats, thread: int, team: int
 ) -> None:
-    """sums[thread] = the products of all places, dbs[thread] = Σ dy, over the thread's own tiles.  jobs : as
-    `_correlate`'s."""
+    """sums[thread] = the products of all places, dbs[thread] = Σ dy, over the thread's own tiles.  jobs : rows of tiles
+    in all, and how many of them are done together."""
     total, together = jobs
     first, last = share(total, thread, team)
     parts, v, e = (strips[thread], halves[thread]), vs[thread], es[thread]
@@ -483,10 +482,10 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     strips, halves, vs, ms, u, small, finite = scratch(x.dtype, *room)
     transform_weights(
         w, kernel, turned, way.cut, way.backwards if turned else way.taps, lanes_of(x.itemsize), small, u)
-    correlate(
+    correlate(  # 21 arguments: of tuples of 20, CPython 3.11 keeps 2,000 when they are done with, and uses none again
         flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
-        (x.shape[0] * way.tall, way.together), pad, lanes_of(x.itemsize), way.rows,
-        way.offsets, strips, halves, vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y))
+        x.shape[0] * way.tall, way.together, pad, lanes_of(x.itemsize), way.rows, way.offsets, strips, halves,
+        vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y))
     return 0 not in finite.tolist()
 
 
