@@ -4,10 +4,10 @@
 """
 import json
 import os
-import subprocess
 import sys
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.pop("OPENBLAS_CORETYPE", None)
@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from npnet.bench import limits
+from npnet.bench.run import at_work
 from npnet.bench.worker import Npnet, memory
 
 BATCHES, STEPS = (16, 32, 64, 128, 256), 1000
@@ -63,29 +64,16 @@ def by_threads(model, batch, most):
 def side_by_side(model, batch, most):
     """How many times as much as one process so many do at the same time that share nothing, of one thread each: more
     than that the machine does not give, whatever a net's threads do."""
-    command = [sys.executable, "-m", "npnet.bench.worker", "npnet", model, str(batch), "1", "cpu"]
-    sides = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(most)]
-
-    def begin(side):
-        side.stdin.write("step 4\n")
-        side.stdin.flush()
-
-    def end(side):
-        return float(np.median(json.loads(side.stdout.readline())["seconds"]))
+    def step(side):
+        return float(np.median(side.ask("step 4")["seconds"]))
 
     alone, together = [], []
-    for turn in tqdm(range(6), desc=f"side by side, {model}", unit=" rounds"):
-        for side in sides:
-            begin(side)
-            alone.append(end(side))
-        for side in sides:
-            begin(side)
-        together += [end(side) for side in sides]
-        if not turn:  # that was to warm up
-            alone, together = [], []
-    for side in sides:
-        side.stdin.close()
-        side.wait()
+    with at_work(["npnet"] * most, model, batch, 1, "cpu") as sides, ThreadPoolExecutor(most) as at_once:
+        for turn in tqdm(range(6), desc=f"side by side, {model}", unit=" rounds"):
+            if turn == 1:  # the first is to warm up
+                alone, together = [], []
+            alone += map(step, sides)
+            together += at_once.map(step, sides)
     return round(most * float(np.median(alone)) / float(np.median(together)), 2)
 
 

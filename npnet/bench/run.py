@@ -20,7 +20,7 @@ TABLES = 7  # steps in which every layer is timed
 FORCED = ("OPENBLAS_CORETYPE",)  # may name a core type that is not this machine's
 
 
-class _Worker:
+class Worker:
     """A process of `npnet.bench.worker`."""
 
     def __init__(self, side: str, model: str, batch: int, threads: int, device: str) -> None:
@@ -63,16 +63,16 @@ class _Worker:
 
 
 @contextmanager
-def _workers(sides: list[str], model: str, batch: int, threads: int, device: str) -> Iterator[list[_Worker]]:
+def at_work(sides: list[str], model: str, batch: int, threads: int, device: str) -> Iterator[list[Worker]]:
     with ExitStack() as stack:
         workers = []
         for side in sides:
-            workers.append(_Worker(side, model, batch, threads, device))
+            workers.append(Worker(side, model, batch, threads, device))
             stack.callback(workers[-1].close)
         yield workers
 
 
-def _turn(worker: _Worker, command: str) -> float:
+def _turn(worker: Worker, command: str) -> float:
     """Seconds. Of the second half of as many as TURN holds: the first find the caches full of the others' data.
 
     The pause before lets the threads of those who came before go to sleep: they spin for a moment when they have
@@ -121,7 +121,7 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
     device = "cuda" if kernels.asked() == "cuda" else "cpu"
     total = len(sides) * (2 * steps + 3) + TABLES
     result: dict[str, Any] = {"model": model, "batch": batch, "threads": threads, "steps": steps}
-    with _workers(sides, model, batch, threads, device) as workers, tqdm(
+    with at_work(sides, model, batch, threads, device) as workers, tqdm(
         total=total, unit=" steps", leave=False, dynamic_ncols=True, desc=f"{model}, the first step") as bar:
         measured: dict[str, dict[str, Any]] = {side: {"step": [], "infer": []} for side in sides}
         for worker in workers:  # compiling, taking memory

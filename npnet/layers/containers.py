@@ -91,9 +91,9 @@ def forward_through(
 def backward_through(layers: Sequence[Layer], dy: Array) -> Array:
     """The way back of `forward_through`."""
     done = False
-    for i, layer in zip(reversed(range(len(layers))), reversed(layers), strict=True):
+    for layer, before in zip(reversed(layers), [*reversed(layers[:-1]), None], strict=False):
         dy = layer.backward(dy, True) if done and type(layer) is ReLU else layer.backward(dy)
-        done = i > 0 and type(layers[i - 1]) is ReLU and layer.through_relu
+        done = type(before) is ReLU and layer.through_relu
     return dy
 
 

@@ -35,8 +35,7 @@ def lrn_within_forward(a: Device, size: int, alpha: float, beta: float, k: float
 def lrn_within_backward(
     db: Device, a: Device, b: Device, d: Device, size: int, alpha: float, beta: float, rectified: bool, da: Device
 ) -> None:
-    each(_within_back, a.size, db, a, b, d, size, scalar(a, beta), scalar(a, 2 * alpha * beta), rectified,
-         da)
+    each(_within_back, a.size, db, a, b, d, size, scalar(a, beta), scalar(a, 2 * alpha * beta), rectified, da)
 
 
 def _maps(x: Device) -> Device:

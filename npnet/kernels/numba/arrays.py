@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 Floats = NDArray[Any]
+Shapes = tuple[tuple[int, ...], ...]
 
 LINE = 64  # bytes that come from memory together: a line of the cache
 

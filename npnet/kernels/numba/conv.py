@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .arrays import images_apart, lowest, lying, maps, reshaped, scratch, zeros
+from .arrays import Shapes, images_apart, lowest, lying, maps, reshaped, scratch, zeros
 from .compile import serial
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .rows import add, set_all, total
@@ -34,7 +34,6 @@ __all__ = [
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
-Shapes = tuple[tuple[int, ...], ...]
 
 COPIES = 900_000  # bytes of a thread's copies: they stay in the second-level cache (1 MB)
 PIXELS = 1600  # in a band

@@ -28,11 +28,12 @@ from .walks import Plan, pass_back, planned, sweep, sweep_room
 MAPS = 1024  # one after another, as one: their pixels are counted in 32 bits
 
 
-def _name_none(y: Floats, none: Any, argmax: Places) -> None:
-    """Where y is not greater than 0. All bits of `none` are set: so there is something to write everywhere, and no
-    branch."""
-    for w in range(y.size):
-        argmax[w] |= argmax.dtype.type(0) if y[w] > 0 else none
+def _name_none(y: Floats, first: int, last: int, none: Any, argmax: Places | None) -> None:
+    """Of windows from one to another, those whose largest is not greater than 0 name no pixel: all bits of `none` are
+    set, so there is something to write everywhere, and no branch. If it is 0, nothing changes."""
+    if argmax is not None and none:
+        for w in range(first, last):
+            argmax[w] |= argmax.dtype.type(0) if y[w] > 0 else none
 
 
 def _max_pool_forward(
@@ -43,12 +44,9 @@ def _max_pool_forward(
     that hold nothing greater."""
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
-        some = min(plan.together, last - plane)
-        sweep(x, plan, plane, some, best, which, thread * (best.size // team), argmax, y,
-              last * plan.tall * plan.wide, None)
-        if argmax is not None and none:
-            here = slice(plane * plan.tall * plan.wide, (plane + some) * plan.tall * plan.wide)
-            name_none(y[here], none, argmax[here])
+        some, windows = min(plan.together, last - plane), plan.tall * plan.wide
+        sweep(x, plan, plane, some, best, which, thread * (best.size // team), argmax, y, last * windows, None)
+        name_none(y, plane * windows, (plane + some) * windows, none, argmax)
 
 
 def _max_pool_backward(
@@ -75,11 +73,9 @@ def _max_pool_by_two(
 ) -> None:
     first, last = share(planes, thread, team)
     for plane in range(first, last, plan.together):
-        some = min(plan.together, last - plane)
+        some, windows = min(plan.together, last - plane), plan.tall * plan.wide
         by_two.pool(x, plan, plane, plane + some, y, argmax, None)
-        if argmax is not None and none:
-            here = slice(plane * plan.tall * plan.wide, (plane + some) * plan.tall * plan.wide)
-            name_none(y[here], none, argmax[here])
+        name_none(y, plane * windows, (plane + some) * windows, none, argmax)
 
 
 def _max_pool_by_two_back(

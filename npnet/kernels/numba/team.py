@@ -47,9 +47,11 @@ def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool 
     makes_arrays : does it (NumPy's functions do)? Else numba need not count who uses an array (`compile.UNCOUNTED`).
     claims : `loop(…, next_job, thread, team)`, called without that one too, has the threads `claim` their jobs.
     """
+    def given(context: Any, builder: Any, kinds: Any, values: Any, begun: Any, thread: Any, team: Any) -> list[Any]:
+        return [*values, *([begun] if claims else []), thread, team]
+
     own = (COUNTER,) if claims else ()
-    return _launched(loop, few, makes_arrays, lambda arguments: (*arguments, *own, types.intp, types.intp),
-                     lambda context, builder, kinds, values, *numbers: [*values, *numbers[1 - len(own) :]])
+    return _launched(loop, few, makes_arrays, lambda arguments: (*arguments, *own, types.intp, types.intp), given)
 
 
 def divided(loop: Loop, few: int = FEW) -> Loop:

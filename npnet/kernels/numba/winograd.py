@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import LINE, flat, images_apart, lowest, lying, scratch
+from .arrays import LINE, Shapes, flat, images_apart, lowest, lying, scratch
 from .compile import inlined, serial, serial_sums
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .rows import add, set_all
@@ -37,7 +37,6 @@ from .vectors import transpose
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
-Shapes = tuple[tuple[int, ...], ...]
 
 TILES = 64
 SUMMED = 256  # for the gradient of the weights: the sums are read and written once for all of them
@@ -316,13 +315,13 @@ def _sum_tiles(
     if first == last:
         sums[thread], dbs[thread] = 0, 0
     for row in range(first, last, together):
-        some = row, min(last, row + together)
+        some, anew = (row, min(last, row + together)), row == first
+        tiles = (some[1] - some[0]) * way[2]
         transform(x, x_shape, way, False, pad, lanes, some, 0, parts, v)
         transform(dy, dy_shape, way, True, 0, lanes, some, 0, parts, e)
-        add_sums(e, way[0], (some[1] - some[0]) * way[2], row == first, (0, dbs.shape[1]), dbs[thread])
-        add_products(
-            v, e, (x_shape[0], dy_shape[0]), cut, rows, steps[: (some[1] - some[0]) * way[2]], row == first,
-            (0, sums.shape[1] * cut[0] * cut[1]), small[thread], sums[thread])
+        add_sums(e, way[0], tiles, anew, (0, dbs.shape[1]), dbs[thread])
+        add_products(v, e, (x_shape[0], dy_shape[0]), cut, rows, steps[:tiles], anew,
+                     (0, sums.shape[1] * cut[0] * cut[1]), small[thread], sums[thread])
 
 
 def _collect(
