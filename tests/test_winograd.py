@@ -50,9 +50,11 @@ def taken(monkeypatch):
 
     def counting(function):
         def call(*arguments):
-            finite = function(*arguments)
-            counts[finite] += 1
-            return finite
+            def count():
+                counts[0 not in finite.tolist()] += 1
+
+            loops, finite = function(*arguments)
+            return [*loops, (count, ())], finite
         return call
 
     for name in ("forward", "weight"):

@@ -4,6 +4,9 @@ A backend is a package with exactly these functions. Kernels allocate nothing th
 every array that is written, by convention last. To everybody but a kernel an `Array` is opaque: it has a shape and a
 dtype and can be reshaped, and that is all, so that it may live on a device.
 
+A kernel may have an attribute `prepare`, a function with its arguments that returns one without: the same call, worked
+out as far as it can be before the arrays' numbers are known. `Calls` keeps it for the next step.
+
 Notation: N images; C channels (of the input), O channels of the output; H, W and OH, OW their heights and widths;
 KH, KW the kernel's; ``dz`` is ∂L/∂z, the same shape as ``z``. Layout is N, C, H, W, and all arrays of a call have one
 dtype, float32 or float64, unless a line below says otherwise.

@@ -154,8 +154,10 @@ class Concat(Container):
         self._last = [self._last_convolution(branch) for branch in self._branches]
         ends = zip(self._last, self._branches, strict=True)
         self.keeps_output = any(last and type(branch[-1]) is ReLU for last, branch in ends)  # it is that ReLU's
-        self._whole: Array | None = None
+        self._whole: Array | None = None  # and `_parts` of it, the same of the gradient
         self._parts: list[Array] = []
+        self._whole_gradient: Array | None = None
+        self._gradients: list[Array] = []
 
     def _last_convolution(self, branch: Sequence[Layer]) -> Layer | None:
         """The one that computes what the branch returns, the work of a ReLU behind it included; or None."""
@@ -165,10 +167,10 @@ class Concat(Container):
 
     def _places(self, x: Array) -> tuple[Array, list[Array]]:
         """The output, and of each branch its channels of it."""
-        shapes = self._shapes(x.shape[1:])
-        y = self.output((x.shape[0], sum(shape[0] for shape in shapes), *shapes[0][1:]), x.dtype)
+        y = self.output_of(x)
         if y is not self._whole:
-            self._whole, self._parts = y, self._channels(y, [shape[0] for shape in shapes])
+            counts = [shape[0] for shape in self._shapes(x.shape[1:])]
+            self._whole, self._parts = y, self._channels(y, counts)
         return y, self._parts
 
     def _channels(self, y: Array, counts: Sequence[int]) -> list[Array]:
@@ -190,7 +192,10 @@ class Concat(Container):
     def _split(self, dy: Array) -> list[Array]:
         """Of each branch its gradient: some channels of `dy` where a ReLU is to read it, else an array of its own."""
         self.check_gradient(dy)
-        parts = self._channels(dy, [part.shape[1] for part in self._parts])
+        if dy is not self._whole_gradient:
+            self._whole_gradient = dy
+            self._gradients = self._channels(dy, [part.shape[1] for part in self._parts])
+        parts = list(self._gradients)
         for i, (branch, part) in enumerate(zip(self._branches, parts, strict=True)):
             if type(branch[-1]) is not ReLU:
                 parts[i] = self.like(f"dy{i}", part)
@@ -203,7 +208,7 @@ class Concat(Container):
             dx = self.together.backward([parts[i] for i in self._begun])
             parts = [dx, *(part for i, part in enumerate(parts) if i not in self._begun)]
         dx = self.like("dx", parts[0])
-        self.kernels.add_up(parts, dx)
+        self.call(self.kernels.add_up, tuple(parts), dx)
         return dx
 
     def backward_parameters(self, dy: Array) -> None:

@@ -5,6 +5,7 @@ from typing import TypeGuard
 import numpy as np
 
 from npnet.kernels import Array, Shape
+from npnet.kernels.calls import Calls
 
 from .layer import Cost, Layer, check_input, check_window, sliding_size
 from .parameter import Constant, Gaussian, Initialiser
@@ -74,22 +75,20 @@ class Conv2D(Layer):
         `y` : where to write it, in place of an array of its own.
         """
         y = self._take(x, y)
-        self.kernels.conv2d_forward(
-            x, self.weight.value, self.bias.value, self.stride, self.pad, self.groups, rectify, y
-        )
+        w, b = self.weight.value, self.bias.value
+        self.call(self.kernels.conv2d_forward, x, w, b, self.stride, self.pad, self.groups, rectify, y)
         return y
 
     def _take(self, x: Array, y: Array | None) -> Array:
         """Remembers x, and makes room for y unless there is."""
         check_input(self, x, (self.in_channels, -1, -1), "Conv2D")
         self.x = x
-        return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype, y)
+        return self.output_of(x, y)
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
-        self.kernels.conv2d_backward_weight(
-            dy, self.x, self.stride, self.pad, self.groups, self.weight.grad, self.bias.grad
-        )
+        dw, db = self.weight.grad, self.bias.grad
+        self.call(self.kernels.conv2d_backward_weight, dy, self.x, self.stride, self.pad, self.groups, dw, db)
 
     def backward(self, dy: Array) -> Array:
         r"""(N, O, OH, OW) → (N, C, H, W).
@@ -100,10 +99,8 @@ class Conv2D(Layer):
         and every pixel of x collects the outputs it took part in, by the weight it had there.
         """
         self.backward_parameters(dy)
-        dx = self.like("dx", self.x)
-        self.kernels.conv2d_backward_data(
-            dy, self.weight.value, self.stride, self.pad, self.groups, dx
-        )
+        dx, w = self.like("dx", self.x), self.weight.value
+        self.call(self.kernels.conv2d_backward_data, dy, w, self.stride, self.pad, self.groups, dx)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -133,7 +130,7 @@ class Conv1x1s:
     written once."""
 
     def __init__(self, layers: Sequence[Conv2D]) -> None:
-        self.layers = layers
+        self.layers, self.call = layers, Calls()
         self.weights, self.biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
 
     @staticmethod
@@ -144,23 +141,22 @@ class Conv1x1s:
     def forward(self, x: Array, rectify: bool, places: Sequence[Array | None]) -> list[Array]:
         """`places` : for each, where to write it, in place of an array of its own."""
         ys = [layer._take(x, y) for layer, y in zip(self.layers, places, strict=True)]
-        self.layers[0].kernels.conv1x1_forward(
-            x, [w.value for w in self.weights], [b.value for b in self.biases], rectify, ys
-        )
+        ws, bs = tuple(w.value for w in self.weights), tuple(b.value for b in self.biases)
+        self.call(self.layers[0].kernels.conv1x1_forward, x, ws, bs, rectify, tuple(ys))
         return ys
 
     def backward_parameters(self, dys: Sequence[Array]) -> None:
         for layer, dy in zip(self.layers, dys, strict=True):
             layer.check_gradient(dy)
-        self.layers[0].kernels.conv1x1_backward_weight(
-            dys, self.layers[0].x, [w.grad for w in self.weights], [b.grad for b in self.biases]
-        )
+        dws, dbs = tuple(w.grad for w in self.weights), tuple(b.grad for b in self.biases)
+        self.call(self.layers[0].kernels.conv1x1_backward_weight, tuple(dys), self.layers[0].x, dws, dbs)
 
     def backward(self, dys: Sequence[Array]) -> Array:
         """The sum of their ∂L/∂x."""
         self.backward_parameters(dys)
         dx = self.layers[0].like("dx", self.layers[0].x)
-        self.layers[0].kernels.conv1x1_backward_data(dys, [w.value for w in self.weights], dx)
+        ws = tuple(w.value for w in self.weights)
+        self.call(self.layers[0].kernels.conv1x1_backward_data, tuple(dys), ws, dx)
         return dx
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from npnet import kernels
 from npnet.kernels import Array, Shape
+from npnet.kernels.calls import Calls
 
 from .parameter import Initialiser, Parameter
 
@@ -53,12 +54,14 @@ class Layer:
     the ReLU has nothing left to do. A container has `forward` say so, of layers that can."""
 
     def __init__(self) -> None:
-        self.kernels = kernels.active()
+        self.kernels, self.call = kernels.active(), Calls()
         self._returned: Array | None = None
         self._fitting: Any = None  # what `check_input` has found to fit: a step's Python is read from far memory
+        self._shapes_of: tuple[Shape, Shape] = (), ()  # `output_of`: the last x and its output
         self._parameters: list[Parameter] = []
         self._storage: dict[str, Array] = {}
         self._views: dict[str, Array] = {}
+        self._shaped: dict[str, tuple[Array, Array]] = {}
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """x : (N, *input_shape) → (N, *output_shape). Of results, `train` changes dropout's alone.
@@ -143,6 +146,12 @@ class Layer:
         self._returned = self.array("y", shape, dtype) if y is None else y
         return self._returned
 
+    def output_of(self, x: Array, y: Array | None = None) -> Array:
+        """`output` of the shape that `output_shape` says."""
+        if x.shape != self._shapes_of[0]:
+            self._shapes_of = x.shape, (x.shape[0], *self.output_shape(x.shape[1:]))
+        return self.output(self._shapes_of[1], x.dtype, y)
+
     def output_over(self, x: Array) -> Array:
         """`output` of the shape of x: x itself, if the layer may write over it. Not what a user brings."""
         free = self.over_input is not None and x is self.over_input._returned
@@ -164,6 +173,17 @@ class Layer:
         """`array` with the shape and dtype of `x`."""
         return self.array(name, x.shape, x.dtype)
 
+    def shaped(self, name: str, x: Array, shape: Shape) -> Array:
+        """The elements of `x` under another shape: the same object as at the last call, if `x` is."""
+        if x.shape == shape:
+            return x
+        before, y = self._shaped.get(name, (None, None))
+        if y is None or before is not x or y.shape != shape:
+            y = x.reshape(shape)
+            if is_row_major(x):  # else it is a copy
+                self._shaped[name] = x, y
+        return y
+
     def upload(self, name: str, host: NDArray[Any]) -> Array:
         """`array` with the contents of `host`, an array of NumPy's."""
         x = self.array(name, host.shape, host.dtype)
@@ -177,7 +197,7 @@ class Layer:
 def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
     """Raise ValueError unless `x` is (N, *expected), −1 standing for any length, row-major, and has the dtype of the
     weights."""
-    row_major = not isinstance(x, np.ndarray) or x.flags.c_contiguous
+    row_major = is_row_major(x)
     found = x.shape, x.dtype, layer._parameters[0].dtype if layer._parameters else None
     if row_major and found == layer._fitting:
         return
@@ -194,6 +214,10 @@ def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
             f"layer.astype(...) changes theirs"
         )
     layer._fitting = found
+
+
+def is_row_major(x: Array) -> bool:
+    return not isinstance(x, np.ndarray) or bool(x.flags.c_contiguous)
 
 
 def sliding_size(length: int, size: int, stride: int, pad: int, rounding: str) -> int:

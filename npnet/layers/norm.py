@@ -70,10 +70,10 @@ class LRN(_Normalisation):
             raise ValueError(f"groups (={groups}) must be at least 1")
         self.groups = groups
 
-    def _grouped(self, x: Array) -> Array:
+    def _grouped(self, name: str, x: Array) -> Array:
         """(N, C, H, W) as (N · groups, C / groups, H, W): a group is then an image of its own."""
         n, c, h, w = x.shape
-        return x.reshape((n * self.groups, c // self.groups, h, w))
+        return self.shaped(name, x, (n * self.groups, c // self.groups, h, w))
 
     def forward(self, a: Array, train: bool = True, rectified: bool = False) -> Array:
         """(N, C, H, W) → (N, C, H, W). Keeps a reference to `a`, the result, and in training the denominators.
@@ -88,8 +88,9 @@ class LRN(_Normalisation):
         return b
 
     def _normalise(self) -> None:
-        a, b, d = self._grouped(self.a), self._grouped(self.b), None if self.d is None else self._grouped(self.d)
-        self.kernels.lrn_forward(a, self.size, self.alpha, self.beta, self.k, d, b)
+        a, b = self._grouped("a", self.a), self._grouped("b", self.b)
+        d = None if self.d is None else self._grouped("d", self.d)
+        self.call(self.kernels.lrn_forward, a, self.size, self.alpha, self.beta, self.k, d, b)
 
     def backward(self, db: Array) -> Array:
         r"""∂L/∂b → ∂L/∂a.
@@ -104,9 +105,10 @@ class LRN(_Normalisation):
             self.d = self.like("d", self.a)
             self._normalise()
         da = self.like("da", self.a)
-        db, a, b, d = (self._grouped(x) for x in (db, self.a, self.b, self.d))
-        self.kernels.lrn_backward(
-            db, a, b, d, self.size, self.alpha, self.beta, self.through_relu, self._grouped(da))
+        whole = {"db": db, "a": self.a, "b": self.b, "d": self.d, "da": da}
+        db, a, b, d, grouped = (self._grouped(name, x) for name, x in whole.items())
+        self.call(
+            self.kernels.lrn_backward, db, a, b, d, self.size, self.alpha, self.beta, self.through_relu, grouped)
         return da
 
     def __repr__(self) -> str:
@@ -142,13 +144,14 @@ class LRNWithin(_Normalisation):
         `rectified` : as for `LRN`.
         """
         b, self.d, self.through_relu = self._output(a), self.like("d", a), rectified
-        self.kernels.lrn_within_forward(a, self.size, self.alpha, self.beta, self.k, self.d, b)
+        self.call(self.kernels.lrn_within_forward, a, self.size, self.alpha, self.beta, self.k, self.d, b)
         return b
 
     def backward(self, db: Array) -> Array:
         """∂L/∂b → ∂L/∂a: the equation of `LRN.backward`, i and j now being pixels of one map."""
         self.check_gradient(db)
         da = self.like("da", self.a)
-        self.kernels.lrn_within_backward(
-            db, self.a, self.b, self.d, self.size, self.alpha, self.beta, self.through_relu, da)
+        self.call(
+            self.kernels.lrn_within_backward, db, self.a, self.b, self.d, self.size, self.alpha, self.beta,
+            self.through_relu, da)
         return da

@@ -28,7 +28,7 @@ class _Pool(Layer):
     def _output(self, x: Array) -> Array:
         check_input(self, x, (-1, -1, -1), type(self).__name__)
         self.x = x
-        return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype)
+        return self.output_of(x)
 
     def __repr__(self) -> str:
         extra = "".join(f", {n}={v!r}" for n, v, default in (
@@ -68,7 +68,7 @@ class MaxPool2D(_Pool):
         """
         y, self.through_relu = self._output(x), rectified
         self.argmax = self._places(y.shape) if train else None
-        self.kernels.max_pool_forward(x, self.size, self.stride, self.pad, rectified, self.argmax, y)
+        self.call(self.kernels.max_pool_forward, x, self.size, self.stride, self.pad, rectified, self.argmax, y)
         return y
 
     def _places(self, shape: Shape) -> Array:
@@ -82,12 +82,12 @@ class MaxPool2D(_Pool):
         """
         self.check_gradient(dy)
         if self.argmax is None:  # not in training, where nobody was expected to ask
-            self.argmax = self._places(dy.shape)
+            self.argmax, again = self._places(dy.shape), self.like("y again", dy)
             self.kernels.max_pool_forward(
-                self.x, self.size, self.stride, self.pad, self.through_relu, self.argmax, self.like("y again", dy)
+                self.x, self.size, self.stride, self.pad, self.through_relu, self.argmax, again
             )
         dx = self.like("dx", self.x)
-        self.kernels.max_pool_backward(dy, self.argmax, self.size, self.stride, self.pad, dx)
+        self.call(self.kernels.max_pool_backward, dy, self.argmax, self.size, self.stride, self.pad, dx)
         return dx
 
 
@@ -116,12 +116,12 @@ class AvgPool2D(_Pool):
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, C, OH, OW). Keeps a reference to `x`, for its shape."""
         y = self._output(x)
-        self.kernels.average_pool_forward(x, self.size, self.stride, self.pad, self.count_pad, y)
+        self.call(self.kernels.average_pool_forward, x, self.size, self.stride, self.pad, self.count_pad, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """(N, C, OH, OW) → (N, C, H, W). Each pixel of a window receives dy / m; where windows overlap, they add up."""
         self.check_gradient(dy)
         dx = self.like("dx", self.x)
-        self.kernels.average_pool_backward(dy, self.size, self.stride, self.pad, self.count_pad, dx)
+        self.call(self.kernels.average_pool_backward, dy, self.size, self.stride, self.pad, self.count_pad, dx)
         return dx

@@ -11,6 +11,7 @@ from npnet.kernels.numpy.activation import abs_tanh_forward, sigmoid_forward, ta
 
 from .arrays import flat, images_apart, lying
 from .compile import serial
+from .prepared import Loops, loop, prepared
 from .team import divided, parallel, piece, share
 
 __all__ = [
@@ -73,27 +74,29 @@ _tanh_back, _sigmoid_back = divided(_tanh_backward), divided(_sigmoid_backward)
 _abs_tanh_back = divided(_abs_tanh_backward)
 
 
-def relu_forward(x: Floats, y: Floats) -> None:
-    if x is y:
-        _relu_here(flat(y))
-    else:
-        _relu(flat(x), flat(y))
+@prepared
+def relu_forward(x: Floats, y: Floats) -> Loops:
+    return [loop(_relu_here, flat(y)) if x is y else loop(_relu, flat(x), flat(y))]
 
 
-def relu_backward(dy: Floats, y: Floats, dx: Floats) -> None:
+@prepared
+def relu_backward(dy: Floats, y: Floats, dx: Floats) -> Loops:
     if dy is dx:
-        _relu_back_here(flat(y), flat(dx))
-    else:
-        _relu_back(lying(dy), lying(y), flat(dx), (images_apart(dy), images_apart(y)), dx.size // max(1, dx.shape[0]))
+        return [loop(_relu_back_here, flat(y), flat(dx))]
+    apart, size = (images_apart(dy), images_apart(y)), dx.size // max(1, dx.shape[0])
+    return [loop(_relu_back, lying(dy), lying(y), flat(dx), apart, size)]
 
 
-def tanh_backward(dy: Floats, y: Floats, dx: Floats) -> None:
-    _tanh_back(flat(dy), flat(y), flat(dx))
+@prepared
+def tanh_backward(dy: Floats, y: Floats, dx: Floats) -> Loops:
+    return [loop(_tanh_back, flat(dy), flat(y), flat(dx))]
 
 
-def sigmoid_backward(dy: Floats, y: Floats, dx: Floats) -> None:
-    _sigmoid_back(flat(dy), flat(y), flat(dx))
+@prepared
+def sigmoid_backward(dy: Floats, y: Floats, dx: Floats) -> Loops:
+    return [loop(_sigmoid_back, flat(dy), flat(y), flat(dx))]
 
 
-def abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> None:
-    _abs_tanh_back(flat(dy), flat(x), flat(y), flat(dx))
+@prepared
+def abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> Loops:
+    return [loop(_abs_tanh_back, flat(dy), flat(x), flat(y), flat(dx))]

@@ -28,7 +28,7 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.memory: dict[np.dtype[Any], Floats] = {}
-        self.parts: dict[tuple[Any, ...], list[Floats]] = {}  # of it, as they were asked for before
+        self.lies = object()
 
 
 _scratch = _Scratch()
@@ -36,20 +36,20 @@ _scratch = _Scratch()
 
 def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
     """Arrays for the time of one call of a kernel. All kernels use the same memory, which the first steps make."""
-    parts = _scratch.parts.get((dtype, shapes))
-    if parts is not None:
-        return parts
     sizes = [math.prod(shape) for shape in shapes]
     starts = [0, *accumulate(-(-size // LINE) * LINE for size in sizes)]
     memory = _scratch.memory.get(dtype)
     if memory is None or memory.size < starts[-1]:
-        _scratch.parts.clear()
         _scratch.memory.pop(dtype, None)  # given back before more is taken
-        memory = _scratch.memory[dtype] = aligned(starts[-1], dtype)
-    parts = _scratch.parts[dtype, shapes] = [
-        memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)
-    ]
-    return parts
+        memory, _scratch.lies = aligned(starts[-1], dtype), object()
+        _scratch.memory[dtype] = memory
+    return [
+        memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)]
+
+
+def lying_of_scratch() -> object:
+    """Stands for where the scratch memory of the calling thread lies: another object, once more was taken."""
+    return _scratch.lies
 
 
 @cache

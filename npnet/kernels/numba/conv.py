@@ -11,6 +11,7 @@ The gradient of the input is a convolution too: of dy, by the weights turned rou
 the stride was more than 1. That of the weights is the product of patches and dy.
 """
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from . import pointwise, winograd
 from .arrays import Shapes, images_apart, lowest, lying, maps, reshaped, scratch, zeros
 from .compile import serial
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
+from .prepared import Loops, loop, prepared, run
 from .rows import add, set_all, total
 from .team import claim, parallel, share, threads
 from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
@@ -343,62 +345,82 @@ CORRELATE = ("copies", "packed", "sums", "blocks")
 WEIGHT = ("copies", "panels", "small", "partial", "db")
 
 
+def _unless_finite(way: tuple[Loops, Floats], kernel: Callable[..., Loops], *arguments: Any) -> Loops:
+    """`way`, and if its result is not finite, as well what `kernel` says then."""
+    def again() -> None:
+        if 0 in finite.tolist():
+            run(kernel(*arguments))
+
+    loops, finite = way
+    return [*loops, loop(again)]
+
+
+@prepared
 def conv2d_forward(
     x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, rectify: bool, y: Floats
-) -> None:
+) -> Loops:
     if pointwise.suits(w.shape, stride, pad):
-        pointwise.forward(x, w, b, groups, rectify, y)
-        return
-    if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize) and winograd.forward(
-        x, _taps(w, groups), b, pad, False, rectify, y
-    ):
-        return
+        return pointwise.forward(x, w, b, groups, rectify, y)
+    if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize):
+        way = winograd.forward(x, _taps(w, groups), b, pad, False, rectify, y)
+        return _unless_finite(way, _forward, x, w, b, stride, pad, groups, rectify, y)
+    return _forward(x, w, b, stride, pad, groups, rectify, y)
+
+
+def _forward(
+    x: Floats, w: Floats, b: Floats, stride: int, pad: int, groups: int, rectify: bool, y: Floats
+) -> Loops:
     way, room, _ = _plan(x.shape, w.shape, y.shape[2:], stride, x.itemsize, threads())
     copies, packed, sums, blocks = scratch(x.dtype, *room)
-    pack(_rows(w, groups), blocks)
-    correlate(
-        x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape, way.offsets,
-        way.steps, FIRST_ROWS, lanes_of(x.itemsize), copies, packed, sums, y.shape[2:], lying(y),
-        images_apart(y))
+    return [
+        loop(pack, _rows(w, groups), blocks),
+        loop(correlate, x, blocks, b, lowest(rectify, x.dtype), (pad, pad, stride, 1, way.bands), way.shape,
+             way.offsets, way.steps, FIRST_ROWS, lanes_of(x.itemsize), copies, packed, sums, y.shape[2:], lying(y),
+             images_apart(y))]
 
 
+@prepared
 def conv2d_backward_weight(
     dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Floats, db: Floats
-) -> None:
+) -> Loops:
     if pointwise.suits(dw.shape, stride, pad):
-        pointwise.weight(dy, x, groups, dw, db)
-        return
-    if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize) and winograd.weight(
-        dy, x, pad, _taps(dw, groups), db
-    ):
-        return
+        return pointwise.weight(dy, x, groups, dw, db)
+    if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize):
+        way = winograd.weight(dy, x, pad, _taps(dw, groups), db)
+        return _unless_finite(way, _weight, dy, x, stride, pad, groups, dw, db)
+    return _weight(dy, x, stride, pad, groups, dw, db)
+
+
+def _weight(dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Floats, db: Floats) -> Loops:
     way, _, room = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
     copies, panels, small, sums, dbs = scratch(x.dtype, *room)
     lanes = lanes_of(x.itemsize)
-    backward_weight(
-        maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes, copies, panels,
-        small, sums, dy.shape[2:], dbs,
-    )
-    collect(sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, dbs, _rows(dw, groups), db)
+    return [
+        loop(backward_weight, maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes,
+             copies, panels, small, sums, dy.shape[2:], dbs),
+        loop(collect, sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, dbs, _rows(dw, groups), db)]
 
 
-def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> None:
+@prepared
+def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> Loops:
     if pointwise.suits(w.shape, stride, pad):
-        pointwise.data(dy, w, groups, dx)
-        return
-    turned, bias = _turned(w.shape, groups), zeros(dx.shape[1], dx.dtype)
-    if winograd.suits(dy.shape, turned, dx.shape, stride, dy.itemsize) and winograd.forward(
-        dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, False, dx
-    ):
-        return
-    way, room, _ = _plan(dy.shape, turned, dx.shape[2:], 1, dy.itemsize, threads())
+        return pointwise.data(dy, w, groups, dx)
+    if winograd.suits(dy.shape, _turned(w.shape, groups), dx.shape, stride, dy.itemsize):
+        bias = zeros(dx.shape[1], dx.dtype)
+        way = winograd.forward(dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, False, dx)
+        return _unless_finite(way, _data, dy, w, stride, pad, groups, dx)
+    return _data(dy, w, stride, pad, groups, dx)
+
+
+def _data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> Loops:
+    way, room, _ = _plan(dy.shape, _turned(w.shape, groups), dx.shape[2:], 1, dy.itemsize, threads())
     copies, packed, sums, blocks = scratch(dy.dtype, *room)
-    pack_turned(reshaped(w, (groups, -1, *w.shape[1:])), blocks)
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
-    correlate(
-        dy, blocks, bias, lowest(False, dy.dtype), (above, left, 1, stride, way.bands), way.shape, way.offsets,
-        way.steps, FIRST_ROWS, lanes_of(dy.itemsize), copies, packed, sums, dx.shape[2:], lying(dx),
-        images_apart(dx))
+    return [
+        loop(pack_turned, reshaped(w, (groups, -1, *w.shape[1:])), blocks),
+        loop(correlate, dy, blocks, zeros(dx.shape[1], dx.dtype), lowest(False, dy.dtype),
+             (above, left, 1, stride, way.bands), way.shape, way.offsets, way.steps, FIRST_ROWS,
+             lanes_of(dy.itemsize), copies, packed, sums, dx.shape[2:], lying(dx), images_apart(dx))]
 
 
 def _taps(w: Floats, groups: int) -> Floats:

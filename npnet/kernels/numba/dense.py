@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .arrays import LINE, flat, lowest, scratch
 from .compile import serial
 from .dots import dots
+from .prepared import Loops, loop, prepared
 from .rows import add, set_all
 from .team import parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, STEPS, VECTORS, in_line, tile, whole, widest
@@ -160,25 +161,31 @@ def _places(count: int, depth: int, itemsize: int) -> tuple[Numbers, Numbers]:
     return rows, np.arange(max(STEPS, count), dtype=np.int64) * widest(itemsize)
 
 
-def dense_forward(x: Floats, w: Floats, b: Floats, rectify: bool, y: Floats) -> None:
+@prepared
+def dense_forward(x: Floats, w: Floats, b: Floats, rectify: bool, y: Floats) -> Loops:
     (count, depth), line = x.shape, LINE // x.itemsize
     near = NEAR * (MOST // FEW if count <= FEW else 1) // x.itemsize
     some = min(near, -(-depth // line) * line) + line
     [pixels] = scratch(x.dtype, (threads(), min(count, MOST), some))
-    forward(flat(x), flat(w), b, lowest(rectify, x.dtype), lowest(False, x.dtype), x.shape, pixels, flat(y))
+    return [loop(forward, flat(x), flat(w), b, lowest(rectify, x.dtype), lowest(False, x.dtype), x.shape, pixels,
+                 flat(y))]
 
 
-def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> None:
+@prepared
+def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> Loops:
     (images, outputs), team, wide = dy.shape, threads(), widest(dy.itemsize)
     _, places = _places(images, images, dy.itemsize)
     blocks, panels, tiles = scratch(
         dy.dtype, (-(-outputs // ROWS), images, ROWS), (team, PANELS, images * wide), (team, ROWS * wide))
-    pack(dy, blocks, db)
-    weight(blocks, flat(x), dw.shape, FIRST_ROWS, places, lanes_of(dy.itemsize), panels, tiles, flat(dw))
+    return [
+        loop(pack, dy, blocks, db),
+        loop(weight, blocks, flat(x), dw.shape, FIRST_ROWS, places, lanes_of(dy.itemsize), panels, tiles, flat(dw))]
 
 
-def dense_backward_data(dy: Floats, w: Floats, dx: Floats) -> None:
+@prepared
+def dense_backward_data(dy: Floats, w: Floats, dx: Floats) -> Loops:
     (count, outputs), team, wide = dy.shape, threads(), widest(dy.itemsize)
     rows, places = _places(count, outputs, dy.itemsize)
     panels, sums = scratch(dy.dtype, (team, STEPS * wide), (team, -(-count // ROWS), ROWS * wide))
-    data(flat(dy), flat(w), (*dy.shape, w.shape[1]), rows, places, lanes_of(dy.itemsize), panels, sums, flat(dx))
+    return [loop(data, flat(dy), flat(w), (*dy.shape, w.shape[1]), rows, places, lanes_of(dy.itemsize), panels, sums,
+                 flat(dx))]

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from .arrays import reshaped, scratch
 from .compile import inlined
+from .prepared import Loops, loop, prepared
 from .team import parallel, share, single_threaded_blas, threads
 
 Floats = NDArray[Any]
@@ -90,19 +91,22 @@ _forward, _backward_weight, _backward_data = (
     for loop in (_local2d_forward, _local2d_backward_weight, _local2d_backward_data))
 
 
-def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, y: Floats) -> None:
+@prepared
+def local2d_forward(x: Floats, w: Floats, b: Floats, stride: int, pad: int, y: Floats) -> Loops:
     single_threaded_blas()
-    _forward(x, _rows(w), b, w.shape[4:], stride, pad, *_rooms(x, w), y)
+    return [loop(_forward, x, _rows(w), b, w.shape[4:], stride, pad, *_rooms(x, w), y)]
 
 
-def local2d_backward_weight(dy: Floats, x: Floats, stride: int, pad: int, dw: Floats, db: Floats) -> None:
+@prepared
+def local2d_backward_weight(dy: Floats, x: Floats, stride: int, pad: int, dw: Floats, db: Floats) -> Loops:
     single_threaded_blas()
-    _backward_weight(dy, x, dw.shape[4:], stride, pad, *_rooms(x, dw), _rows(dw), db)
+    return [loop(_backward_weight, dy, x, dw.shape[4:], stride, pad, *_rooms(x, dw), _rows(dw), db)]
 
 
-def local2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, dx: Floats) -> None:
+@prepared
+def local2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, dx: Floats) -> Loops:
     single_threaded_blas()
-    _backward_data(dy, _rows(w), w.shape[4:], stride, pad, *_rooms(dx, w), dx)
+    return [loop(_backward_data, dy, _rows(w), w.shape[4:], stride, pad, *_rooms(dx, w), dx)]
 
 
 def _rows(w: Floats) -> Floats:

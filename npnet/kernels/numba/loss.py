@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.loss import check_labels
 
+from .arrays import scratch
 from .compile import inlined, serial
+from .prepared import Loops, loop, prepared
 from .rows import largest
 from .team import FEW_POWERS, divided
 
@@ -14,28 +16,42 @@ Floats = NDArray[Any]
 Labels = NDArray[Any]
 
 
+def _softmax_row(z: Floats, p: Floats) -> tuple[Any, float]:
+    """Of one image's logits; the largest of them, and Σ e^z without that."""
+    most = largest(z)
+    total = 0.0
+    for k in range(z.size):
+        p[k] = math.exp(z[k] - most)
+        total += p[k]
+    for k in range(z.size):
+        p[k] /= total
+    return most, total
+
+
 def _softmax(z: Floats, p: Floats) -> None:
     """Both (N, K)."""
     for n in range(z.shape[0]):
-        most = largest(z[n])
-        total = 0.0
-        for k in range(z.shape[1]):
-            p[n, k] = math.exp(z[n, k] - most)
-            total += p[n, k]
-        for k in range(z.shape[1]):
-            p[n, k] /= total
+        softmax_row(z[n], p[n])
 
 
-def _cross_entropy(z: Floats, labels: Labels) -> Any:
-    """−log p = log Σ e^z − z of the label, the largest logit taken off: no p is ever 0 here. The mean over n."""
-    loss = 0.0
+def _cross_entropy(z: Floats, labels: Labels, p: Floats, losses: Floats) -> None:
+    """`_softmax`, and of each image −log p = log Σ e^z − z of the label: no p is ever 0 here. Labels that are no class
+    are for `_summarise` to find."""
     for n in range(z.shape[0]):
-        most = largest(z[n])
-        total = 0.0
-        for k in range(z.shape[1]):
-            total += math.exp(z[n, k] - most)
-        loss += math.log(total) - (z[n, labels[n]] - most)
-    return loss / z.shape[0]
+        most, total = softmax_row(z[n], p[n])
+        losses[n] = math.log(total) - (z[n, labels[n]] - most) if 0 <= labels[n] < z.shape[1] else 0
+
+
+def _summarise(z: Floats, labels: Labels, losses: Floats, summary: Floats) -> None:
+    """As the contract has it: the mean loss and the errors, or the first label that is no class, and whose."""
+    summary[:] = 0
+    for n in range(z.shape[0]):
+        if not 0 <= labels[n] < z.shape[1]:
+            summary[0], summary[1] = labels[n], -1 - n
+            return
+        summary[0] += losses[n]
+        summary[1] += rank(z[n], labels[n]) > 0
+    summary[0] /= z.shape[0]
 
 
 def _softmax_cross_entropy_backward(p: Floats, labels: Labels, dz: Floats, images: int) -> None:
@@ -60,35 +76,28 @@ def _label_ranks(z: Floats, labels: Labels, ranks: Labels) -> None:
         ranks[n] = rank(z[n], labels[n])
 
 
-def _errors(z: Floats, labels: Labels) -> int:
-    """How many labels are not in first place."""
-    wrong = 0
-    for n in range(z.shape[0]):
-        wrong += rank(z[n], labels[n]) > 0
-    return wrong
-
-
-rank = inlined(_rank)
-_probabilities = divided(_softmax, FEW_POWERS)
-cross_entropy, errors = serial(_cross_entropy), serial(_errors)
+rank, softmax_row = inlined(_rank), inlined(_softmax_row)
+_probabilities, _losses, summarise = (
+    divided(_softmax, FEW_POWERS), divided(_cross_entropy, FEW_POWERS), serial(_summarise))
 _backward, _ranks = divided(_softmax_cross_entropy_backward), divided(_label_ranks)
 
 
-def softmax(logits: Floats, probabilities: Floats) -> None:
-    _probabilities(logits, probabilities)
+@prepared
+def softmax(logits: Floats, probabilities: Floats) -> Loops:
+    return [loop(_probabilities, logits, probabilities)]
 
 
+@prepared
 def softmax_cross_entropy_forward(
     logits: Floats, labels: Labels, probabilities: Floats, summary: NDArray[Any]
-) -> None:
-    check_labels(labels, logits.shape[1])
-    _probabilities(logits, probabilities)
-    summary[0] = cross_entropy(logits, labels)
-    summary[1] = errors(logits, labels)
+) -> Loops:
+    [losses] = scratch(summary.dtype, labels.shape)
+    return [loop(_losses, logits, labels, probabilities, losses), loop(summarise, logits, labels, losses, summary)]
 
 
-def softmax_cross_entropy_backward(probabilities: Floats, labels: Labels, dlogits: Floats) -> None:
-    _backward(probabilities, labels, dlogits, len(labels))
+@prepared
+def softmax_cross_entropy_backward(probabilities: Floats, labels: Labels, dlogits: Floats) -> Loops:
+    return [loop(_backward, probabilities, labels, dlogits, len(labels))]
 
 
 def label_ranks(scores: Floats, labels: Labels, ranks: Labels) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from npnet.kernels.numpy.memory import channels, fill, finish, from_host, receive, room, to_host, upload, view
 
 from .arrays import aligned, flat, images_apart, lying
+from .prepared import Loops, loop, prepared
 from .rows import add, add_two
 from .team import divided, parallel, piece, share
 from .vectors import move
@@ -50,15 +51,16 @@ def _copy(x: Floats, y: Floats, apart: Any, size: int, count: int, thread: int, 
 sum_parts, copy_images = divided(_add_up), parallel(_copy)
 
 
-def add_up(parts: Sequence[Floats], y: Floats) -> None:
+@prepared
+def add_up(parts: Sequence[Floats], y: Floats) -> Loops:
     if len(parts) == 1:
-        np.copyto(y, parts[0])
-    else:
-        sum_parts(tuple(flat(part) for part in parts), flat(y))
+        return [loop(np.copyto, y, parts[0])]
+    return [loop(sum_parts, tuple(flat(part) for part in parts), flat(y))]
 
 
-def copy(x: Floats, y: Floats) -> None:
-    copy_images(lying(x), lying(y), (images_apart(x), images_apart(y)), x.size // x.shape[0], x.size)
+@prepared
+def copy(x: Floats, y: Floats) -> Loops:
+    return [loop(copy_images, lying(x), lying(y), (images_apart(x), images_apart(y)), x.size // x.shape[0], x.size)]
 
 
 def column(number: int) -> Any:

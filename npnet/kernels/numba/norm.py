@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .arrays import LINE, flat, scratch, steps
 from .compile import inlined, serial
+from .prepared import Loops, loop, prepared
 from .reductions import divide, normalise, share_out, sum_rows, sum_squares, take_shares
 from .sweeps import Sum
 from .team import parallel, share, threads
@@ -199,38 +200,45 @@ def _twice(size: int, row: int) -> Numbers:
     return np.tile(steps(size, row), 2)
 
 
-def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats | None, b: Floats) -> None:
+@prepared
+def lrn_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats | None, b: Floats) -> Loops:
     t, rows = a.dtype.type, steps(a.shape[0] * a.shape[1] + 1, a.shape[2] * a.shape[3])
     if d is None and beta != 0.75:
         [d] = scratch(a.dtype, a.shape)
-    _forward(
-        flat(a), a.shape[1], size, t(alpha), t(beta), t(k), rows, LINE // a.itemsize, None if d is None else flat(d),
-        flat(b))
+    return [loop(
+        _forward, flat(a), a.shape[1], size, t(alpha), t(beta), t(k), rows, LINE // a.itemsize,
+        None if d is None else flat(d), flat(b))]
 
 
+@prepared
 def lrn_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, rectified: bool, da: Floats
-) -> None:
+) -> Loops:
     t, pixels = a.dtype.type, a.shape[2] * a.shape[3]
     rows = steps(a.shape[0] * a.shape[1] + 1, pixels)
     [shares] = scratch(a.dtype, (threads(), size * pixels))
-    _backward(flat(db), flat(a), flat(b), flat(d), a.shape[1], size, t(alpha), t(beta), rows, _twice(size, pixels),
-              LINE // a.itemsize, shares, rectified, flat(da))
+    return [loop(
+        _backward, flat(db), flat(a), flat(b), flat(d), a.shape[1], size, t(alpha), t(beta), rows,
+        _twice(size, pixels), LINE // a.itemsize, shares, rectified, flat(da))]
 
 
-def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> None:
+@prepared
+def lrn_within_forward(a: Floats, size: int, alpha: float, beta: float, k: float, d: Floats, b: Floats) -> Loops:
     t, maps = a.dtype.type, a.shape[2:]
     plan = planned(maps, maps, size, 1, size // 2, a.itemsize)
     [sums] = scratch(a.dtype, (threads() * sweep_room(plan, a.itemsize),))
-    _within_forward(flat(a), plan, t(alpha), t(beta), t(k), a.shape[0] * a.shape[1], sums, flat(d), flat(b))
+    planes = a.shape[0] * a.shape[1]
+    return [loop(_within_forward, flat(a), plan, t(alpha), t(beta), t(k), planes, sums, flat(d), flat(b))]
 
 
+@prepared
 def lrn_within_backward(
     db: Floats, a: Floats, b: Floats, d: Floats, size: int, alpha: float, beta: float, rectified: bool, da: Floats
-) -> None:
+) -> Loops:
     t, maps = a.dtype.type, a.shape[2:]
     plan = planned(maps, maps, size, 1, size - 1 - size // 2, a.itemsize)
     sums, shares = scratch(
         a.dtype, (threads() * sweep_room(plan, a.itemsize),), (threads(), plan.together * maps[0] * maps[1]))
-    _within_backward(flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), a.shape[0] * a.shape[1],
-                     steps(1, 0), sums, shares, rectified, flat(da))
+    return [loop(
+        _within_backward, flat(db), flat(a), flat(b), flat(d), plan, t(alpha), t(beta), a.shape[0] * a.shape[1],
+        steps(1, 0), sums, shares, rectified, flat(da))]

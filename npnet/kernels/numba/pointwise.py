@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from .arrays import flat, images_apart, lowest, lying, reshaped, scratch, steps, zeros
 from .compile import serial
+from .prepared import Loops, loop, prepared
 from .rows import add, set_all, total
 from .team import claim, parallel, piece, share, threads
 from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
@@ -309,7 +310,7 @@ def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
 def _product(
     xs: Sequence[Floats], whence: tuple[Maps, ...], ws: Sequence[Floats], turned: bool, bs: Sequence[Floats],
     rectify: bool, ys: Sequence[Floats], whither: tuple[Maps, ...]
-) -> None:
+) -> Loops:
     """y_i = b_i + Σ_j w x_j, of the maps named.  ws : each (outputs, taps), turned (taps, outputs)."""
     x, team = xs[0], threads()
     images, pixels, (lanes, wide) = x.shape[0], x.shape[2] * x.shape[3], (lanes_of(x.itemsize), widest(x.itemsize))
@@ -319,22 +320,22 @@ def _product(
     if PACKED:
         blocks = sum(-(-maps.channels // ROWS) for maps in whither)
         panels, tiles = scratch(x.dtype, (team, STEPS * wide), (team, blocks * ROWS * wide))
-        multiply_packed(
-            _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), lowest(rectify, x.dtype),
-            (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels, tiles, _filled_up(ys), targets)
-        return
+        return [loop(
+            multiply_packed, _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs),
+            lowest(rectify, x.dtype), (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels, tiles,
+            _filled_up(ys), targets)]
     together = max(1, min(wide // (pixels % wide or wide), -(-images // team)))
     bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))
-    multiply(
-        _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs), lowest(rectify, x.dtype),
-        (images, pixels, together), steps(most, pixels), steps(taps, wide), rows, lanes, bands, tiles,
-        _filled_up(ys), targets)
+    return [loop(
+        multiply, _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs),
+        lowest(rectify, x.dtype), (images, pixels, together), steps(most, pixels), steps(taps, wide), rows, lanes,
+        bands, tiles, _filled_up(ys), targets)]
 
 
 def _weight(
     dys: Sequence[Floats], whence: tuple[Maps, ...], x: Floats, there: Maps, dws: Sequence[Floats],
     dbs: Sequence[Floats]
-) -> None:
+) -> Loops:
     """dw_i = dy_i xᵀ, summed over all pixels, and db_i.  dws : each (outputs, channels)."""
     team, lanes, wide = threads(), lanes_of(x.itemsize), widest(x.itemsize)
     images, pixels = x.shape[0], x.shape[2] * x.shape[3]
@@ -344,13 +345,14 @@ def _weight(
         x.dtype, (team, -(-pixels // parts) * together * wide), (team, ROWS * wide),
         (team, -(-there.channels // wide), sum(blocks), ROWS * wide), (team, sum(maps.channels for maps in whence)))
     sources, rows = _places(whence, pixels)
-    backward_weight(
-        _filled_up(dys), sources, flat(x), tuple(there), (images, pixels, together, parts),
-        steps(-(-pixels // parts), wide), rows, lanes, panels, tiles, partial, db)
+    loops = [loop(
+        backward_weight, _filled_up(dys), sources, flat(x), tuple(there), (images, pixels, together, parts),
+        steps(-(-pixels // parts), wide), rows, lanes, panels, tiles, partial, db)]
     block, row = 0, 0
     for maps, some, dw, db_i in zip(whence, blocks, dws, dbs, strict=True):
-        collect(partial, db, block, row, lanes, dw, db_i)
+        loops.append(loop(collect, partial, db, block, row, lanes, dw, db_i))
         block, row = block + some, row + maps.channels
+    return loops
 
 
 def _matrices(ws: Sequence[Floats]) -> list[Floats]:
@@ -361,16 +363,21 @@ def _all(xs: Sequence[Floats]) -> tuple[Maps, ...]:
     return tuple(_of_group(x, 0, 1) for x in xs)
 
 
-def conv1x1_forward(x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], rectify: bool, ys: Sequence[Floats]) -> None:
-    _product([x], _all([x]), _matrices(ws), False, bs, rectify, ys, _all(ys))
+@prepared
+def conv1x1_forward(
+    x: Floats, ws: Sequence[Floats], bs: Sequence[Floats], rectify: bool, ys: Sequence[Floats]
+) -> Loops:
+    return _product([x], _all([x]), _matrices(ws), False, bs, rectify, ys, _all(ys))
 
 
-def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floats], dbs: Sequence[Floats]) -> None:
-    _weight(dys, _all(dys), x, _all([x])[0], _matrices(dws), dbs)
+@prepared
+def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floats], dbs: Sequence[Floats]) -> Loops:
+    return _weight(dys, _all(dys), x, _all([x])[0], _matrices(dws), dbs)
 
 
-def conv1x1_backward_data(dys: Sequence[Floats], ws: Sequence[Floats], dx: Floats) -> None:
-    _product(dys, _all(dys), _matrices(ws), True, [zeros(dx.shape[1], dx.dtype)], False, [dx], _all([dx]))
+@prepared
+def conv1x1_backward_data(dys: Sequence[Floats], ws: Sequence[Floats], dx: Floats) -> Loops:
+    return _product(dys, _all(dys), _matrices(ws), True, [zeros(dx.shape[1], dx.dtype)], False, [dx], _all([dx]))
 
 
 def _groups(w: Floats, b: Floats, groups: int) -> Iterator[tuple[int, list[Floats], list[Floats]]]:
@@ -380,17 +387,21 @@ def _groups(w: Floats, b: Floats, groups: int) -> Iterator[tuple[int, list[Float
         yield g, _matrices([w[g * outputs : (g + 1) * outputs]]), [b[g * biases : (g + 1) * biases]]
 
 
-def forward(x: Floats, w: Floats, b: Floats, groups: int, rectify: bool, y: Floats) -> None:
+def forward(x: Floats, w: Floats, b: Floats, groups: int, rectify: bool, y: Floats) -> Loops:
     """As `conv2d_forward`, with a single pixel to a kernel."""
-    for g, ws, bs in _groups(w, b, groups):
-        _product([x], (_of_group(x, g, groups),), ws, False, bs, rectify, [y], (_of_group(y, g, groups),))
+    return [
+        part for g, ws, bs in _groups(w, b, groups)
+        for part in _product([x], (_of_group(x, g, groups),), ws, False, bs, rectify, [y], (_of_group(y, g, groups),))]
 
 
-def weight(dy: Floats, x: Floats, groups: int, dw: Floats, db: Floats) -> None:
-    for g, dws, dbs in _groups(dw, db, groups):
-        _weight([dy], (_of_group(dy, g, groups),), x, _of_group(x, g, groups), dws, dbs)
+def weight(dy: Floats, x: Floats, groups: int, dw: Floats, db: Floats) -> Loops:
+    return [
+        part for g, dws, dbs in _groups(dw, db, groups)
+        for part in _weight([dy], (_of_group(dy, g, groups),), x, _of_group(x, g, groups), dws, dbs)]
 
 
-def data(dy: Floats, w: Floats, groups: int, dx: Floats) -> None:
-    for g, ws, bs in _groups(w, zeros(dx.shape[1], dx.dtype), groups):
-        _product([dy], (_of_group(dy, g, groups),), ws, True, bs, False, [dx], (_of_group(dx, g, groups),))
+def data(dy: Floats, w: Floats, groups: int, dx: Floats) -> Loops:
+    return [
+        part for g, ws, bs in _groups(w, zeros(dx.shape[1], dx.dtype), groups)
+        for part in _product(
+            [dy], (_of_group(dy, g, groups),), ws, True, bs, False, [dx], (_of_group(dx, g, groups),))]

@@ -18,6 +18,7 @@ from .averages import Strided, spread_windows, strided, sum_windows
 from .by_two import Halving, halving
 from .compile import serial
 from .passing import passed_back
+from .prepared import Loops, loop, prepared
 from .rows import multiply, set_all, times, total
 from .sweeps import Floats, Places, Sum, size_of
 from .team import parallel, share, threads
@@ -191,32 +192,31 @@ def _nowhere(rectified: bool, dtype: np.dtype[Any]) -> Any:
     return dtype.type(np.iinfo(dtype).max if rectified else 0)
 
 
+@prepared
 def max_pool_forward(
     x: Floats, size: int, stride: int, pad: int, rectified: bool, argmax: Places | None, y: Floats
-) -> None:
+) -> Loops:
     none = _nowhere(rectified, np.dtype(np.uint8) if argmax is None else argmax.dtype)
     if stride == 2:
         half = halving(x.shape[2:], y.shape[2:], size, pad, x.itemsize)
-        _max_two_forward(
-            flat(x), half, x.shape[0] * x.shape[1], none, None if argmax is None else flat(argmax), flat(y))
-        return
+        places = None if argmax is None else flat(argmax)
+        return [loop(_max_two_forward, flat(x), half, x.shape[0] * x.shape[1], none, places, flat(y))]
     plan = planned(x.shape[2:], y.shape[2:], size, stride, pad, x.itemsize)
     room = (threads() * sweep_room(plan, x.itemsize),)
     [best] = scratch(x.dtype, room)
     which, out = (None, None) if argmax is None else (scratch(np.dtype(np.int32), room)[0], flat(argmax))
-    _max_forward(flat(x), plan, x.shape[0] * x.shape[1], best, which, none, out, flat(y))
+    return [loop(_max_forward, flat(x), plan, x.shape[0] * x.shape[1], best, which, none, out, flat(y))]
 
 
-def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> None:
+@prepared
+def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: int, dx: Floats) -> Loops:
     if dy.size < lanes_of(dy.itemsize):  # whole vectors of argmax are read
-        max_pool_backward_of_few(dy, argmax, size, stride, pad, dx)
-        return
+        return [loop(max_pool_backward_of_few, dy, argmax, size, stride, pad, dx)]
     if stride == 2:
         half = halving(dx.shape[2:], dy.shape[2:], size, pad, dx.itemsize)
-        _max_two_backward(flat(dy), flat(argmax), half, dx.shape[0] * dx.shape[1], flat(dx))
-        return
+        return [loop(_max_two_backward, flat(dy), flat(argmax), half, dx.shape[0] * dx.shape[1], flat(dx))]
     plan = planned(dx.shape[2:], dy.shape[2:], size, stride, pad, dx.itemsize)
-    _max_backward(flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))
+    return [loop(_max_backward, flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))]
 
 
 @cache
@@ -229,46 +229,46 @@ def _share_of_pixels(
     return dtype.type(1 / pixels_counted(fine, size, stride, pad, count_pad, coarse)[0, 0])
 
 
-def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> None:
+@prepared
+def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad: bool, y: Floats) -> Loops:
     fine, coarse = x.shape[2:], y.shape[2:]
     planes, team = x.shape[0] * x.shape[1], threads()
     one = _share_of_pixels(fine, coarse, size, stride, pad, count_pad, x.dtype)
     if one is not None:
-        _whole_forward(flat(x), one, fine[0] * fine[1], flat(y))
-    elif stride == 2:
+        return [loop(_whole_forward, flat(x), one, fine[0] * fine[1], flat(y))]
+    if stride == 2:
         half = halving(fine, coarse, size, pad, x.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, half.together)
-        _average_two_forward(flat(x), half, shares, planes, flat(y))
-    elif stride == 1:
+        return [loop(_average_two_forward, flat(x), half, shares, planes, flat(y))]
+    if stride == 1:
         sweeps = planned(fine, coarse, size, stride, pad, x.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, sweeps.together)
         [sums] = scratch(x.dtype, (team * sweep_room(sweeps, x.itemsize),))
-        _average_forward(flat(x), sweeps, shares, planes, sums, flat(y))
-    else:
-        plan = strided(fine, coarse, size, stride, pad, x.itemsize)
-        shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, plan.together)
-        columns, sums = scratch(x.dtype, (team, plan.room), (team, plan.room))
-        _strided_forward(flat(x), plan, shares, planes, columns, sums, flat(y))
+        return [loop(_average_forward, flat(x), sweeps, shares, planes, sums, flat(y))]
+    plan = strided(fine, coarse, size, stride, pad, x.itemsize)
+    shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, x.dtype, plan.together)
+    columns, sums = scratch(x.dtype, (team, plan.room), (team, plan.room))
+    return [loop(_strided_forward, flat(x), plan, shares, planes, columns, sums, flat(y))]
 
 
-def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
+@prepared
+def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> Loops:
     fine, coarse = dx.shape[2:], dy.shape[2:]
     planes, team = dx.shape[0] * dx.shape[1], threads()
     one = _share_of_pixels(fine, coarse, size, stride, pad, count_pad, dx.dtype)
     if one is not None:
-        _whole_backward(flat(dy), one, fine[0] * fine[1], flat(dx))
-    elif stride == 2:
+        return [loop(_whole_backward, flat(dy), one, fine[0] * fine[1], flat(dx))]
+    if stride == 2:
         half = halving(fine, coarse, size, pad, dx.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, half.together)
         [parts] = scratch(dx.dtype, (team, shares.size))
-        _average_two_backward(flat(dy), half, shares, planes, parts, flat(dx))
-    elif stride == 1:
+        return [loop(_average_two_backward, flat(dy), half, shares, planes, parts, flat(dx))]
+    if stride == 1:
         sweeps = planned(fine, coarse, size, stride, pad, dx.itemsize)
         shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, sweeps.together)
         [parts] = scratch(dx.dtype, (team, shares.size))
-        _average_backward(flat(dy), sweeps, shares, planes, parts, flat(dx))
-    else:
-        plan = strided(fine, coarse, size, stride, pad, dx.itemsize)
-        shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, plan.together)
-        parts, rows = scratch(dx.dtype, (team, shares.size), (team, plan.room))
-        _strided_backward(flat(dy), plan, shares, planes, parts, rows, flat(dx))
+        return [loop(_average_backward, flat(dy), sweeps, shares, planes, parts, flat(dx))]
+    plan = strided(fine, coarse, size, stride, pad, dx.itemsize)
+    shares = _shares_of_windows(fine, coarse, size, stride, pad, count_pad, dx.dtype, plan.together)
+    parts, rows = scratch(dx.dtype, (team, shares.size), (team, plan.room))
+    return [loop(_strided_backward, flat(dy), plan, shares, planes, parts, rows, flat(dx))]

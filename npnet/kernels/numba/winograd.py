@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from .arrays import LINE, Shapes, flat, images_apart, lowest, lying, scratch
 from .compile import inlined, serial, serial_sums
 from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
+from .prepared import Loops, loop
 from .rows import add, set_all
 from .team import claim, parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, tile, widest
@@ -470,8 +471,9 @@ CORRELATE = ("strips", "halves", "vs", "ms", "u", "small", "finite")
 WEIGHT = ("strips", "halves", "v", "e", "small", "sums", "dbs", "finite")
 
 
-def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bool, y: Floats) -> bool:
-    """As `conv2d_forward`, or with turned weights as `conv2d_backward_data`. False if the result is not finite.
+def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bool, y: Floats) -> tuple[Loops, Floats]:
+    """As `conv2d_forward`, or with turned weights as `conv2d_backward_data`. Afterwards, of each thread: is what it
+    wrote finite?
 
     w : (groups, O, C, kernel²), turned (groups, C, O, kernel²).
     """
@@ -479,32 +481,34 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
     way, room, _ = _plan(x.shape, shape, y.shape, x.itemsize, threads())
     strips, halves, vs, ms, u, small, finite = scratch(x.dtype, *room)
-    transform_weights(
-        w, kernel, turned, way.cut, way.backwards if turned else way.taps, lanes_of(x.itemsize), small, u)
-    correlate(  # 21 arguments: of tuples of 20, CPython 3.11 keeps 2,000 when they are done with, and uses none again
-        flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
-        x.shape[0] * way.tall, way.together, pad, lanes_of(x.itemsize), way.rows, way.offsets, strips, halves,
-        vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y))
-    return 0 not in finite.tolist()
+    return [
+        loop(transform_weights, w, kernel, turned, way.cut, way.backwards if turned else way.taps,
+             lanes_of(x.itemsize), small, u),
+        loop(correlate, flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
+             x.shape[0] * way.tall, way.together, pad, lanes_of(x.itemsize), way.rows, way.offsets, strips, halves,
+             vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y))], finite
 
 
-def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> bool:
-    """As `conv2d_backward_weight`. False if the result is not finite.  dw : (groups, O, C, kernel²)."""
+def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> tuple[Loops, Floats]:
+    """As `conv2d_backward_weight`, and as `forward`.  dw : (groups, O, C, kernel²)."""
     kernel = math.isqrt(dw.shape[3])
     shape = (dy.shape[1], dw.shape[2], kernel, kernel)
     way, _, room = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
     strips, halves, v, e, small, sums, dbs, finite = scratch(x.dtype, *room)
     rows, cut = x.shape[0] * way.tall, (kernel, way.tall, way.columns)
+    images, loops = (flat(dy), dy.shape[1:], flat(x), x.shape[1:]), []
     if way.apart:
-        sum_tiles(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, (rows, way.summed), pad, lanes_of(x.itemsize),
-                  way.cut, FIRST_ROWS, way.steps, strips, halves, v, e, small, sums, dbs)
+        loops.append(loop(
+            sum_tiles, *images, cut, (rows, way.summed), pad, lanes_of(x.itemsize), way.cut, FIRST_ROWS, way.steps,
+            strips, halves, v, e, small, sums, dbs))
     else:
         for first in range(0, rows, way.summed):
             some = first, min(rows, first + way.summed)
-            transform_both(flat(dy), dy.shape[1:], flat(x), x.shape[1:], cut, some, pad, lanes_of(x.itemsize), strips,
-                           halves, v[0], e[0])
-            offsets = way.steps[: (some[1] - some[0]) * way.columns]
-            sum_products(v[0], e[0], (x.shape[1], dy.shape[1]), kernel, way.cut, FIRST_ROWS, offsets, first == 0,
-                         small, sums[0], dbs[0])
-    collect(sums, dbs, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw, db)
-    return 0 not in finite.tolist()
+            loops.append(loop(
+                transform_both, *images, cut, some, pad, lanes_of(x.itemsize), strips, halves, v[0], e[0]))
+            loops.append(loop(
+                sum_products, v[0], e[0], (x.shape[1], dy.shape[1]), kernel, way.cut, FIRST_ROWS,
+                way.steps[: (some[1] - some[0]) * way.columns], first == 0, small, sums[0], dbs[0]))
+    loops.append(loop(
+        collect, sums, dbs, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw, db))
+    return loops, finite

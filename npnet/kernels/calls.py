@@ -1,0 +1,40 @@
+"""Calls that come again at every step, worked out once."""
+from collections.abc import Callable
+from operator import is_
+from typing import Any, ParamSpec
+
+P = ParamSpec("P")
+
+
+class Calls:
+    """Of a layer, the last call of each kernel.
+
+    A step calls the same kernels with the same arrays as the step before it. What a backend does in Python before its
+    loops begin, plans and views, is little, but what it touches has been displaced from the caches since, and comes
+    from far memory. A kernel that has `prepare` does that only when its arguments are other objects; that there are
+    other numbers in its arrays is no reason.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[Any, tuple[tuple[Any, ...], Callable[[], None]]] = {}
+
+    def __call__(self, kernel: Callable[P, None], *arguments: P.args, **none: P.kwargs) -> None:
+        """kernel(*arguments)"""
+        before, call = self._last.get(kernel, ((), None))
+        if call is None or not _same(before, arguments):
+            prepare = getattr(kernel, "prepare", None)
+            if prepare is None:
+                kernel(*arguments, **none)
+                return
+            if call is not None:  # another batch: arrays of the last one are not to be kept any longer
+                self._last.clear()
+            self._last[kernel] = arguments, (call := prepare(*arguments))
+        call()
+
+
+def _same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+    """Are these the same objects, those in tuples among them?"""
+    if len(some) != len(others):
+        return False
+    return all(map(is_, some, others)) or all(
+        a is b or (type(a) is type(b) is tuple and _same(a, b)) for a, b in zip(some, others, strict=True))

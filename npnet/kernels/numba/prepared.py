@@ -1,0 +1,45 @@
+"""Kernels whose calls are worked out once: `npnet.kernels.calls` keeps them."""
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, ParamSpec, cast
+
+from .arrays import lying_of_scratch
+from .team import threads
+
+P = ParamSpec("P")
+Loops = list[tuple[Callable[..., Any], tuple[Any, ...]]]
+"""Compiled functions, in order, each with what it is called with."""
+
+
+def loop(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """One of `Loops`."""
+    return function, arguments
+
+
+class _Prepared:
+    """A kernel's loops, worked out anew if there are other threads since, or scratch memory lies elsewhere."""
+
+    __slots__ = ("arguments", "kernel", "loops", "memory", "team")
+
+    def __init__(self, kernel: Callable[..., Loops], *arguments: Any) -> None:
+        self.kernel, self.arguments, self.team, self.memory = kernel, arguments, 0, object()
+
+    def __call__(self) -> None:
+        if self.team != threads() or self.memory is not lying_of_scratch():
+            self.team, self.loops = threads(), self.kernel(*self.arguments)
+            self.memory = lying_of_scratch()
+        run(self.loops)
+
+
+def run(loops: Loops) -> None:
+    for function, arguments in loops:
+        function(*arguments)
+
+
+def prepared(kernel: Callable[P, Loops]) -> Callable[P, None]:
+    """A kernel of the contract, from what says its loops."""
+    def call(*arguments: Any, **named: Any) -> None:
+        run(kernel(*arguments, **named))
+
+    call.prepare = lambda *arguments: _Prepared(kernel, *arguments)  # type: ignore[attr-defined]
+    return cast("Callable[P, None]", update_wrapper(call, kernel))

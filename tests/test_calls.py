@@ -1,0 +1,188 @@
+"""Calls that are worked out once: they are, and when that would be wrong they are not."""
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+from npnet import kernels
+from npnet.kernels.calls import Calls
+from npnet.layers import LRN, Conv2D, Dense, MaxPool2D, ReLU, Sequential
+from npnet.layers.conv import Conv1x1s
+
+numba = pytest.importorskip("numba")
+
+
+class Kernel:
+    """Counts what is asked of it."""
+
+    def __init__(self):
+        self.prepared, self.run = 0, 0
+
+    def __call__(self, *arguments):
+        raise AssertionError("it says how to prepare")
+
+    def prepare(self, *arguments):
+        self.prepared += 1
+
+        def call():
+            self.run += 1
+
+        return call
+
+
+def test_a_call_with_the_same_objects_is_worked_out_once():
+    call, kernel, x, w = Calls(), Kernel(), np.zeros(3), np.zeros(2)
+    for _ in range(3):
+        call(kernel, x, (w, x), 0.5, True)
+    assert (kernel.prepared, kernel.run) == (1, 3)
+    x[:] = 1
+    call(kernel, x, (w, x), 0.5, True)
+    assert (kernel.prepared, kernel.run) == (1, 4)
+
+
+@pytest.mark.parametrize("other", [
+    lambda x, w: (x.copy(), (w, x), 0.5), lambda x, w: (x[:], (w, x), 0.5), lambda x, w: (x, (w, x.copy()), 0.5),
+    lambda x, w: (x, (w,), 0.5), lambda x, w: (x, (w, x), 0.25), lambda x, w: (x, (w, x)),
+    lambda x, w: (x, [w, x], 0.5)])
+def test_a_call_with_others_is_worked_out_anew(other):
+    call, kernel, x, w = Calls(), Kernel(), np.zeros(3), np.zeros(2)
+    call(kernel, x, (w, x), 0.5)
+    call(kernel, *other(x, w))
+    assert (kernel.prepared, kernel.run) == (2, 2)
+    call(kernel, x, (w, x), 0.5)
+    assert (kernel.prepared, kernel.run) == (3, 3)
+
+
+def test_each_kernel_has_a_call_of_its_own_and_a_plain_one_is_just_called():
+    call, one, other, x, seen = Calls(), Kernel(), Kernel(), np.zeros(3), []
+    for _ in range(2):
+        call(one, x)
+        call(other, x)
+        call(seen.append, 7)
+    assert (one.prepared, other.prepared, seen) == (1, 1, [7, 7])
+
+
+def test_another_batch_leaves_nothing_of_the_last_one():
+    call, forward, backward, old = Calls(), Kernel(), Kernel(), np.zeros(3)
+    call(forward, old)
+    call(backward, old)
+    gone = weakref.ref(old)
+    del old
+    assert gone() is not None
+    call(forward, np.zeros(4))
+    assert gone() is None
+
+
+def net_of(seed=0):
+    """Each way of computing a convolution, a normalisation in groups, pooling, and a fully connected layer."""
+    net = Sequential(
+        Conv2D(3, 32, 5, 1, 2), MaxPool2D(3, 2), ReLU(), LRN(3, groups=2), Conv2D(32, 32, 3, 1, 1), ReLU(),
+        Conv2D(32, 16, 1), ReLU(), Dense(16 * 8 * 8, 5))
+    net.initialise(seed)
+    return net
+
+
+def step(net, x, dy):
+    """Everything that comes of it, as copies."""
+    y = net.forward(x).copy()
+    dx = net.backward(dy).copy()
+    return [y, dx, *(p.grad.copy() for p in net.parameters())]
+
+
+def batch(images, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((images, 3, 16, 16), np.float32), rng.standard_normal((images, 5), np.float32))
+
+
+def same(got, expected):
+    return all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.fixture
+def fast():
+    with kernels.using("numba") as backend:
+        yield backend
+
+
+def test_batches_of_other_sizes_and_values_are_computed_as_by_a_new_net(fast):
+    net = net_of()
+    for images, seed in ((4, 0), (4, 1), (3, 2), (6, 3), (4, 0), (4, 4)):
+        some = batch(images, seed)
+        assert same(step(net, *some), step(net_of(), *some))
+        x, dy = some
+        x *= 2  # the same arrays, other numbers
+        assert same(step(net, x, dy), step(net_of(), x, dy))
+
+
+def test_other_weights_and_another_type_are_seen(fast):
+    net, some = net_of(), batch(4)
+    step(net, *some)
+    net.initialise(1)
+    assert same(step(net, *some), step(net_of(1), *some))
+    net.astype(np.float64)
+    other = net_of(1)
+    other.astype(np.float64)
+    some = [part.astype(np.float64) for part in some]
+    assert same(step(net, *some), step(other, *some))
+
+
+def test_another_number_of_threads_is_seen(fast):
+    """Scratch memory is for as many as there were."""
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("there is one thread only")
+    net, some, before = net_of(), batch(4), numba.get_num_threads()
+    try:
+        for team in (1, 2, 1):
+            numba.set_num_threads(team)
+            assert same(step(net, *some), step(net_of(), *some))
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_scratch_memory_that_has_moved_is_not_written_any_more(fast):
+    net, some = net_of(), batch(4)
+    expected = step(net, *some)
+    old = fast.arrays._scratch.memory[np.dtype(np.float32)]
+    fast.arrays.scratch(np.dtype(np.float32), (old.size + 1,))
+    old[:] = np.nan
+    assert same(step(net, *some), expected)
+    assert np.isnan(old).all()
+
+
+def test_scratch_memory_of_another_thread_is_not_used(fast):
+    net, some, found = net_of(), batch(4), []
+    expected = step(net, *some)
+    mine = fast.arrays._scratch.memory[np.dtype(np.float32)]
+    mine[:] = np.nan
+
+    def elsewhere():
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        found.extend(step(net, *some))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert same(found, expected)
+    assert np.isnan(mine).all()
+
+
+def test_a_strided_image_for_a_fully_connected_layer_is_read_anew(fast):
+    """Its numbers in one row are a copy, which must not be kept."""
+    layer, images = Dense(12, 2), np.arange(24, dtype=np.float32).reshape(2, 4, 3, 1).transpose(0, 2, 1, 3)
+    layer.initialise(0)
+    first = layer.forward(images).copy()
+    images += 1
+    assert not np.array_equal(layer.forward(images), first)
+    np.testing.assert_array_equal(layer.forward(images), layer.forward(images.copy()))
+
+
+def test_convolutions_of_one_input_keep_one_call(fast, monkeypatch):
+    layers = [Conv2D(8, 4, 1), Conv2D(8, 12, 1)]
+    together, x = Conv1x1s(layers), np.ones((2, 8, 5, 5), np.float32)
+    asked, prepare = [], fast.conv1x1_forward.prepare
+    monkeypatch.setattr(fast.conv1x1_forward, "prepare", lambda *a: asked.append(a) or prepare(*a))
+    first = [y.copy() for y in together.forward(x, False, [None, None])]
+    again = together.forward(x, False, [None, None])
+    assert len(asked) == 1
+    assert same(first, again)
