@@ -127,7 +127,7 @@ def others(maps=(128, 96, 55), pooled=27, weights=(4096, 9216), scores=(128, 100
     half = k.channels(y, 0, c // 2)
     yield "copy into some channels", lambda: k.copy(k.view(x.reshape((x.size,)), half.shape), half), size
     yield "fill", lambda: k.fill(x, 0.5), size
-    yield "add_up of 3", lambda: k.add_up([x, y, z], d), 4 * size
+    yield "add_up of 3", lambda: k.add_up([x, y, z], None, d), 4 * size
     for name in ("lrn", "lrn_within"):
         forward, back = getattr(k, f"{name}_forward"), getattr(k, f"{name}_backward")
         yield f"{name} forward", lambda forward=forward: forward(x, 5, 1e-4, 0.75, 2.0, d, y), 3 * size

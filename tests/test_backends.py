@@ -211,8 +211,9 @@ def pointwise_calls(*shape):
     for p, key in ((0.0, 0), (0.3, 12345), (0.5, 2**64 - 1)):
         calls.append(("dropout", {"x": x, "p": p, "scale": 1 / (1 - p), "key": key, "y": fresh(shape)}))
     calls.append(("scale", {"x": x, "factor": 0.3, "y": fresh(shape)}))
-    calls += [("add_up", {"parts": [normal(*x.shape, seed=i) for i in range(n)], "y": fresh(x.shape)})
-              for n in (1, 2, 5)]
+    calls += [("add_up", {"parts": [normal(*x.shape, seed=i) for i in range(n)], "rectified": rectified,
+                          "y": fresh(x.shape)})
+              for n in (1, 2, 5) for rectified in (None, np.maximum(0, dy))]
     calls.append(("sgd_update", {"w": x, "v": dy, "g": normal(*shape, seed=2), "rate": 0.1, "momentum": 0.9,
                                  "decay": 0.05}))
     calls += [("average_update", {"w": x, "a": dy, "share": share}) for share in (0.3, 1.0)]
@@ -305,7 +306,10 @@ def test_every_kernel_of_the_contract_is_called_here():
     assert {name for name, _ in CALLS} == COMPUTING
 
 
-HOLEY = {"conv2d_forward": ("y",), "conv1x1_forward": ("ys",), "copy": ("x", "y"), "relu_backward": ("dy", "y")}
+HOLEY = {
+    "conv2d_forward": ("y",), "conv2d_backward_weight": ("dy",), "conv2d_backward_data": ("dy",),
+    "conv1x1_forward": ("ys",), "conv1x1_backward_weight": ("dys",), "conv1x1_backward_data": ("dys",),
+    "copy": ("x", "y"), "relu_backward": ("dy", "y")}
 """What may be some channels of a larger array."""
 
 
@@ -330,9 +334,10 @@ def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(fast, nam
             whole = run(backend, name, arguments)
             given = {key: np.array(v) if isinstance(v, np.ndarray) else v for key, v in arguments.items()}
             for key in HOLEY[name]:
-                given[key] = [holey(part) for part in given[key]] if key == "ys" else holey(given[key])
+                given[key] = [holey(part) for part in given[key]] if key in ("ys", "dys") else holey(given[key])
             getattr(backend, name)(**given)
-            got = {f"ys {i}": part for i, part in enumerate(given["ys"])} if "ys" in given else given
+            got = given | {f"{key} {i}": part for key, parts in given.items() if isinstance(parts, list)
+                           for i, part in enumerate(parts)}
             for key, expected in whole.items():
                 np.testing.assert_array_equal(got[key], expected)
     for array, inside in larger:

@@ -305,7 +305,8 @@ def test_a_layer_does_the_work_of_the_relu_behind_it_and_only_then(backend, laye
 BACK_THROUGH = [
     lambda: MaxPool2D(3, 2), lambda: MaxPool2D(2, 1, pad=1), lambda: MaxPool2D(3, 3), lambda: LRN(3, alpha=0.5),
     lambda: LRN(3, alpha=0.5, beta=0.6, groups=2), lambda: LRNWithin(3, alpha=0.5),
-    lambda: LRNWithin(2, alpha=0.5, beta=0.6),
+    lambda: LRNWithin(2, alpha=0.5, beta=0.6), lambda: Concat(Conv2D(4, 2, 1, weight=WIDE), MaxPool2D(3, 1, pad=1)),
+    lambda: Concat(Conv2D(4, 2, 1, weight=WIDE), Conv2D(4, 3, 1, weight=WIDE)),
 ]
 
 
@@ -316,6 +317,8 @@ def test_what_stands_behind_a_relu_goes_back_through_it_and_only_then(backend, b
 
     apart, (conv, relu, last) = layers(), layers()
     net, x = Sequential(conv=conv, relu=relu, last=last), images(3)
+    for p, q in zip([p for layer in apart for p in layer.parameters()], net.parameters(), strict=True):
+        q.assign(p.numpy())
     for train in (True, False):
         y = x
         for layer in apart:
@@ -335,6 +338,38 @@ def test_what_stands_behind_a_relu_goes_back_through_it_and_only_then(backend, b
     last.forward(relu.y)
     assert not last.through_relu
     np.testing.assert_array_equal(net.backward(dy), expected)
+
+
+@pytest.mark.parametrize("behind", [
+    lambda: MaxPool2D(3, 2), lambda: LRN(3, alpha=0.5),
+    lambda: Concat(Conv2D(9, 2, 1, weight=WIDE), MaxPool2D(3, 1, pad=1))])
+@pytest.mark.parametrize("all_end_so", [True, False])
+def test_what_stands_behind_branches_goes_back_through_the_relus_at_their_ends(
+    backend, behind, all_end_so, monkeypatch
+):
+    """If all end with one; else each does what it says."""
+    def branches():
+        pool = MaxPool2D(3, 1, pad=1), Conv2D(2, 2, 1, weight=WIDE), *([ReLU()] if all_end_so else [])
+        return Concat(Sequential(Conv2D(2, 4, 1, weight=WIDE), ReLU()),
+                      Sequential(Conv2D(2, 3, 3, pad=1, weight=WIDE), ReLU()), Sequential(*pool))
+
+    first, last, x = branches(), behind(), images(3)
+    net = Sequential(first=branches(), last=behind())
+    for p, q in zip((*first.parameters(), *last.parameters()), net.parameters(), strict=True):
+        q.assign(p.numpy())
+    y = np.array(last.forward(first.forward(x)))
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    expected = np.array(first.backward(last.backward(dy)))
+    np.testing.assert_array_equal(net.forward(x), y)
+    assert net["last"].through_relu is all_end_so
+    with monkeypatch.context() as patch:
+        if all_end_so:
+            patch.setattr(backend, "relu_backward", None)  # there is nothing left to do
+        np.testing.assert_array_equal(net.backward(dy), expected)
+    for name, gradient in gradients(first).items():
+        np.testing.assert_array_equal(gradients(net)[f"first.{name}"], gradient, err_msg=name)
+    net["last"].forward(first.forward(x))
+    assert not net["last"].through_relu
 
 
 def test_a_relu_that_a_head_reads_is_gone_through_behind_the_sum(backend):

@@ -173,6 +173,23 @@ def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(cuda):
         host = cuda.to_host(array)
         np.testing.assert_allclose(host[:, 2:6], expected, rtol=1e-12)
         assert (host[:, [0, 1, 6]] == 7).all(), "what lies between stays as it is"
+    for one, arguments, outputs in (
+        ("conv2d_backward_weight", (1, 0, 1), (w, b)), ("conv2d_backward_data", (1, 0, 1), (x,)),
+        ("conv1x1_backward_weight", None, (w, b)), ("conv1x1_backward_data", None, (x,)),
+    ):
+        read = x if one.endswith("weight") else w
+        found = []
+        for dy in (some[0], sent(cuda, expected)):
+            results = [cuda.empty(array.shape, x.dtype) for array in outputs]
+            if arguments:
+                getattr(cuda, one)(dy, sent(cuda, read), *arguments, *results)
+            elif one.endswith("weight"):
+                cuda.conv1x1_backward_weight([dy], sent(cuda, read), *([result] for result in results))
+            else:
+                cuda.conv1x1_backward_data([dy], [sent(cuda, read)], *results)
+            found.append([cuda.to_host(result) for result in results])
+        for got, wanted in zip(*found, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
 def test_the_same_run_gives_the_same_bits(cuda):

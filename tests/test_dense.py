@@ -53,6 +53,24 @@ def test_rows_in_pieces_and_images_in_blocks_make_the_same(monkeypatch, plainly)
     assert np.isnan(found).sum() == 3, "of one image all outputs"
 
 
+@pytest.mark.parametrize("team", [1, 2, 3])
+def test_every_gradient_is_packed_by_one_of_the_team(team):
+    """Also where there are fewer blocks than threads; what is behind the last output is 0."""
+    pytest.importorskip("numba")
+    from npnet.kernels.numba import dense
+    from npnet.kernels.numba.tile import ROWS
+
+    for images, outputs in ((3, 1), (2, 2 * ROWS), (5, 2 * ROWS + 3)):
+        dy = np.random.default_rng(0).standard_normal((images, outputs))
+        blocks, db = np.full((-(-outputs // ROWS), images, ROWS), np.nan), np.full(outputs, np.nan)
+        for thread in range(team):
+            dense._pack(dy, blocks, db, thread, team)
+        packed = blocks.swapaxes(0, 1).reshape(images, -1)
+        np.testing.assert_array_equal(packed[:, :outputs], dy)
+        assert not packed[:, outputs:].any()
+        np.testing.assert_allclose(db, dy.sum(axis=0), rtol=1e-12)
+
+
 def test_an_image_is_read_channel_by_channel_and_row_by_row():
     layer = dense(2 * 3 * 4, 1)
     x = np.zeros((1, 2, 3, 4))

@@ -87,6 +87,22 @@ def test_some_channels_of_an_array_are_written_as_a_whole_one(kernel, shape, tak
     assert taken == {True: 2, False: 0}
 
 
+@pytest.mark.parametrize("value", [0, np.nan])
+@pytest.mark.parametrize(("kernel", "shape"), [BOTH[0], BOTH[1], BOTH[6]], ids=str)
+def test_some_channels_of_a_gradient_are_read_as_a_whole_one(kernel, shape, value, taken, apart):
+    """Also where the result is not finite, and computed once more."""
+    x, w, b, dy = operands(shape, np.float32, kernel)
+    dy[0, 1, 2, 3] += value
+    larger = np.full((dy.shape[0], dy.shape[1] + 3, *dy.shape[2:]), 7, np.float32)
+    part = definition.channels(larger, 2, dy.shape[1])
+    part[...] = dy
+    for found, expected in zip(*(
+        all_three(fast, shape, x, w, b, gradient).values() for gradient in (part, dy)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert taken == ({True: 6, False: 0} if value == 0 else {True: 2, False: 4})
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("where", ["x", "weight", "dy"])
 def test_what_is_not_finite_goes_where_it_should_and_nowhere_else(value, where, taken):

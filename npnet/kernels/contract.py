@@ -62,8 +62,12 @@ class Backend(Protocol[A]):
         """`x` ← value, everywhere."""
         ...
 
-    def add_up(self, parts: Sequence[A], y: A) -> None:
-        """`y` ← Σ parts. All of one shape, at least one part."""
+    def add_up(self, parts: Sequence[A], rectified: A | None, y: A) -> None:
+        """`y` ← Σ parts. All of one shape, at least one part.
+
+        rectified : what a ReLU made, of the same shape, if the sum is its gradient: 0 where it is not greater than 0,
+        the gradient of what the ReLU was given.
+        """
         ...
 
     def channels(self, x: A, first: int, count: int) -> A:
@@ -116,12 +120,15 @@ class Backend(Protocol[A]):
     def conv2d_backward_weight(self, dy: A, x: A, stride: int, pad: int, groups: int, dw: A, db: A) -> None:
         """dw[o,c,k,l] = Σ_{n,i,j} dy[n,o,i,j] x[n, c, i·stride − pad + k, j·stride − pad + l];  db[o] = Σ dy[n,o,i,j].
 
-        `dw` and `db` are written, not added to.
+        `dw` and `db` are written, not added to. `dy` may be `channels`.
         """
         ...
 
     def conv2d_backward_data(self, dy: A, w: A, stride: int, pad: int, groups: int, dx: A) -> None:
-        """dx[n,c,y,x] = Σ_{o,i,j,k,l} w[o,c,k,l] dy[n,o,i,j] over i·stride − pad + k = y, j·stride − pad + l = x."""
+        """dx[n,c,y,x] = Σ_{o,i,j,k,l} w[o,c,k,l] dy[n,o,i,j] over i·stride − pad + k = y, j·stride − pad + l = x.
+
+        `dy` may be `channels`.
+        """
         ...
 
     def conv1x1_forward(self, x: A, ws: Sequence[A], bs: Sequence[A], rectify: bool, ys: Sequence[A]) -> None:
@@ -132,11 +139,11 @@ class Backend(Protocol[A]):
         ...
 
     def conv1x1_backward_weight(self, dys: Sequence[A], x: A, dws: Sequence[A], dbs: Sequence[A]) -> None:
-        """Each of `dws` and `dbs`, as `conv2d_backward_weight`."""
+        """Each of `dws` and `dbs`, as `conv2d_backward_weight`. Each of `dys` may be `channels`."""
         ...
 
     def conv1x1_backward_data(self, dys: Sequence[A], ws: Sequence[A], dx: A) -> None:
-        """The sum of what `conv2d_backward_data` gives for each."""
+        """The sum of what `conv2d_backward_data` gives for each. Each of `dys` may be `channels`."""
         ...
 
     # -- unshared convolution: the `local` layers of cuda-convnet ------------------------------------------------------

@@ -1,6 +1,7 @@
 """Layers made of layers: one after another, and side by side."""
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeGuard
 
 from npnet.kernels import Array, Shape
 
@@ -70,15 +71,17 @@ def forward_through(
 ) -> Array:
     """One after another, for which `share_memory` has been called. A convolution or a fully connected layer with a ReLU
     behind it does the ReLU's work while it writes its result; `rectified` : so it was with the x of the first layer.
-    On the way back it is done by max pooling or normalisation behind the ReLU, which have in hand what it asks for.
+    On the way back it is done by the layer behind it, if that has in hand what the ReLU asks for.
 
     last : a convolution that writes its result to `place`.
     """
     for before, layer, behind in zip([None, *layers], layers, [*layers[1:], None], strict=False):
         if rectified and isinstance(layer, ReLU):
             x, rectified = layer.forward(x, train, rectified), False
-        elif type(layer) is MaxPool2D or type(layer) is LRN or type(layer) is LRNWithin:
-            x = layer.forward(x, train, type(before) is ReLU)
+        elif (
+            type(layer) is MaxPool2D or type(layer) is LRN or type(layer) is LRNWithin or type(layer) is Concat
+        ):  # they can go back `through_relu`
+            x = layer.forward(x, train, before is not None and rectifies(before))
         elif type(layer) is Conv2D or type(layer) is Dense:
             rectified = type(behind) is ReLU
             where = (place,) if layer is last else ()
@@ -88,13 +91,17 @@ def forward_through(
     return x
 
 
-def backward_through(layers: Sequence[Layer], dy: Array) -> Array:
-    """The way back of `forward_through`."""
-    done = False
+def backward_through(layers: Sequence[Layer], dy: Array, done: bool = False) -> Array:
+    """The way back of `forward_through`. `done` : dy has gone back through the ReLU that is last."""
     for layer, before in zip(reversed(layers), [*reversed(layers[:-1]), None], strict=False):
-        dy = layer.backward(dy, True) if done and type(layer) is ReLU else layer.backward(dy)
-        done = type(before) is ReLU and layer.through_relu
+        dy = layer.backward(dy, True) if done and rectifies(layer) else layer.backward(dy)
+        done = before is not None and rectifies(before) and layer.through_relu
     return dy
+
+
+def rectifies(layer: Layer) -> "TypeGuard[ReLU | Concat]":
+    """Does it end with a ReLU, in every branch?"""
+    return type(layer) is ReLU or (type(layer) is Concat and layer.rectifies)
 
 
 class Sequential(Container):
@@ -140,7 +147,8 @@ class Concat(Container):
 
     The gradient of the input is the sum over the branches. Where several branches begin with a convolution by 1 × 1,
     these are computed together (`Conv1x1s`). A convolution at the end of a branch writes its result where it belongs in
-    the output, and a ReLU there reads its gradient where it is.
+    the output, and a ReLU there reads its gradient where it is; or if all branches end with one, the layer behind may
+    have gone back through them, and a convolution reads it there. So does this layer for what comes before it.
     """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
@@ -154,6 +162,7 @@ class Concat(Container):
         self._last = [self._last_convolution(branch) for branch in self._branches]
         ends = zip(self._last, self._branches, strict=True)
         self.keeps_output = any(last and type(branch[-1]) is ReLU for last, branch in ends)  # it is that ReLU's
+        self.rectifies = all(type(branch[-1]) is ReLU for branch in self._branches)
         self._whole: Array | None = None  # and `_parts` of it, the same of the gradient
         self._parts: list[Array] = []
         self._whole_gradient: Array | None = None
@@ -176,8 +185,12 @@ class Concat(Container):
     def _channels(self, y: Array, counts: Sequence[int]) -> list[Array]:
         return [self.kernels.channels(y, sum(counts[:i]), count) for i, count in enumerate(counts)]
 
-    def forward(self, x: Array, train: bool = True) -> Array:
-        """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW."""
+    def forward(self, x: Array, train: bool = True, rectified: bool = False) -> Array:
+        """(N, C, H, W) → (N, ΣO, OH, OW). All branches must agree in OH and OW.
+
+        `rectified` : a ReLU has made x, and `backward` is to go back `through_relu`.
+        """
+        self.x, self.through_relu = x, rectified
         parts, (y, places) = [x] * len(self.layers), self._places(x)
         if self._begun:
             own = [places[i] if self._last[i] is self._branches[i][0] else None for i in self._begun]
@@ -202,13 +215,14 @@ class Concat(Container):
                 self.kernels.copy(part, parts[i])
         return parts
 
-    def backward(self, dy: Array) -> Array:
-        parts = [backward_through(left, part) for left, part in zip(self._left, self._split(dy), strict=True)]
+    def backward(self, dy: Array, done: bool = False) -> Array:
+        """`done` : dy has gone back through the ReLUs at the ends of all branches."""
+        parts = [backward_through(left, part, done) for left, part in zip(self._left, self._split(dy), strict=True)]
         if self._begun:
             dx = self.together.backward([parts[i] for i in self._begun])
             parts = [dx, *(part for i, part in enumerate(parts) if i not in self._begun)]
         dx = self.like("dx", parts[0])
-        self.call(self.kernels.add_up, tuple(parts), dx)
+        self.call(self.kernels.add_up, tuple(parts), self.x if self.through_relu else None, dx)
         return dx
 
     def backward_parameters(self, dy: Array) -> None:

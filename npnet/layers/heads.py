@@ -64,7 +64,7 @@ class WithHeads(Container):
             if name in beside:
                 parts = dy, self.heads[name].backward(beside[name])
                 dy = self.like(f"dy_{name}", dy)
-                self.kernels.add_up(parts, dy)
+                self.kernels.add_up(parts, None, dy)
             if i or whole:
                 dy = backward_through(layers, dy)
             else:

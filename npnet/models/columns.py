@@ -116,7 +116,7 @@ class Column:
         if theirs is not None:
             parts.append(theirs)
         dx = memory.like(f"dx{i}", parts[0])
-        k.add_up(parts, dx)
+        k.add_up(parts, None, dx)
         return dx
 
 

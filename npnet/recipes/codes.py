@@ -99,7 +99,7 @@ class Codes:
         net = self.net
         before = forward_through(net.layers[:CODE], net.upload("codes.x", batch), True)
         noisy = net.like("codes.noisy", before)
-        net.kernels.add_up([before, net.upload("codes.noise", noise)], noisy)
+        net.kernels.add_up([before, net.upload("codes.noise", noise)], None, noisy)
         y = net.kernels.to_host(forward_through(net.layers[CODE:], noisy, True))
         error = y - batch
         dy = backward_through(net.layers[CODE:], net.upload("codes.dy", error / np.float32(error.size)))

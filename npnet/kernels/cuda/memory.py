@@ -137,10 +137,12 @@ def fill(x: Device, value: float) -> None:
     each(_fill, x.size, flat(x), scalar(x, value))
 
 
-def add_up(parts: Sequence[Device], y: Device) -> None:
+def add_up(parts: Sequence[Device], rectified: Device | None, y: Device) -> None:
     each(_copy, y.size, flat(parts[0]), flat(y))
     for part in parts[1:]:
         each(_add, y.size, flat(part), flat(y))
+    if rectified is not None:
+        each(_keep_positive, y.size, flat(rectified), flat(y))
 
 
 def channels(x: Device, first: int, count: int) -> Device:
@@ -241,6 +243,13 @@ def _add_loop(x: Any, y: Any) -> None:
         y[e] += x[e]
 
 
+def _keep_positive_loop(x: Any, y: Any) -> None:
+    """y where x > 0, else 0."""
+    for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        if not x[e] > 0:
+            y[e] = 0
+
+
 def _copy_maps_loop(x: Any, y: Any) -> None:
     """Of which either may be some channels of a larger array."""
     for e in range(cuda.grid(1), x.size, cuda.gridsize(1)):
@@ -248,4 +257,5 @@ def _copy_maps_loop(x: Any, y: Any) -> None:
         y[n, c, i, j] = x[n, c, i, j]
 
 
-_fill, _copy, _add, _copy_maps = (compiled(f) for f in (_fill_loop, _copy_loop, _add_loop, _copy_maps_loop))
+_fill, _copy, _add, _keep_positive, _copy_maps = (
+    compiled(f) for f in (_fill_loop, _copy_loop, _add_loop, _keep_positive_loop, _copy_maps_loop))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .arrays import Shapes, images_apart, lowest, lying, maps, reshaped, scratch, zeros
+from .arrays import Shapes, aligned, images_apart, lowest, lying, maps, reshaped, scratch, zeros
 from .compile import serial
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .prepared import Loops, loop, prepared, run
@@ -392,10 +392,12 @@ def conv2d_backward_weight(
 
 
 def _weight(dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Floats, db: Floats) -> Loops:
+    copied, dy = _whole(dy)
     way, _, room = _plan(x.shape, dw.shape, dy.shape[2:], stride, x.itemsize, threads())
     copies, panels, small, sums, dbs = scratch(x.dtype, *room)
     lanes = lanes_of(x.itemsize)
     return [
+        *copied,
         loop(backward_weight, maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes,
              copies, panels, small, sums, dy.shape[2:], dbs),
         loop(collect, sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, dbs, _rows(dw, groups), db)]
@@ -413,14 +415,24 @@ def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: i
 
 
 def _data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> Loops:
+    copied, dy = _whole(dy)
     way, room, _ = _plan(dy.shape, _turned(w.shape, groups), dx.shape[2:], 1, dy.itemsize, threads())
     copies, packed, sums, blocks = scratch(dy.dtype, *room)
     above, left = w.shape[2] - 1 - pad, w.shape[3] - 1 - pad
     return [
+        *copied,
         loop(pack_turned, reshaped(w, (groups, -1, *w.shape[1:])), blocks),
         loop(correlate, dy, blocks, zeros(dx.shape[1], dx.dtype), lowest(False, dy.dtype),
              (above, left, 1, stride, way.bands), way.shape, way.offsets, way.steps, FIRST_ROWS,
              lanes_of(dy.itemsize), copies, packed, sums, dx.shape[2:], lying(dx), images_apart(dx))]
+
+
+def _whole(x: Floats) -> tuple[Loops, Floats]:
+    """`channels` of a larger array as an array of their own, and what copies them into it."""
+    if x.flags.c_contiguous:
+        return [], x
+    y = aligned(x.size, x.dtype).reshape(x.shape)
+    return [loop(np.copyto, y, x)], y
 
 
 def _taps(w: Floats, groups: int) -> Floats:

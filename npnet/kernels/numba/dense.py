@@ -25,6 +25,7 @@ from .vectors import move, will_read, will_write
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
+FEW_PACKED = 2**14  # gradients: so few are for the thread that calls
 PANELS = 8  # that the gradient of the weights writes of a row before it goes on to the next
 
 NEAR, MOST, FEW = 4096, 128, 12
@@ -139,17 +140,20 @@ def _weight(
         weight_panels(blocks, x, sizes, panel * width, columns, rows, places, lanes, panels[thread], tiles[thread], dw)
 
 
-def _pack(dy: Floats, blocks: Floats, db: Floats) -> None:
+def _pack(dy: Floats, blocks: Floats, db: Floats, thread: int, team: int) -> None:
     """blocks[o // ROWS, n, o % ROWS] = dy[n, o], zero where there is no such output; db[o] = Σ_n dy[n, o]."""
-    set_all(blocks[-1].reshape(-1), 0)
-    set_all(db, 0)
+    first, last = share(blocks.shape[0], thread, team)
+    begin, end = first * ROWS, min(db.size, last * ROWS)
+    if last == blocks.shape[0]:
+        set_all(blocks[-1].reshape(-1), 0)
+    set_all(db[begin:end], 0)
     for n in range(dy.shape[0]):
-        add(dy[n], db)
-        for block in range(blocks.shape[0]):
+        add(dy[n, begin:end], db[begin:end])
+        for block in range(first, last):
             move(dy[n], block * ROWS, blocks[block, n], 0, min(ROWS, db.size - block * ROWS))
 
 
-take, pack = serial(_take), serial(_pack)
+take, pack = serial(_take), parallel(_pack, FEW_PACKED)
 multiply_panel, weight_panels = serial(_multiply_panel), serial(_weight_panels)
 forward, data, weight = parallel(_forward), parallel(_data), parallel(_weight)
 

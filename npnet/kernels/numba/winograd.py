@@ -218,13 +218,13 @@ def _multiply(
 
 
 def _correlate(
-    x: Floats, x_shape: Any, u: Floats, cut: Any, b: Floats, least: Any, way: Any, total: int, together: int, pad: int,
-    lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats, ms: Floats, y_shape: Any,
-    finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int, team: int
+    x: Floats, x_shape: Any, x_apart: int, u: Floats, cut: Any, b: Floats, least: Any, way: Any, total: int,
+    together: int, pad: int, lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats,
+    ms: Floats, y_shape: Any, finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int, team: int
 ) -> None:
-    """x and y of one dimension, the next image `apart` in y; rows of tiles in all, and how many of them are done
-    together. Of a group after the other, so that what its pixels became is near, and of its outputs a panel after the
-    other, so that its products are when they are transformed: AlexNet's inference became 5 % faster."""
+    """x and y of one dimension, the next image `x_apart` in x and `apart` in y; rows of tiles in all, and how many of
+    them are done together. Of a group after the other, so that what its pixels became is near, and of its outputs a
+    panel after the other, so that its products are when they are transformed: AlexNet's inference became 5 % faster."""
     groups, panels, each, width = cut
     outputs, parts, v, m = y_shape[0] // groups, (strips[thread], halves[thread]), vs[thread], ms[thread]
     size, shape, finite[thread] = x_shape[1] * x_shape[2], (each, x_shape[1], x_shape[2]), 1
@@ -234,7 +234,7 @@ def _correlate(
         for part in range(groups * panels):
             g, panel = part // panels, part % panels
             if panel == 0:
-                transform(x[g * each * size :], shape, x_shape[0] * size, way, False, pad, lanes, some, 0, parts, v)
+                transform(x[g * each * size :], shape, x_apart, way, False, pad, lanes, some, 0, parts, v)
             first, across = g * outputs + panel * width, min(width, outputs - panel * width)
             multiply(v, each, u, part * each * width, (some[1] - some[0]) * way[2], rows, offsets, across, m)
             finite[thread] *= transform_outputs(
@@ -257,15 +257,14 @@ def _add_sums(e: Floats, kernel: int, tiles: int, anew: bool, some: Any, db: Flo
 
 
 def _transform_both(
-    dy: Floats, dy_shape: Any, x: Floats, x_shape: Any, way: Any, some: Any, pad: int, lanes: int, strips: Floats,
-    halves: Floats, v: Floats, e: Floats, thread: int, team: int
+    dy: Floats, dy_shape: Any, dy_apart: int, x: Floats, x_shape: Any, way: Any, some: Any, pad: int, lanes: int,
+    strips: Floats, halves: Floats, v: Floats, e: Floats, thread: int, team: int
 ) -> None:
     """`_transform` of both."""
     first, last = share(some[1] - some[0], thread, team)
     mine, before, parts = (some[0] + first, some[0] + last), first * way[2], (strips[thread], halves[thread])
-    image, gradient = x_shape[0] * x_shape[1] * x_shape[2], dy_shape[0] * dy_shape[1] * dy_shape[2]
-    transform(x, x_shape, image, way, False, pad, lanes, mine, before, parts, v)
-    transform(dy, dy_shape, gradient, way, True, 0, lanes, mine, before, parts, e)
+    transform(x, x_shape, x_shape[0] * x_shape[1] * x_shape[2], way, False, pad, lanes, mine, before, parts, v)
+    transform(dy, dy_shape, dy_apart, way, True, 0, lanes, mine, before, parts, e)
 
 
 def _sum_products(
@@ -307,8 +306,8 @@ def _add_product(
 
 
 def _sum_tiles(
-    dy: Floats, dy_shape: Any, x: Floats, x_shape: Any, way: Any, jobs: Any, pad: int, lanes: int, cut: Any,
-    rows: Numbers, steps: Numbers, strips: Floats, halves: Floats, vs: Floats, es: Floats, small: Floats,
+    dy: Floats, dy_shape: Any, dy_apart: int, x: Floats, x_shape: Any, way: Any, jobs: Any, pad: int, lanes: int,
+    cut: Any, rows: Numbers, steps: Numbers, strips: Floats, halves: Floats, vs: Floats, es: Floats, small: Floats,
     sums: Floats, dbs: Floats, thread: int, team: int
 ) -> None:
     """sums[thread] = the products of all places, dbs[thread] = Σ dy, over the thread's own tiles.  jobs : rows of tiles
@@ -333,8 +332,8 @@ def _sum_tiles(
                 transform(x[g * each * image :], (each, x_shape[1], x_shape[2]), x_shape[0] * image, way, False, pad,
                           lanes, some, 0, parts, v)
             o, across = g * outputs + panel * width, min(width, outputs - panel * width)
-            transform(dy[o * gradient :], (across, dy_shape[1], dy_shape[2]), dy_shape[0] * gradient, way, True, 0,
-                      lanes, some, 0, parts, e)
+            transform(dy[o * gradient :], (across, dy_shape[1], dy_shape[2]), dy_apart, way, True, 0, lanes, some, 0,
+                      parts, e)
             add_sums(e, way[0], tiles, anew, (0, across), dbs[thread, o : o + across])
             offsets = steps[panel // max(1, panels - 1), :tiles]
             for place in range(sums.shape[1]):
@@ -503,9 +502,10 @@ def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bo
     return [
         loop(transform_weights, w, kernel, turned, way.cut, way.backwards if turned else way.taps,
              lanes_of(x.itemsize), small, u),
-        loop(correlate, flat(x), x.shape[1:], u, way.cut, b, lowest(rectify, x.dtype), (kernel, way.tall, way.columns),
-             x.shape[0] * way.tall, way.together, pad, lanes_of(x.itemsize), way.rows, way.offsets, strips, halves,
-             vs, vs if way.over else ms, y.shape[1:], finite, lying(y), images_apart(y))], finite
+        loop(correlate, lying(x), x.shape[1:], images_apart(x), u, way.cut, b, lowest(rectify, x.dtype),
+             (kernel, way.tall, way.columns), x.shape[0] * way.tall, way.together, pad, lanes_of(x.itemsize),
+             way.rows, way.offsets, strips, halves, vs, vs if way.over else ms, y.shape[1:], finite, lying(y),
+             images_apart(y))], finite
 
 
 def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> tuple[Loops, Floats]:
@@ -515,7 +515,7 @@ def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> tuple[Loo
     way, _, room = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
     strips, halves, v, e, small, sums, dbs, finite = scratch(x.dtype, *room)
     rows, cut = x.shape[0] * way.tall, (kernel, way.tall, way.columns)
-    images, loops = (flat(dy), dy.shape[1:], flat(x), x.shape[1:]), []
+    images, loops = (lying(dy), dy.shape[1:], images_apart(dy), flat(x), x.shape[1:]), []
     if way.apart:
         loops.append(loop(
             sum_tiles, *images, cut, (rows, way.summed), pad, lanes_of(x.itemsize), way.cut, FIRST_ROWS, way.steps,

@@ -31,7 +31,7 @@ def conv2d_backward_weight(
     columns = im2col(x, dw.shape[2:], stride, pad, (oh, ow)).reshape(n, groups, taps, oh * ow)
     rows = dy.reshape(n, groups, o // groups, oh * ow)
     dw[...] = np.matmul(rows, columns.swapaxes(2, 3)).sum(axis=0).reshape(dw.shape)
-    db[...] = dy.sum(axis=(0, 2, 3))
+    db[...] = rows.reshape(n, o, -1).sum(axis=(0, 2))
 
 
 def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> None:

@@ -35,10 +35,12 @@ def fill(x: Floats, value: float) -> None:
     x.fill(value)
 
 
-def add_up(parts: Sequence[Floats], y: Floats) -> None:
+def add_up(parts: Sequence[Floats], rectified: Floats | None, y: Floats) -> None:
     np.copyto(y, parts[0])
     for part in parts[1:]:
         np.add(y, part, out=y)
+    if rectified is not None:
+        y[~(rectified > 0)] = 0
 
 
 def channels(x: Floats, first: int, count: int) -> Floats:
