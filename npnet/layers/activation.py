@@ -24,7 +24,7 @@ class ReLU(_Pointwise):
         """`rectified` : x is the result already, since the layer before it has computed max(0, x) at once."""
         self.y = self.output_over(x)
         if not (rectified and self.y is x):
-            self.call(self.kernels.relu_forward, x, self.y)
+            self._call(self.kernels.relu_forward, x, self.y)
         return self.y
 
     def backward(self, dy: Array, done: bool = False) -> Array:
@@ -33,7 +33,7 @@ class ReLU(_Pointwise):
         if done:
             return dy
         dx = self.gradient_over(dy)
-        self.call(self.kernels.relu_backward, dy, self.y, dx)
+        self._call(self.kernels.relu_backward, dy, self.y, dx)
         return dx
 
 
@@ -47,13 +47,13 @@ class Tanh(_Pointwise):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.y = self.output(x.shape, x.dtype)
-        self.call(self.kernels.tanh_forward, x, self.y)
+        self._call(self.kernels.tanh_forward, x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
         self.check_gradient(dy)
         dx = self.like("dx", self.y)
-        self.call(self.kernels.tanh_backward, dy, self.y, dx)
+        self._call(self.kernels.tanh_backward, dy, self.y, dx)
         return dx
 
 
@@ -67,13 +67,13 @@ class Sigmoid(_Pointwise):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.y = self.output(x.shape, x.dtype)
-        self.call(self.kernels.sigmoid_forward, x, self.y)
+        self._call(self.kernels.sigmoid_forward, x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
         self.check_gradient(dy)
         dx = self.like("dx", self.y)
-        self.call(self.kernels.sigmoid_backward, dy, self.y, dx)
+        self._call(self.kernels.sigmoid_backward, dy, self.y, dx)
         return dx
 
 
@@ -87,11 +87,11 @@ class AbsTanh(_Pointwise):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.x, self.y = x, self.output(x.shape, x.dtype)
-        self.call(self.kernels.abs_tanh_forward, x, self.y)
+        self._call(self.kernels.abs_tanh_forward, x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
         self.check_gradient(dy)
         dx = self.like("dx", self.y)
-        self.call(self.kernels.abs_tanh_backward, dy, self.x, self.y, dx)
+        self._call(self.kernels.abs_tanh_backward, dy, self.x, self.y, dx)
         return dx

@@ -222,7 +222,7 @@ class Concat(Container):
             dx = self.together.backward([parts[i] for i in self._begun])
             parts = [dx, *(part for i, part in enumerate(parts) if i not in self._begun)]
         dx = self.like("dx", parts[0])
-        self.call(self.kernels.add_up, tuple(parts), self.x if self.through_relu else None, dx)
+        self._call(self.kernels.add_up, tuple(parts), self.x if self.through_relu else None, dx)
         return dx
 
     def backward_parameters(self, dy: Array) -> None:

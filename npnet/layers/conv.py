@@ -76,7 +76,7 @@ class Conv2D(Layer):
         """
         y = self._take(x, y)
         w, b = self.weight.value, self.bias.value
-        self.call(self.kernels.conv2d_forward, x, w, b, self.stride, self.pad, self.groups, rectify, y)
+        self._call(self.kernels.conv2d_forward, x, w, b, self.stride, self.pad, self.groups, rectify, y)
         return y
 
     def _take(self, x: Array, y: Array | None) -> Array:
@@ -88,7 +88,7 @@ class Conv2D(Layer):
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
         dw, db = self.weight.grad, self.bias.grad
-        self.call(self.kernels.conv2d_backward_weight, dy, self.x, self.stride, self.pad, self.groups, dw, db)
+        self._call(self.kernels.conv2d_backward_weight, dy, self.x, self.stride, self.pad, self.groups, dw, db)
 
     def backward(self, dy: Array) -> Array:
         r"""(N, O, OH, OW) → (N, C, H, W).
@@ -100,7 +100,7 @@ class Conv2D(Layer):
         """
         self.backward_parameters(dy)
         dx, w = self.like("dx", self.x), self.weight.value
-        self.call(self.kernels.conv2d_backward_data, dy, w, self.stride, self.pad, self.groups, dx)
+        self._call(self.kernels.conv2d_backward_data, dy, w, self.stride, self.pad, self.groups, dx)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -130,7 +130,7 @@ class Conv1x1s:
     written once."""
 
     def __init__(self, layers: Sequence[Conv2D]) -> None:
-        self.layers, self.call = layers, Calls()
+        self.layers, self._call = layers, Calls()
         self.weights, self.biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
 
     @staticmethod
@@ -142,21 +142,21 @@ class Conv1x1s:
         """`places` : for each, where to write it, in place of an array of its own."""
         ys = [layer._take(x, y) for layer, y in zip(self.layers, places, strict=True)]
         ws, bs = tuple(w.value for w in self.weights), tuple(b.value for b in self.biases)
-        self.call(self.layers[0].kernels.conv1x1_forward, x, ws, bs, rectify, tuple(ys))
+        self._call(self.layers[0].kernels.conv1x1_forward, x, ws, bs, rectify, tuple(ys))
         return ys
 
     def backward_parameters(self, dys: Sequence[Array]) -> None:
         for layer, dy in zip(self.layers, dys, strict=True):
             layer.check_gradient(dy)
         dws, dbs = tuple(w.grad for w in self.weights), tuple(b.grad for b in self.biases)
-        self.call(self.layers[0].kernels.conv1x1_backward_weight, tuple(dys), self.layers[0].x, dws, dbs)
+        self._call(self.layers[0].kernels.conv1x1_backward_weight, tuple(dys), self.layers[0].x, dws, dbs)
 
     def backward(self, dys: Sequence[Array]) -> Array:
         """The sum of their ∂L/∂x."""
         self.backward_parameters(dys)
         dx = self.layers[0].like("dx", self.layers[0].x)
         ws = tuple(w.value for w in self.weights)
-        self.call(self.layers[0].kernels.conv1x1_backward_data, tuple(dys), ws, dx)
+        self._call(self.layers[0].kernels.conv1x1_backward_data, tuple(dys), ws, dx)
         return dx
 
 

@@ -48,12 +48,12 @@ class Dense(Layer):
         self.x = self.shaped("x", x, (x.shape[0], self.in_features))
         check_input(self, self.x, (self.in_features,), "Dense")
         y = self.output((x.shape[0], self.out_features), x.dtype)
-        self.call(self.kernels.dense_forward, self.x, self.weight.value, self.bias.value, rectify, y)
+        self._call(self.kernels.dense_forward, self.x, self.weight.value, self.bias.value, rectify, y)
         return y
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
-        self.call(self.kernels.dense_backward_weight, dy, self.x, self.weight.grad, self.bias.grad)
+        self._call(self.kernels.dense_backward_weight, dy, self.x, self.weight.grad, self.bias.grad)
 
     def backward(self, dy: Array) -> Array:
         r"""(N, out_features) → the shape of x.
@@ -63,7 +63,7 @@ class Dense(Layer):
         """
         self.backward_parameters(dy)
         dx = self.like("dx", self.x)
-        self.call(self.kernels.dense_backward_data, dy, self.weight.value, dx)
+        self._call(self.kernels.dense_backward_data, dy, self.weight.value, dx)
         return self.shaped("dx", dx, self.input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:

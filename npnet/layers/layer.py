@@ -54,7 +54,8 @@ class Layer:
     the ReLU has nothing left to do. A container has `forward` say so, of layers that can."""
 
     def __init__(self) -> None:
-        self.kernels, self.call = kernels.active(), Calls()
+        self.kernels = kernels.active()
+        self._call = Calls()  # a layer of your own may as well call kernels itself
         self._returned: Array | None = None
         self._fitting: Any = None  # what `check_input` has found to fit: a step's Python is read from far memory
         self._shapes_of: tuple[Shape, Shape] = (), ()  # `output_of`: the last x and its output

@@ -56,13 +56,13 @@ class Local2D(Layer):
         check_input(self, x, (self.in_channels, self.input_size, self.input_size), "Local2D")
         self.x = x
         y = self.output((x.shape[0], *self.bias.shape), x.dtype)
-        self.call(self.kernels.local2d_forward, x, self.weight.value, self.bias.value, self.stride, self.pad, y)
+        self._call(self.kernels.local2d_forward, x, self.weight.value, self.bias.value, self.stride, self.pad, y)
         return y
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
         dw, db = self.weight.grad, self.bias.grad
-        self.call(self.kernels.local2d_backward_weight, dy, self.x, self.stride, self.pad, dw, db)
+        self._call(self.kernels.local2d_backward_weight, dy, self.x, self.stride, self.pad, dw, db)
 
     def backward(self, dy: Array) -> Array:
         r"""(N, O, OH, OW) → (N, C, H, W). As for `Conv2D`, without the sums over i and j.
@@ -71,7 +71,7 @@ class Local2D(Layer):
         """
         self.backward_parameters(dy)
         dx = self.like("dx", self.x)
-        self.call(self.kernels.local2d_backward_data, dy, self.weight.value, self.stride, self.pad, dx)
+        self._call(self.kernels.local2d_backward_data, dy, self.weight.value, self.stride, self.pad, dx)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:

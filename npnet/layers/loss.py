@@ -33,7 +33,7 @@ class SoftmaxCrossEntropy(Layer):
         self.labels = labels
         self.probabilities = self.like("probabilities", logits)
         summary = self.array("summary", (2,), np.float64)
-        self.call(self.kernels.softmax_cross_entropy_forward, logits, labels, self.probabilities, summary)
+        self._call(self.kernels.softmax_cross_entropy_forward, logits, labels, self.probabilities, summary)
         loss, errors = self.kernels.to_host(summary)  # the only thing of a step that is copied back
         if errors < 0:
             raise ValueError(f"labels[{int(-1 - errors)}] (={int(loss)}) must be in 0 … {logits.shape[1] - 1}")
@@ -43,7 +43,7 @@ class SoftmaxCrossEntropy(Layer):
     def backward(self) -> Array:  # type: ignore[override]
         r"""∂L/∂z = (p − [k = t]) / N: how much too probable each class is."""
         dlogits = self.like("dlogits", self.probabilities)
-        self.call(self.kernels.softmax_cross_entropy_backward, self.probabilities, self.labels, dlogits)
+        self._call(self.kernels.softmax_cross_entropy_backward, self.probabilities, self.labels, dlogits)
         return dlogits
 
     def __repr__(self) -> str:

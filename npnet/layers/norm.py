@@ -90,7 +90,7 @@ class LRN(_Normalisation):
     def _normalise(self) -> None:
         a, b = self._grouped("a", self.a), self._grouped("b", self.b)
         d = None if self.d is None else self._grouped("d", self.d)
-        self.call(self.kernels.lrn_forward, a, self.size, self.alpha, self.beta, self.k, d, b)
+        self._call(self.kernels.lrn_forward, a, self.size, self.alpha, self.beta, self.k, d, b)
 
     def backward(self, db: Array) -> Array:
         r"""∂L/∂b → ∂L/∂a.
@@ -107,7 +107,7 @@ class LRN(_Normalisation):
         da = self.like("da", self.a)
         whole = {"db": db, "a": self.a, "b": self.b, "d": self.d, "da": da}
         db, a, b, d, grouped = (self._grouped(name, x) for name, x in whole.items())
-        self.call(
+        self._call(
             self.kernels.lrn_backward, db, a, b, d, self.size, self.alpha, self.beta, self.through_relu, grouped)
         return da
 
@@ -144,14 +144,14 @@ class LRNWithin(_Normalisation):
         `rectified` : as for `LRN`.
         """
         b, self.d, self.through_relu = self._output(a), self.like("d", a), rectified
-        self.call(self.kernels.lrn_within_forward, a, self.size, self.alpha, self.beta, self.k, self.d, b)
+        self._call(self.kernels.lrn_within_forward, a, self.size, self.alpha, self.beta, self.k, self.d, b)
         return b
 
     def backward(self, db: Array) -> Array:
         """∂L/∂b → ∂L/∂a: the equation of `LRN.backward`, i and j now being pixels of one map."""
         self.check_gradient(db)
         da = self.like("da", self.a)
-        self.call(
+        self._call(
             self.kernels.lrn_within_backward, db, self.a, self.b, self.d, self.size, self.alpha, self.beta,
             self.through_relu, da)
         return da

@@ -68,7 +68,7 @@ class MaxPool2D(_Pool):
         """
         y, self.through_relu = self._output(x), rectified
         self.argmax = self._places(y.shape) if train else None
-        self.call(self.kernels.max_pool_forward, x, self.size, self.stride, self.pad, rectified, self.argmax, y)
+        self._call(self.kernels.max_pool_forward, x, self.size, self.stride, self.pad, rectified, self.argmax, y)
         return y
 
     def _places(self, shape: Shape) -> Array:
@@ -87,7 +87,7 @@ class MaxPool2D(_Pool):
                 self.x, self.size, self.stride, self.pad, self.through_relu, self.argmax, again
             )
         dx = self.like("dx", self.x)
-        self.call(self.kernels.max_pool_backward, dy, self.argmax, self.size, self.stride, self.pad, dx)
+        self._call(self.kernels.max_pool_backward, dy, self.argmax, self.size, self.stride, self.pad, dx)
         return dx
 
 
@@ -116,12 +116,12 @@ class AvgPool2D(_Pool):
     def forward(self, x: Array, train: bool = True) -> Array:
         """(N, C, H, W) → (N, C, OH, OW). Keeps a reference to `x`, for its shape."""
         y = self._output(x)
-        self.call(self.kernels.average_pool_forward, x, self.size, self.stride, self.pad, self.count_pad, y)
+        self._call(self.kernels.average_pool_forward, x, self.size, self.stride, self.pad, self.count_pad, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """(N, C, OH, OW) → (N, C, H, W). Each pixel of a window receives dy / m; where windows overlap, they add up."""
         self.check_gradient(dy)
         dx = self.like("dx", self.x)
-        self.call(self.kernels.average_pool_backward, dy, self.size, self.stride, self.pad, self.count_pad, dx)
+        self._call(self.kernels.average_pool_backward, dy, self.size, self.stride, self.pad, self.count_pad, dx)
         return dx
