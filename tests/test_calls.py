@@ -177,6 +177,28 @@ def test_a_strided_image_for_a_fully_connected_layer_is_read_anew(fast):
     np.testing.assert_array_equal(layer.forward(images), layer.forward(images.copy()))
 
 
+def test_a_larger_batch_out_of_training_leaves_nothing_of_the_last_one(fast):
+    """Also where a layer that was asked for a gradient has nothing to do."""
+    net = Sequential(Conv2D(3, 8, 3), ReLU(), LRN(3, groups=2), Conv2D(8, 4, 3), ReLU())
+    x = np.zeros((4, 3, 16, 16), np.float32)
+    net.backward(np.ones_like(net.forward(x)))
+    old = [weakref.ref(layer._views["y"].base) for layer in net.layers if "y" in layer._views]
+    assert len(old) == 3
+    net.forward(np.zeros((8, 3, 16, 16), np.float32), train=False)
+    assert [gone() for gone in old] == [None] * 3
+
+
+@pytest.mark.parametrize(("layer", "name", "value"), [
+    (lambda: Conv2D(3, 4, 3, pad=1), "pad", 0), (lambda: Conv2D(3, 4, 3, pad=1), "stride", 2),
+    (lambda: MaxPool2D(2, 2), "stride", 4)])
+def test_a_layer_that_is_changed_computes_something_else(fast, layer, name, value):
+    x, changed, other = batch(2)[0], layer(), layer()
+    changed.forward(x)
+    for one in (changed, other):
+        setattr(one, name, value)
+    np.testing.assert_array_equal(changed.forward(x), other.forward(x))
+
+
 def test_convolutions_of_one_input_keep_one_call(fast, monkeypatch):
     layers = [Conv2D(8, 4, 1), Conv2D(8, 12, 1)]
     together, x = Conv1x1s(layers), np.ones((2, 8, 5, 5), np.float32)

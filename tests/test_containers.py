@@ -372,6 +372,30 @@ def test_what_stands_behind_branches_goes_back_through_the_relus_at_their_ends(
     assert not net["last"].through_relu
 
 
+@pytest.mark.parametrize("behind", [lambda: MaxPool2D(3, 2), lambda: LRN(3), lambda: Concat(MaxPool2D(3, 1, pad=1))])
+@pytest.mark.parametrize("end", [
+    lambda: [], lambda: [Conv2D(2, 2, 3, pad=1, weight=WIDE)], lambda: [MaxPool2D(3, 1, pad=1)],
+    lambda: [AvgPool2D(3, 1, pad=1)], lambda: [LRN(3)], lambda: [LRNWithin(3)], lambda: [Tanh()], lambda: [ReLU()],
+    lambda: [Conv2D(2, 2, 1, weight=WIDE), ReLU()], lambda: [Conv2D(2, 2, 1, weight=WIDE), Dropout(0.5)],
+    lambda: [Concat(MaxPool2D(3, 1, pad=1))]])
+def test_whatever_stands_before_the_relu_of_a_branch_gets_a_gradient_that_it_can_read(backend, end, behind):
+    """Only convolutions read some channels of a larger array."""
+    def nets():
+        return Concat(Sequential(Conv2D(2, 4, 1, weight=WIDE), ReLU()), Sequential(*end(), ReLU())), behind()
+
+    (first, last), x = nets(), images(3)
+    net = Sequential(*nets())
+    for p, q in zip((*first.parameters(), *last.parameters()), net.parameters(), strict=True):
+        q.assign(p.numpy())
+    for layer in (*first.walk(), *net.walk()):
+        layer.seed(1)
+    y = np.array(last.forward(first.forward(x)))
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+    np.testing.assert_array_equal(net.forward(x), y)
+    expected = np.array(first.backward(last.backward(dy)))
+    np.testing.assert_array_equal(net.backward(dy), expected)
+
+
 def test_a_relu_that_a_head_reads_is_gone_through_behind_the_sum(backend):
     """Of the gradients of both ways: pooling's alone is not all of it."""
     conv, relu, pool, head = layers = Conv2D(2, 2, 3, weight=WIDE), ReLU(), MaxPool2D(3, 2), Dense(72, 2, weight=WIDE)

@@ -11,8 +11,8 @@ class Calls:
 
     A step calls the same kernels with the same arrays as the step before it. What a backend does in Python before its
     loops begin, plans and views, is little, but what it touches has been displaced from the caches since, and comes
-    from far memory. A kernel that has `prepare` does that only when its arguments are other objects; that there are
-    other numbers in its arrays is no reason.
+    from far memory. A kernel that has `prepare` does that only when its arguments are other objects, or those in a
+    tuple among them; that there are other numbers in its arrays is no reason.
     """
 
     def __init__(self) -> None:
@@ -26,10 +26,14 @@ class Calls:
             if prepare is None:
                 kernel(*arguments, **none)
                 return
-            if call is not None:  # another batch: arrays of the last one are not to be kept any longer
-                self._last.clear()
+            if call is not None:  # arrays of the last batch are not to be kept any longer
+                self.forget()
             self._last[kernel] = arguments, (call := prepare(*arguments))
         call()
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+        self._last.clear()
 
 
 def _same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:

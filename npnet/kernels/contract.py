@@ -5,7 +5,8 @@ every array that is written, by convention last. To everybody but a kernel an `A
 dtype and can be reshaped, and that is all, so that it may live on a device.
 
 A kernel may have an attribute `prepare`, a function with its arguments that returns one without: the same call, worked
-out as far as it can be before the arrays' numbers are known. `Calls` keeps it for the next step.
+out as far as it can be before the arrays' numbers are known. `Calls` keeps it, and what memory it has taken, for the
+next step.
 
 Notation: N images; C channels (of the input), O channels of the output; H, W and OH, OW their heights and widths;
 KH, KW the kernel's; ``dz`` is ∂L/∂z, the same shape as ``z``. Layout is N, C, H, W, and all arrays of a call have one

@@ -100,7 +100,7 @@ def backward_through(layers: Sequence[Layer], dy: Array, done: bool = False) -> 
 
 
 def rectifies(layer: Layer) -> "TypeGuard[ReLU | Concat]":
-    """Does it end with a ReLU, in every branch?"""
+    """Does it end with a ReLU, in every branch with a convolution and a ReLU?"""
     return type(layer) is ReLU or (type(layer) is Concat and layer.rectifies)
 
 
@@ -147,8 +147,9 @@ class Concat(Container):
 
     The gradient of the input is the sum over the branches. Where several branches begin with a convolution by 1 × 1,
     these are computed together (`Conv1x1s`). A convolution at the end of a branch writes its result where it belongs in
-    the output, and a ReLU there reads its gradient where it is; or if all branches end with one, the layer behind may
-    have gone back through them, and a convolution reads it there. So does this layer for what comes before it.
+    the output, and a ReLU there reads its gradient where it is. If all branches end with a convolution and a ReLU, the
+    layer behind may have gone back through the ReLUs, and the convolutions read their gradients there. So this layer
+    may do for what comes before it.
     """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
@@ -162,7 +163,8 @@ class Concat(Container):
         self._last = [self._last_convolution(branch) for branch in self._branches]
         ends = zip(self._last, self._branches, strict=True)
         self.keeps_output = any(last and type(branch[-1]) is ReLU for last, branch in ends)  # it is that ReLU's
-        self.rectifies = all(type(branch[-1]) is ReLU for branch in self._branches)
+        ends = zip(self._last, self._branches, strict=True)
+        self.rectifies = all(last and type(branch[-1]) is ReLU for last, branch in ends)
         self._whole: Array | None = None  # and `_parts` of it, the same of the gradient
         self._parts: list[Array] = []
         self._whole_gradient: Array | None = None
@@ -180,6 +182,7 @@ class Concat(Container):
         if y is not self._whole:
             counts = [shape[0] for shape in self._shapes(x.shape[1:])]
             self._whole, self._parts = y, self._channels(y, counts)
+            self._whole_gradient, self._gradients = None, []
         return y, self._parts
 
     def _channels(self, y: Array, counts: Sequence[int]) -> list[Array]:
@@ -203,7 +206,7 @@ class Concat(Container):
         return y
 
     def _split(self, dy: Array) -> list[Array]:
-        """Of each branch its gradient: some channels of `dy` where a ReLU is to read it, else an array of its own."""
+        """Of each branch its gradient: some channels of `dy` where a ReLU ends it, else an array of its own."""
         self.check_gradient(dy)
         if dy is not self._whole_gradient:
             self._whole_gradient = dy

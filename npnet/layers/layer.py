@@ -58,7 +58,6 @@ class Layer:
         self._call = Calls()  # a layer of your own may as well call kernels itself
         self._returned: Array | None = None
         self._fitting: Any = None  # what `check_input` has found to fit: a step's Python is read from far memory
-        self._shapes_of: tuple[Shape, Shape] = (), ()  # `output_of`: the last x and its output
         self._parameters: list[Parameter] = []
         self._storage: dict[str, Array] = {}
         self._views: dict[str, Array] = {}
@@ -143,15 +142,20 @@ class Layer:
         return view
 
     def output(self, shape: Shape, dtype: Any, y: Array | None = None) -> Array:
-        """The array that `forward` returns, and that `check_gradient` remembers: `y`, or one of the layer's own."""
-        self._returned = self.array("y", shape, dtype) if y is None else y
-        return self._returned
+        """The array that `forward` returns, and that `check_gradient` remembers: `y`, or one of the layer's own.
+
+        If it is another one than last time, as for a batch of another size, no array of the last batch is kept.
+        """
+        y = self.array("y", shape, dtype) if y is None else y
+        if y is not self._returned:
+            self._call.forget()
+            self._shaped.clear()
+        self._returned = y
+        return y
 
     def output_of(self, x: Array, y: Array | None = None) -> Array:
         """`output` of the shape that `output_shape` says."""
-        if x.shape != self._shapes_of[0]:
-            self._shapes_of = x.shape, (x.shape[0], *self.output_shape(x.shape[1:]))
-        return self.output(self._shapes_of[1], x.dtype, y)
+        return self.output((x.shape[0], *self.output_shape(x.shape[1:])), x.dtype, y)
 
     def output_over(self, x: Array) -> Array:
         """`output` of the shape of x: x itself, if the layer may write over it. Not what a user brings."""

@@ -40,7 +40,7 @@ def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
     starts = [0, *accumulate(-(-size // LINE) * LINE for size in sizes)]
     memory = _scratch.memory.get(dtype)
     if memory is None or memory.size < starts[-1]:
-        _scratch.memory.pop(dtype, None)  # given back before more is taken
+        _scratch.memory.pop(dtype, None)  # given back before more is taken, but for what prepared calls have of it
         memory, _scratch.lies = aligned(starts[-1], dtype), object()
         _scratch.memory[dtype] = memory
     return [
