@@ -166,7 +166,8 @@ assert np.isclose(left_over["sigmoid"][5], np.exp(-5), rtol=0.02)
 # ## In the library
 #
 # This is the library's own source, printed from the module that this notebook runs; nothing is copied. The layer
-# (`npnet/layers/activation.py`) says what is computed, and touches no element:
+# (`npnet/layers/activation.py`) says what is computed, and touches no element. (`self._call(kernel, …)` is
+# `kernel(…)`, of which is kept for the next step what can be prepared.)
 
 # %%
 print(inspect.getsource(ReLU))

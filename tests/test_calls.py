@@ -150,6 +150,18 @@ def test_scratch_memory_that_has_moved_is_not_written_any_more(fast):
     assert np.isnan(old).all()
 
 
+def test_scratch_memory_is_given_back_before_more_is_taken(fast):
+    """Also what calls have kept of it: each layer that needs more would leave some."""
+    net, some = net_of(), batch(4)
+    expected = step(net, *some)
+    old = weakref.ref(fast.arrays._scratch.memory[np.dtype(np.float32)].base)
+    size = fast.arrays._scratch.memory[np.dtype(np.float32)].size
+    assert old() is not None
+    fast.arrays.scratch(np.dtype(np.float32), (size + 1,))
+    assert old() is None
+    assert same(step(net, *some), expected)
+
+
 def test_scratch_memory_of_another_thread_is_not_used(fast):
     net, some, found = net_of(), batch(4), []
     expected = step(net, *some)

@@ -4,6 +4,7 @@ import threading
 from functools import cache
 from itertools import accumulate
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -29,6 +30,7 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.memory: dict[np.dtype[Any], Floats] = {}
         self.lies = object()
+        self.users: WeakSet[Any] = WeakSet()  # that have kept some of it
 
 
 _scratch = _Scratch()
@@ -40,7 +42,9 @@ def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
     starts = [0, *accumulate(-(-size // LINE) * LINE for size in sizes)]
     memory = _scratch.memory.get(dtype)
     if memory is None or memory.size < starts[-1]:
-        _scratch.memory.pop(dtype, None)  # given back before more is taken, but for what prepared calls have of it
+        for user in list(_scratch.users):
+            user.let_go()
+        _scratch.memory.pop(dtype, None)  # given back before more is taken
         memory, _scratch.lies = aligned(starts[-1], dtype), object()
         _scratch.memory[dtype] = memory
     return [
@@ -50,6 +54,11 @@ def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
 def lying_of_scratch() -> object:
     """Stands for where the scratch memory of the calling thread lies: another object, once more was taken."""
     return _scratch.lies
+
+
+def keep_scratch(user: Any) -> None:
+    """`user` keeps some of it, and is told to `let_go` before more is taken."""
+    _scratch.users.add(user)
 
 
 @cache

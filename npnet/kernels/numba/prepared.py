@@ -3,7 +3,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, ParamSpec, cast
 
-from .arrays import lying_of_scratch
+from .arrays import keep_scratch, lying_of_scratch
 from .team import threads
 
 P = ParamSpec("P")
@@ -19,7 +19,7 @@ def loop(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., A
 class _Prepared:
     """A kernel's loops, worked out anew if there are other threads since, or scratch memory lies elsewhere."""
 
-    __slots__ = ("arguments", "kernel", "loops", "memory", "team")
+    __slots__ = ("__weakref__", "arguments", "kernel", "loops", "memory", "team")
 
     def __init__(self, kernel: Callable[..., Loops], *arguments: Any) -> None:
         self.kernel, self.arguments, self.team, self.memory = kernel, arguments, 0, object()
@@ -28,7 +28,11 @@ class _Prepared:
         if self.team != threads() or self.memory is not lying_of_scratch():
             self.team, self.loops = threads(), self.kernel(*self.arguments)
             self.memory = lying_of_scratch()
+            keep_scratch(self)
         run(self.loops)
+
+    def let_go(self) -> None:
+        self.loops = []
 
 
 def run(loops: Loops) -> None:
