@@ -161,10 +161,9 @@ class Concat(Container):
         self._left = [branch[1:] if i in first else branch for i, branch in enumerate(self._branches)]
         self._rectify = all(self._left[i] and type(self._left[i][0]) is ReLU for i in first)
         self._last = [self._last_convolution(branch) for branch in self._branches]
-        ends = zip(self._last, self._branches, strict=True)
-        self.keeps_output = any(last and type(branch[-1]) is ReLU for last, branch in ends)  # it is that ReLU's
-        ends = zip(self._last, self._branches, strict=True)
-        self.rectifies = all(last and type(branch[-1]) is ReLU for last, branch in ends)
+        pairs = zip(self._last, self._branches, strict=True)
+        ends = [last is not None and type(branch[-1]) is ReLU for last, branch in pairs]
+        self.keeps_output, self.rectifies = any(ends), all(ends)  # the output is that ReLU's
         self._whole: Array | None = None  # and `_parts` of it, the same of the gradient
         self._parts: list[Array] = []
         self._whole_gradient: Array | None = None

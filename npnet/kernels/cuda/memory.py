@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from npnet.kernels import PACKAGES
 
+from .activation import relu_backward
 from .launch import SIMULATED, compiled, device, devices, each, flat, on, place, scalar, stream
 
 OUT_OF_MEMORY, ALREADY = 2, 704  # CUDA's numbers for it, and for access that was given before
@@ -142,7 +143,7 @@ def add_up(parts: Sequence[Device], rectified: Device | None, y: Device) -> None
     for part in parts[1:]:
         each(_add, y.size, flat(part), flat(y))
     if rectified is not None:
-        each(_keep_positive, y.size, flat(rectified), flat(y))
+        relu_backward(y, rectified, y)
 
 
 def channels(x: Device, first: int, count: int) -> Device:
@@ -243,13 +244,6 @@ def _add_loop(x: Any, y: Any) -> None:
         y[e] += x[e]
 
 
-def _keep_positive_loop(x: Any, y: Any) -> None:
-    """y where x > 0, else 0."""
-    for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
-        if not x[e] > 0:
-            y[e] = 0
-
-
 def _copy_maps_loop(x: Any, y: Any) -> None:
     """Of which either may be some channels of a larger array."""
     for e in range(cuda.grid(1), x.size, cuda.gridsize(1)):
@@ -257,5 +251,4 @@ def _copy_maps_loop(x: Any, y: Any) -> None:
         y[n, c, i, j] = x[n, c, i, j]
 
 
-_fill, _copy, _add, _keep_positive, _copy_maps = (
-    compiled(f) for f in (_fill_loop, _copy_loop, _add_loop, _keep_positive_loop, _copy_maps_loop))
+_fill, _copy, _add, _copy_maps = (compiled(f) for f in (_fill_loop, _copy_loop, _add_loop, _copy_maps_loop))

@@ -68,6 +68,7 @@ def _abs_tanh_backward(dy: Floats, x: Floats, y: Floats, dx: Floats) -> None:
         dx[i] = dy[i] * np.sign(x[i]) * (1 - y[i] * y[i])
 
 
+relu_back_here = serial(_relu_back_in_place)
 _relu, relu_back, _relu_back = divided(_relu_forward), serial(_relu_backward), parallel(_relu_images_back)
 _relu_here, _relu_back_here = divided(_relu_in_place), divided(_relu_back_in_place)
 _tanh_back, _sigmoid_back = divided(_tanh_backward), divided(_sigmoid_backward)

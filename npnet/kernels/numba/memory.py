@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from npnet.kernels.numpy.memory import channels, fill, finish, from_host, receive, room, to_host, upload, view
 
+from .activation import relu_back_here, relu_backward
 from .arrays import aligned, flat, images_apart, lying
-from .compile import serial
 from .prepared import Loops, loop, prepared
 from .rows import add, add_two
 from .team import divided, parallel, piece, share
@@ -31,12 +31,6 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
     return aligned(math.prod(shape), dtype).reshape(shape)
 
 
-def _keep_positive(x: Floats, y: Floats) -> None:
-    """y where x > 0, else 0."""
-    for i in range(y.size):
-        y[i] = y[i] if x[i] > 0 else 0
-
-
 def _add_up(parts: tuple[Floats, ...], rectified: Floats | None, y: Floats) -> None:
     """Two parts or more, of one dimension."""
     for chunk in range(-(-y.size // SIZE)):
@@ -45,7 +39,7 @@ def _add_up(parts: tuple[Floats, ...], rectified: Floats | None, y: Floats) -> N
         for i in range(2, len(parts)):
             add(parts[i][some], y[some])
         if rectified is not None:
-            keep_positive(rectified[some], y[some])
+            relu_back_here(rectified[some], y[some])
 
 
 def _copy(x: Floats, y: Floats, apart: Any, size: int, count: int, thread: int, team: int) -> None:
@@ -57,15 +51,14 @@ def _copy(x: Floats, y: Floats, apart: Any, size: int, count: int, thread: int, 
         first += some
 
 
-keep_positive, keep_all_positive = serial(_keep_positive), divided(_keep_positive)
 sum_parts, copy_images = divided(_add_up), parallel(_copy)
 
 
 @prepared
 def add_up(parts: Sequence[Floats], rectified: Floats | None, y: Floats) -> Loops:
-    row = None if rectified is None else flat(rectified)
     if len(parts) == 1:
-        return [loop(np.copyto, y, parts[0]), *([] if row is None else [loop(keep_all_positive, row, flat(y))])]
+        return [loop(np.copyto, y, parts[0]), *([] if rectified is None else [loop(relu_backward, y, rectified, y)])]
+    row = None if rectified is None else flat(rectified)
     return [loop(sum_parts, tuple(flat(part) for part in parts), row, flat(y))]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activation import relu_backward
+
 Floats = NDArray[Any]
 
 
@@ -40,7 +42,7 @@ def add_up(parts: Sequence[Floats], rectified: Floats | None, y: Floats) -> None
     for part in parts[1:]:
         np.add(y, part, out=y)
     if rectified is not None:
-        y[~(rectified > 0)] = 0
+        relu_backward(y, rectified, y)
 
 
 def channels(x: Floats, first: int, count: int) -> Floats:
