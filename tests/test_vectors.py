@@ -13,7 +13,7 @@ BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 ODD = ((1, -1, 0), (0.5, 0, 2))  # no two rows or columns alike
 MATRICES = {"odd": ODD, **{
     f"{matrix.__name__} {kernel}": turn(matrix(kernel))
-    for matrix in (minimal.a_t, minimal.b_t, minimal.g) for kernel in (3, 5) for turn in (tuple, minimal.turned)
+    for matrix in (minimal.a_t, minimal.b_t, minimal.g) for kernel in minimal.POINTS for turn in (tuple, minimal.turned)
 }}
 
 
@@ -37,6 +37,29 @@ def test_a_combination_is_the_product_by_its_matrix(name, dtype):
         assert not got.reshape(-1, 4 * size)[:, 2 * size :].any()
 
 
+@BOTH
+@pytest.mark.parametrize("name", ["odd", "a_t 3", "a_t 4"])
+def test_what_is_added_to_a_combination_and_looked_at(name, dtype):
+    matrix, size = MATRICES[name], lanes(np.dtype(dtype).itemsize)
+    rng, combine = np.random.default_rng(0), vectors.combination_plus("test_plus", matrix)
+    source, count = rng.standard_normal(3 * size * len(matrix[0])).astype(dtype), 2 * size
+    b = rng.standard_normal(count).astype(dtype)
+    expected = np.array(matrix) @ source.reshape(-1, 3 * size)[:, :count].astype(np.float64) + b
+    close = 1e-6 if dtype == np.float32 else 1e-14
+    for bad in (None, np.inf, -np.inf, np.nan):
+        if bad is not None:
+            source[size // 2] = bad  # which only sum 0 reads, and perhaps others
+        for combined in (combine, lambda *a: run(combine, *a)):
+            y, wrong = np.zeros(4 * size * len(matrix), dtype), np.zeros(count, dtype)
+            with np.errstate(invalid="ignore"):
+                combined(source, 3 * size, count, y, 4 * size, b, dtype(-0.1), wrong)
+            if bad is None:
+                np.testing.assert_allclose(y.reshape(-1, 4 * size)[:, :count], np.maximum(expected, -0.1),
+                                           atol=close * 10, rtol=close)
+            assert not y.reshape(-1, 4 * size)[:, count:].any()
+            assert list(np.flatnonzero(wrong != 0)) == ([] if bad is None else [size // 2])
+
+
 def test_twins_are_rows_that_differ_in_signs_only():
     assert vectors._twins(((1, 2, 3), (1, -2, 3), (1, 2, 3), (0, 1, 0))) == {0: 1}
     assert vectors._twins(((1, 2), (-1, -2))) == {}
@@ -50,6 +73,35 @@ def test_a_square_is_turned_over(dtype):
     vectors.transpose(square, size + 3, plain, size + 5, size)
     np.testing.assert_array_equal(fast, plain)
     np.testing.assert_array_equal(fast.reshape(size, -1)[:, :size], square.reshape(size, -1)[:, :size].T)
+
+
+@BOTH
+@pytest.mark.parametrize("each", [2, 4])
+def test_groups_are_turned_over(each, dtype):
+    size = lanes(np.dtype(dtype).itemsize)
+    if size < each:
+        pytest.skip("a vector is shorter")
+    rng, count = np.random.default_rng(0), size // each
+    square, fast, plain = (
+        rng.standard_normal(count * (size + 3)).astype(dtype), *np.zeros((2, count * (size + 5)), dtype))
+    run(vectors.transpose_groups, square, size + 3, fast, size + 5, each, size)
+    vectors.transpose_groups(square, size + 3, plain, size + 5, each, size)
+    np.testing.assert_array_equal(fast, plain)
+    groups = square.reshape(count, -1)[:, :size].reshape(count, count, each)
+    np.testing.assert_array_equal(
+        fast.reshape(count, -1)[:, :size].reshape(count, count, each), groups.transpose(1, 0, 2))
+
+
+@BOTH
+def test_a_square_is_turned_over_past_the_caches(dtype):
+    size, line = lanes(np.dtype(dtype).itemsize), LINE // np.dtype(dtype).itemsize
+    square = np.random.default_rng(0).standard_normal((size, size)).astype(dtype)
+    for function in (vectors.transpose_past, lambda *a: run(vectors.transpose_past, *a)):
+        target = aligned(size * 3 * line, np.dtype(dtype))
+        target[:] = 0
+        function(square.reshape(-1), size, target, 3 * line, size)
+        np.testing.assert_array_equal(target.reshape(size, -1)[:, :size], square.T)
+        assert not target.reshape(size, -1)[:, size:].any()
 
 
 @BOTH

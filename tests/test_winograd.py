@@ -17,7 +17,11 @@ from npnet.kernels.numba.tile import lanes
 SHAPES = [(9, 16, 32, 1, 9, 11, 1), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 2), (40, 48, 16, 1, 4, 5, 1),
           (4, 16, 112, 2, 13, 13, 1), (12, 64, 16, 1, 7, 7, 1), (9, 16, 16, 1, 9, 6, 1)]
 FIVES = [(9, 16, 32, 1, 9, 11, 2), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 4), (10, 48, 16, 1, 8, 8, 2)]
-BOTH = [*((3, shape) for shape in SHAPES), *((5, shape) for shape in FIVES)]
+FOURS = [(9, 16, 32, 1, 9, 11, 2), (3, 32, 16, 2, 17, 18, 0), (2, 48, 96, 1, 13, 13, 1)]
+# as SHAPES, behind the size of the kernel and the stride: first layers; width 32 is in lines of the cache
+STRIDES = [(11, 4, (3, 3, 96, 1, 63, 67, 0)), (7, 2, (2, 3, 64, 1, 55, 61, 3)), (7, 2, (2, 3, 16, 1, 64, 63, 3)),
+           (9, 4, (3, 5, 48, 1, 40, 51, 4)), (5, 2, (4, 16, 32, 1, 21, 20, 2)), (16, 4, (2, 3, 16, 1, 61, 60, 5))]
+BOTH = [*((3, shape) for shape in SHAPES), *((4, shape) for shape in FOURS), *((5, shape) for shape in FIVES)]
 
 
 def forget():
@@ -72,6 +76,29 @@ def test_it_is_the_convolution_of_the_definition(kernel, shape, dtype, tolerance
         assert got.dtype == dtype
         assert relative_error(got, expected[key]) < tolerance, key
     assert taken == {True: 3, False: 0}
+
+
+@pytest.mark.parametrize(("kernel", "stride", "shape"), STRIDES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 3e-5)])
+def test_with_a_stride_every_pixel_of_a_square_is_a_channel(kernel, stride, shape, dtype, tolerance, taken, apart):
+    """The gradient of the input, which no first layer is asked for, goes another way."""
+    arguments = operands(shape, dtype, kernel, stride=stride)
+    expected = all_three(definition, shape, *(a.astype(np.float64) for a in arguments), stride=stride)
+    for key, got in all_three(fast, shape, *arguments, stride=stride).items():
+        assert relative_error(got, expected[key]) < tolerance, key
+    assert taken == {True: 2, False: 0}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_with_a_stride_what_is_not_finite_is_seen(value, taken):
+    kernel, stride, shape = STRIDES[1]
+    arguments = operands(shape, np.float32, kernel, stride=stride)
+    arguments[0][1, 2, 30, 31] = value
+    with np.errstate(invalid="ignore"):
+        expected = all_three(definition, shape, *arguments, stride=stride)
+    for key, got in all_three(fast, shape, *arguments, stride=stride).items():
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected[key]), err_msg=key)
+    assert taken == {True: 0, False: 2}
 
 
 @pytest.mark.parametrize(("kernel", "shape"), [BOTH[0], BOTH[1], BOTH[6]], ids=str)
@@ -170,9 +197,14 @@ def test_it_is_left_alone_where_it_does_not_suit(monkeypatch):
     x, w, y = (8, 16, 9, 9), (32, 16, 3, 3), (8, 32, 9, 9)
     assert winograd.suits(x, w, y, 1, 4)
     assert winograd.suits(x, (32, 16, 5, 5), y, 1, 4)
-    assert not winograd.suits(x, (32, 16, 4, 4), y, 1, 4)
+    assert winograd.suits(x, (32, 16, 4, 4), y, 1, 4)
+    assert not winograd.suits(x, (32, 16, 2, 2), y, 1, 4)
+    assert not winograd.suits(x, (32, 16, 6, 6), y, 1, 4)
     assert not winograd.suits(x, (32, 16, 3, 5), y, 1, 4)
     assert not winograd.suits(x, w, y, 2, 4)
+    assert winograd.suits(x, (32, 16, 5, 5), y, 2, 4)
+    assert not winograd.suits(x, (32, 16, 9, 9), y, 3, 4)
+    assert not winograd.suits((8, 32, 9, 9), (32, 16, 5, 5), y, 2, 4)  # two groups
     assert not winograd.suits((8, 17, 9, 9), (32, 17, 3, 3), y, 1, 4)
     assert not winograd.suits(x, (33, 16, 3, 3), (8, 33, 9, 9), 1, 4)
     assert not winograd.suits(x, w, (1, 32, 9, 9), 1, 4)
@@ -182,9 +214,9 @@ def test_it_is_left_alone_where_it_does_not_suit(monkeypatch):
     assert not winograd.suits(x, w, y, 1, 4)
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("kernel", [3, 4, 5])
 def test_the_plain_loops_agree(kernel, monkeypatch, apart):
-    """Python, uncompiled: two images of 4 × 5 pixels."""
+    """Python, uncompiled: two images of 4 × 5 pixels, or so."""
     monkeypatch.setattr(winograd, "LEAST", 1)
     forget()
     use_plain_loops((winograd, conv), monkeypatch)
@@ -199,7 +231,24 @@ def test_the_plain_loops_agree(kernel, monkeypatch, apart):
         np.testing.assert_allclose(got, expected[key], rtol=0, atol=1e-12 * np.abs(expected[key]).max())
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (11, 4)])
+def test_the_plain_loops_agree_with_a_stride(kernel, stride, monkeypatch):
+    if lanes(8) < stride:
+        pytest.skip("a vector is shorter than the stride")
+    monkeypatch.setattr(winograd, "LEAST", 1)
+    forget()
+    use_plain_loops((winograd, conv), monkeypatch)
+    shape = (1, 3, max(lanes(8), winograd.ROWS), 1, 3 * stride + kernel, 5 * stride + kernel, kernel // 2)
+    arguments = operands(shape, np.float64, kernel, stride=stride)
+    assert winograd.suits(arguments[0].shape, arguments[1].shape, arguments[3].shape, stride, 8)
+    expected = all_three(definition, shape, *arguments, stride=stride)
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = all_three(fast, shape, *arguments, stride=stride)
+    for key in ("y", "dw", "db"):
+        np.testing.assert_allclose(found[key], expected[key], rtol=0, atol=1e-12 * np.abs(expected[key]).max())
+
+
+@pytest.mark.parametrize("kernel", [3, 4, 5])
 def test_the_matrices_are_those_of_minimal_filtering(kernel):
     """y = Aᵀ[(G w) ∘ (Bᵀ x)] is the filter, for any w and x: kernel + 3 multiplications for four outputs."""
     rng = np.random.default_rng(0)

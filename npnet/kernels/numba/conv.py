@@ -362,7 +362,7 @@ def conv2d_forward(
     if pointwise.suits(w.shape, stride, pad):
         return pointwise.forward(x, w, b, groups, rectify, y)
     if winograd.suits(x.shape, w.shape, y.shape, stride, x.itemsize):
-        way = winograd.forward(x, _taps(w, groups), b, pad, False, rectify, y)
+        way = winograd.forward(x, _taps(w, groups), b, stride, pad, False, rectify, y)
         return _unless_finite(way, _forward, x, w, b, stride, pad, groups, rectify, y)
     return _forward(x, w, b, stride, pad, groups, rectify, y)
 
@@ -386,7 +386,7 @@ def conv2d_backward_weight(
     if pointwise.suits(dw.shape, stride, pad):
         return pointwise.weight(dy, x, groups, dw, db)
     if winograd.suits(x.shape, dw.shape, dy.shape, stride, x.itemsize):
-        way = winograd.weight(dy, x, pad, _taps(dw, groups), db)
+        way = winograd.weight(dy, x, stride, pad, _taps(dw, groups), db)
         return _unless_finite(way, _weight, dy, x, stride, pad, groups, dw, db)
     return _weight(dy, x, stride, pad, groups, dw, db)
 
@@ -407,9 +407,9 @@ def _weight(dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Float
 def conv2d_backward_data(dy: Floats, w: Floats, stride: int, pad: int, groups: int, dx: Floats) -> Loops:
     if pointwise.suits(w.shape, stride, pad):
         return pointwise.data(dy, w, groups, dx)
-    if winograd.suits(dy.shape, _turned(w.shape, groups), dx.shape, stride, dy.itemsize):
+    if stride == 1 and winograd.suits(dy.shape, _turned(w.shape, groups), dx.shape, 1, dy.itemsize):
         bias = zeros(dx.shape[1], dx.dtype)
-        way = winograd.forward(dy, _taps(w, groups), bias, w.shape[2] - 1 - pad, True, False, dx)
+        way = winograd.forward(dy, _taps(w, groups), bias, 1, w.shape[2] - 1 - pad, True, False, dx)
         return _unless_finite(way, _data, dy, w, stride, pad, groups, dx)
     return _data(dy, w, stride, pad, groups, dx)
 

@@ -12,6 +12,7 @@ multiplications are enough for OUT = 4 outputs, in place of 4 · K:
 
 Which points? Numbers that are large, or close to each other, cost digits. With 0, ±1, ±2, ∞ for filters of three and ±½
 besides for filters of five, the error of float32 is 7e-6 of the largest number in both cases (±3 in place of ±½: 2e-4).
+Filters of four need six points: ±½ and one of ±2.
 """
 from collections.abc import Callable
 from math import prod
@@ -21,13 +22,13 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from .vectors import Matrix, combination
+from .vectors import Matrix, combination, combination_plus
 
 Floats = NDArray[Any]
-Sums = Callable[[int, Floats, int, int, Floats, int], None]
+Sums = Callable[..., None]
 
 OUT = 4
-POINTS = {3: (0, 1, -1, 2, -2), 5: (0, 1, -1, 2, -2, 0.5, -0.5)}  # and ∞
+POINTS = {3: (0, 1, -1, 2, -2), 4: (0, 1, -1, 0.5, -0.5, 2), 5: (0, 1, -1, 2, -2, 0.5, -0.5)}  # and ∞
 
 
 def a_t(kernel: int) -> Matrix:
@@ -54,15 +55,17 @@ def turned(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
-def _sums(name: str, matrix: Callable[[int], Matrix]) -> Sums:
-    """by(kernel, source, step, count, target, stride): the `combination` for that size of filter."""
-    of_three, of_five = combination(f"{name}_3", matrix(3)), combination(f"{name}_5", matrix(5))
+def _sums(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sums] = combination) -> Sums:
+    """by(kernel, source, step, count, target, stride, …): the `combination` for that size of filter."""
+    of_three, of_four, of_five = (made(f"{name}_{kernel}", matrix(kernel)) for kernel in POINTS)
 
-    def by(kernel: int, source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
+    def by(kernel: int, *arguments: Any) -> None:
         if kernel == 3:
-            of_three(source, step, count, target, stride)
+            of_three(*arguments)
+        elif kernel == 4:
+            of_four(*arguments)
         else:
-            of_five(source, step, count, target, stride)
+            of_five(*arguments)
 
     register_jitable(by)  # compiled where it is called
     return by
@@ -70,4 +73,5 @@ def _sums(name: str, matrix: Callable[[int], Matrix]) -> Sums:
 
 by_b_t = _sums("b_t", b_t)
 by_a_t, by_a = _sums("a_t", a_t), _sums("a", lambda kernel: turned(a_t(kernel)))
+by_a_t_plus = _sums("a_t_plus", a_t, combination_plus)
 by_g, by_g_t = _sums("g", g), _sums("g_t", lambda kernel: turned(g(kernel)))

@@ -32,13 +32,55 @@ def _twins(matrix: Matrix) -> dict[int, int]:
     return found
 
 
-def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats, int], None]:
-    """A function that computes so many sums of so many rows: a product by a small matrix, known when it is compiled.
+def _combined(registers: Registers, matrix: Matrix, given: list[Any]) -> list[Any]:
+    """The product of the matrix and a column of vectors.
 
     Of two rows of the matrix that differ in signs only, a + b and a − b, the two parts are computed once; where two
     columns do, the sum and the difference of what they multiply.
     """
-    rows, columns = _twins(matrix), _twins(tuple(zip(*matrix, strict=True)))
+    builder, rows, columns = registers.builder, _twins(matrix), _twins(tuple(zip(*matrix, strict=True)))
+
+    def both(one: Any, other: Any) -> tuple[Any, Any]:
+        return builder.fadd(one, other), builder.fsub(one, other)
+
+    def sum_of(terms: list[tuple[float, Any]]) -> Any:
+        total = None
+        for factor, values in sorted(terms, key=lambda term: abs(term[0]) != 1):
+            if total is None:
+                total = values if factor == 1 else builder.fmul(values, registers.constant(factor))
+            elif abs(factor) == 1:
+                total = (builder.fadd if factor == 1 else builder.fsub)(total, values)
+            else:
+                term = builder.fmul(values, registers.constant(factor), flags=("contract",))
+                total = builder.fadd(term, total, flags=("contract",))
+        return total
+
+    made: list[Any] = [None] * len(matrix)
+    if rows:
+        for k, factors in enumerate(matrix):
+            terms = [(factor, values) for factor, values in zip(factors, given, strict=True)]
+            if k in rows:
+                other = matrix[rows[k]]
+                alike = [term for i, term in enumerate(terms) if term[0] and factors[i] == other[i]]
+                apart = [term for i, term in enumerate(terms) if term[0] and factors[i] != other[i]]
+                made[k], made[rows[k]] = both(sum_of(alike), sum_of(apart))
+            elif made[k] is None:
+                made[k] = sum_of([term for term in terms if term[0]])
+        return made
+    both_ways = {i: both(given[i], given[other]) for i, other in columns.items()}
+    for k, factors in enumerate(matrix):
+        terms = []
+        for i, factor in enumerate(factors):
+            if i in both_ways:
+                terms.append((factor, both_ways[i][0 if factor == factors[columns[i]] else 1]))
+            elif i not in columns.values():
+                terms.append((factor, given[i]))
+        made[k] = sum_of([term for term in terms if term[0]])
+    return made
+
+
+def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats, int], None]:
+    """A function that computes so many sums of so many rows: a product by a small matrix, known when it is compiled."""
 
     def combine(source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
         """target[k · stride + v] = Σ_i matrix[k][i] source[i · step + v] for v < count, a multiple of `lanes`."""
@@ -58,50 +100,9 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
         registers = Registers(context, builder, signature.args[0].dtype)
         source, target = (data(context, builder, signature, arguments, i) for i in (0, 3))
         step, v, stride = arguments[1], arguments[2], arguments[4]
-
-        def place(size: Any, i: int) -> Any:
-            return builder.add(builder.mul(size, ir.Constant(size.type, i)), v)
-
-        def both(one: Any, other: Any) -> tuple[Any, Any]:
-            return builder.fadd(one, other), builder.fsub(one, other)
-
-        def sum_of(terms: list[tuple[float, Any]]) -> Any:
-            total = None
-            for factor, values in sorted(terms, key=lambda term: abs(term[0]) != 1):
-                if total is None:
-                    total = values if factor == 1 else builder.fmul(values, registers.constant(factor))
-                elif abs(factor) == 1:
-                    total = (builder.fadd if factor == 1 else builder.fsub)(total, values)
-                else:
-                    term = builder.fmul(values, registers.constant(factor), flags=("contract",))
-                    total = builder.fadd(term, total, flags=("contract",))
-            return total
-
-        given = [registers.load(source, place(step, i)) for i in range(len(matrix[0]))]
-        if rows:
-            made: list[Any] = [None] * len(matrix)
-            for k, factors in enumerate(matrix):
-                terms = [(factor, values) for factor, values in zip(factors, given, strict=True)]
-                if k in rows:
-                    other = matrix[rows[k]]
-                    alike = [term for i, term in enumerate(terms) if term[0] and factors[i] == other[i]]
-                    apart = [term for i, term in enumerate(terms) if term[0] and factors[i] != other[i]]
-                    made[k], made[rows[k]] = both(sum_of(alike), sum_of(apart))
-                elif made[k] is None:
-                    made[k] = sum_of([term for term in terms if term[0]])
-        else:
-            both_ways = {i: both(given[i], given[other]) for i, other in columns.items()}
-            made = []
-            for factors in matrix:
-                terms = []
-                for i, factor in enumerate(factors):
-                    if i in both_ways:
-                        terms.append((factor, both_ways[i][0 if factor == factors[columns[i]] else 1]))
-                    elif i not in columns.values():
-                        terms.append((factor, given[i]))
-                made.append(sum_of([term for term in terms if term[0]]))
-        for k, values in enumerate(made):
-            registers.store(values, target, place(stride, k))
+        given = [registers.load(source, _place(builder, step, i, v)) for i in range(len(matrix[0]))]
+        for k, values in enumerate(_combined(registers, matrix, given)):
+            registers.store(values, target, _place(builder, stride, k, v))
         return context.get_dummy_value()
 
     instructions.__name__ = f"combine_{name}"
@@ -117,6 +118,71 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
         return run
 
     return combine
+
+
+def combination_plus(
+    name: str, matrix: Matrix
+) -> Callable[[Floats, int, int, Floats, int, Floats, Any, Floats], None]:
+    """`combination` that adds a number to what it computes, and looks at it, while it is at hand."""
+
+    def combine(
+        source: Floats, step: int, count: int, target: Floats, stride: int, b: Floats, least: Any, wrong: Floats
+    ) -> None:
+        """b[v] is added; what is less than `least` becomes that. wrong[v] += 0 · Σ of the results, for which it becomes
+        NaN where one is not finite, or where so many large ones are."""
+        for v in range(count):
+            everything = source.dtype.type(0)
+            for k, row in enumerate(matrix):
+                total = b[v]
+                for i, factor in enumerate(row):
+                    if factor:
+                        total += source.dtype.type(factor) * source[i * step + v]
+                everything += total
+                target[k * stride + v] = least if total <= least else total
+            wrong[v] += 0 * everything
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def instructions(
+        context: Any, source: Any, step: Any, v: Any, target: Any, stride: Any, b: Any, least: Any, wrong: Any
+    ) -> Any:
+        return types.void(source, step, v, target, stride, b, least, wrong), generate
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = Registers(context, builder, signature.args[0].dtype)
+        source, target, b, wrong = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 7))
+        step, v, stride, everything = arguments[1], arguments[2], arguments[4], None
+        least, bias = registers.repeat(arguments[6]), registers.load(b, v)
+        given = [registers.load(source, _place(builder, step, i, v)) for i in range(len(matrix[0]))]
+        for k, values in enumerate(_combined(registers, matrix, given)):
+            values = builder.fadd(values, bias)
+            everything = values if everything is None else builder.fadd(everything, values)
+            values = builder.select(builder.fcmp_ordered("<=", values, least), least, values)
+            registers.store(values, target, _place(builder, stride, k, v))
+        nothing = builder.fmul(everything, registers.constant(0), flags=("contract",))
+        registers.store(builder.fadd(nothing, registers.load(wrong, v), flags=("contract",)), wrong, v)
+        return context.get_dummy_value()
+
+    instructions.__name__ = f"combine_plus_{name}"
+
+    @overload(combine)  # type: ignore[untyped-decorator]
+    def _combine(
+        source: Any, step: Any, count: Any, target: Any, stride: Any, b: Any, least: Any, wrong: Any
+    ) -> Any:
+        width = lanes(source.dtype.bitwidth // 8)
+
+        def run(
+            source: Any, step: Any, count: Any, target: Any, stride: Any, b: Any, least: Any, wrong: Any
+        ) -> None:
+            for v in range(0, count, width):
+                instructions(source, step, v, target, stride, b, least, wrong)
+
+        return run
+
+    return combine
+
+
+def _place(builder: ir.IRBuilder, size: Any, i: int, v: Any) -> Any:
+    return builder.add(builder.mul(size, ir.Constant(size.type, i)), v)
 
 
 def move_plus(
@@ -239,14 +305,15 @@ def transpose(source: Floats, step: int, target: Floats, stride: int, size: int)
             target[j * stride + i] = source[i * step + j]
 
 
-def _turned(registers: Registers, rows: list[Any]) -> list[Any]:
-    """A square of numbers in so many registers, turned over."""
-    size, half = len(rows), 1
-    while half < size:  # in every square of 2 · half rows and columns, two quarters change places
-        upper = [j if not j & half else size + j - half for j in range(size)]
-        lower = [j + half if not j & half else size + j for j in range(size)]
+def _turned(registers: Registers, rows: list[Any], each: int = 1) -> list[Any]:
+    """A square of numbers in so many registers, turned over; or of groups of `each`, which stay side by side."""
+    size, half = registers.vector.count, 1
+    while half < len(rows):  # in every square of 2 · half rows and columns, two quarters change places
+        across = half * each
+        upper = [j if not j & across else size + j - across for j in range(size)]
+        lower = [j + across if not j & across else size + j for j in range(size)]
         turned = list(rows)
-        for i in range(size):
+        for i in range(len(rows)):
             if not i & half:
                 turned[i] = registers.shuffle(rows[i], rows[i + half], upper)
                 turned[i + half] = registers.shuffle(rows[i], rows[i + half], lower)
@@ -254,23 +321,87 @@ def _turned(registers: Registers, rows: list[Any]) -> list[Any]:
     return rows
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = Registers(context, builder, signature.args[0].dtype)
-        source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
-        rows = [registers.load(source, i) for i in registers.apart(arguments[1])]
-        for place, values in zip(registers.apart(arguments[3]), _turned(registers, rows), strict=True):
-            registers.store(values, target, place)
-        return context.get_dummy_value()
+def transpose_past(source: Floats, step: int, target: Floats, stride: int, size: int) -> None:
+    """`transpose`, of rows that are lines of the cache in the target: they are written past the caches."""
+    transpose(source, step, target, stride, size)
 
-    return types.void(source, step, target, stride), generate
+
+@cache
+def _turn(past_caches: bool) -> Callable[..., None]:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            registers = Registers(context, builder, signature.args[0].dtype)
+            source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
+            rows = [registers.load(source, i) for i in registers.apart(arguments[1])]
+            for place, values in zip(registers.apart(arguments[3]), _turned(registers, rows), strict=True):
+                registers.store(values, target, place, past_caches=past_caches)
+            return context.get_dummy_value()
+
+        return types.void(source, step, target, stride), generate
+
+    turn.__name__ = f"turn_past_{past_caches}"
+    return turn  # type: ignore[no-any-return]
+
+
+turn_here, turn_past = _turn(False), _turn(True)
 
 
 @overload(transpose)  # type: ignore[untyped-decorator]
 def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, size: Any) -> None:
-        _turn(source, step, target, stride)
+        turn_here(source, step, target, stride)
+
+    return run
+
+
+@overload(transpose_past)  # type: ignore[untyped-decorator]
+def _transpose_past(source: Any, step: Any, target: Any, stride: Any, size: Any) -> Any:
+    def run(source: Any, step: Any, target: Any, stride: Any, size: Any) -> None:
+        turn_past(source, step, target, stride)
+
+    return run
+
+
+def transpose_groups(source: Floats, step: int, target: Floats, stride: int, each: int, size: int) -> None:
+    """target[j · stride + i · each + k] = source[i · step + j · each + k] for i, j < size // each and k < each, which
+    is a power of two, and at most the size: `lanes`."""
+    for i in range(size // each):
+        for j in range(size // each):
+            for k in range(each):
+                target[j * stride + i * each + k] = source[i * step + j * each + k]
+
+
+@cache
+def _turn_groups(each: int) -> Callable[..., None]:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            registers = Registers(context, builder, signature.args[0].dtype)
+            source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
+            count = registers.vector.count // each
+            rows = [registers.load(source, i) for i in registers.apart(arguments[1])[:count]]
+            places = registers.apart(arguments[3])[:count]
+            for place, values in zip(places, _turned(registers, rows, each), strict=True):
+                registers.store(values, target, place)
+            return context.get_dummy_value()
+
+        return types.void(source, step, target, stride), generate
+
+    turn.__name__ = f"turn_{each}"
+    return turn  # type: ignore[no-any-return]
+
+
+turn_2, turn_4 = _turn_groups(2), _turn_groups(4)
+
+
+@overload(transpose_groups)  # type: ignore[untyped-decorator]
+def _transpose_groups(source: Any, step: Any, target: Any, stride: Any, each: Any, size: Any) -> Any:
+    def run(source: Any, step: Any, target: Any, stride: Any, each: Any, size: Any) -> None:
+        if each == 2:
+            turn_2(source, step, target, stride)
+        else:
+            turn_4(source, step, target, stride)
 
     return run
 

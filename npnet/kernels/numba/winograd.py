@@ -11,7 +11,7 @@ time, so rows of pixels are turned over when they are read, to have the channels
 they are written.
 
 The gradient of the input is the same convolution, of dy by turned weights. That of the weights follows from Y by the
-chain rule: dW = Gᵀ[ (A dY Aᵀ) ∘ (Bᵀ X B) ]G, summed over tiles.
+chain rule: dW = Gᵀ[ (A dY Aᵀ) ∘ (Bᵀ X B) ]G, summed over tiles. A first layer's stride is no obstacle: `strips`.
 
 What is gained: 2 to 3 times on the papers' layers (maps of 13 pixels are filled up to 16, of 7 to 8). What it costs:
 errors of float32 two to five times as large, 1e-5 of the largest number at most; and where an ∞ or a NaN comes in, all
@@ -26,15 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import LINE, Shapes, flat, images_apart, lowest, lying, scratch
-from .compile import inlined, serial, serial_sums
-from .minimal import OUT, by_a, by_a_t, by_b_t, by_g, by_g_t
+from .compile import serial
+from .minimal import OUT, POINTS, by_a, by_a_t, by_a_t_plus, by_b_t, by_g, by_g_t
 from .prepared import Loops, loop
-from .rows import add, set_all
+from .rows import add, set_all, total
+from .strips import put_together, read, read_apart, take_apart, write
 from .team import claim, parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
 from .turned import gather, release
-from .vectors import transpose
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -44,72 +44,6 @@ OWN = 96  # for the gradient of the weights, if each thread has sums of its own:
 SUMMED = 256  # the same, if they share them
 APART = 2**22  # bytes of sums: so few, and each thread has its own. Not waiting for others, and having all that was
 # transformed near, makes it 1.1 to 1.4 times as fast; with 7 MB of sums 0.8 times
-
-
-def _to_places(
-    gradients: bool, kernel: int, source: Floats, step: int, count: int, target: Floats, stride: int
-) -> None:
-    if gradients:
-        by_a(kernel, source, step, count, target, stride)
-    else:
-        by_b_t(kernel, source, step, count, target, stride)
-
-
-def _read(x: Floats, shape: Any, first: int, pad: int, strip: Floats, line: int, rows: int, lanes: int) -> None:
-    """strip[i, p, c] = x[c, first + i, p − pad], zero outside: `rows` rows of `line` pixels.
-
-    x : of one dimension, channels × H × W numbers and perhaps more.  strip : of one dimension, with some to spare.
-    """
-    channels, height, width = shape
-    for i in range(rows):
-        row, here = first + i, strip[i * line * channels :]
-        inside = 0 <= row < height
-        here[: (pad if inside else line) * channels] = 0
-        if inside:
-            for c in range(0, channels, lanes):
-                for p in range(0, width, lanes):
-                    start, there = (c * height + row) * width + p, (pad + p) * channels + c
-                    if start + (lanes - 1) * height * width + lanes <= x.size:  # it reads on where the row has ended
-                        transpose(x[start:], height * width, here[there:], channels, lanes)
-                    else:
-                        for j in range(lanes):
-                            for q in range(min(lanes, width - p)):
-                                here[there + q * channels + j] = x[start + j * height * width + q]
-            here[(pad + width) * channels : line * channels] = 0
-
-
-def _write(
-    strip: Floats, line: int, y: Floats, shape: Any, first: int, last: int, square: Floats, lanes: int
-) -> None:
-    """y[o, first + i, p] = strip[i, p, o], as far as there are rows and pixels.
-
-    What a vector writes beyond the end of a row is put right by the next row; beyond row `last` nothing may be written.
-    """
-    channels, height, width = shape
-    for i in range(min(OUT, height - first)):
-        for p in range(0, width, lanes):
-            inside = (first + i) * width + p + lanes <= last * width
-            for o in range(0, channels, lanes):
-                start, there = (o * height + first + i) * width + p, (i * line + p) * channels + o
-                if inside:
-                    transpose(strip[there:], channels, y[start:], height * width, lanes)
-                else:
-                    transpose(strip[there:], channels, square, lanes, lanes)
-                    for j in range(lanes):
-                        for q in range(min(lanes, width - p)):
-                            y[start + j * height * width + q] = square[j * lanes + q]
-
-
-def _add_bias(strip: Floats, pixels: int, b: Floats, least: Any) -> bool:
-    """Adds it to every pixel, and sets what is less than `least` to that. True if all are finite."""
-    wrong = b.dtype.type(0)
-    for p in range(pixels):
-        line = strip[p * b.size : (p + 1) * b.size]
-        for o in range(b.size):
-            v = line[o] + b[o]
-            line[o] = least if v <= least else v
-            wrong += v - v
-    return bool(wrong == 0)
 
 
 def _transform_weights(
@@ -153,54 +87,76 @@ def _transform_block(
 
 
 def _transform(
-    x: Floats, shape: Any, apart: int, way: Any, gradients: bool, pad: int, lanes: int, some: Any, t: int, parts: Any,
+    x: Floats, shape: Any, channels: int, apart: int, way: Any, pad: int, lanes: int, some: Any, t: int, parts: Any,
     v: Floats
 ) -> None:
     """v[place] : [t, c] = (Bᵀ X B)[place] of tiles t, t + 1, … in `some` rows of tiles, counted through all images.
 
-    Of gradients, which are as large as outputs, (A dY Aᵀ)[place].
-
-    x : from the first of the channels on that are meant.  shape : of these.  apart : how far the next image is.
+    x : from the first of the channels on that are meant.  shape : of these.  channels : what they become, if there is
+    a stride.  apart : how far the next image is.
     """
     strip, half = parts
-    kernel, tall, columns = way
-    side, more = OUT + kernel - 1, 0 if gradients else kernel - 1
-    channels, line, flat = shape[0], OUT * columns + more, v.reshape(-1)
+    kernel, tall, columns, stride = way
+    side, line, flat = OUT + kernel - 1, OUT * columns + kernel - 1, v.reshape(-1)
     for index in range(some[0], some[1]):
-        read(x[index // tall * apart :], shape, index % tall * OUT - pad, pad, strip, line, OUT + more, lanes)
-        to_places(gradients, kernel, strip, line * channels, line * channels, half, line * channels)
+        image, first = x[index // tall * apart :], index % tall * OUT
+        if stride == 1:
+            read(image, shape, first - pad, pad, strip, line, side, lanes)
+        else:
+            read_apart(image, shape, channels, stride, first, pad, strip, line, side, half, lanes)
+        by_b_t(kernel, strip, line * channels, line * channels, half, line * channels)
         for column in range(columns):
             for k in range(side):
                 source = half[(k * line + OUT * column) * channels :]
-                target = flat[k * side * v.shape[1] + t * channels :]
-                to_places(gradients, kernel, source, channels, channels, target, v.shape[1])
+                by_b_t(kernel, source, channels, channels, flat[k * side * v.shape[1] + t * channels :], v.shape[1])
+            t += 1
+
+
+def _transform_gradients(
+    dy: Floats, shape: Any, apart: int, way: Any, lanes: int, some: Any, t: int, parts: Any, e: Floats
+) -> None:
+    """The same, (A dY Aᵀ)[place]. Tiles do not overlap: of each by itself, what is halfway stays in the first-level
+    cache."""
+    strip, half = parts
+    kernel, tall, columns, _ = way
+    side, channels, line, flat = OUT + kernel - 1, shape[0], OUT * columns, e.reshape(-1)
+    for index in range(some[0], some[1]):
+        read(dy[index // tall * apart :], shape, index % tall * OUT, 0, strip, line, OUT, lanes)
+        for column in range(columns):
+            source = strip[OUT * column * channels :]
+            by_a(kernel, source, line * channels, OUT * channels, half, OUT * channels)
+            for k in range(side):
+                target = flat[k * side * e.shape[1] + t * channels :]
+                by_a(kernel, half[k * OUT * channels :], channels, channels, target, e.shape[1])
             t += 1
 
 
 def _transform_outputs(
-    m: Floats, shape: Any, way: Any, lanes: int, some: Any, parts: Any, b: Floats, least: Any, y: Floats, apart: int
-) -> bool:
-    """y = Aᵀ m A + b of a panel of outputs. True if all of it is finite.
+    m: Floats, shape: Any, way: Any, lanes: int, some: Any, parts: Any, b: Floats, least: Any, wrong: Floats,
+    y: Floats, apart: int
+) -> None:
+    """y = Aᵀ m A + b of a panel of outputs, a tile after the other.
 
-    m[place] : [t, o].  some : rows of tiles, from one to another, which is another's.  apart : how far the next image
-    is in y.  What `write` needs for a square, it has of `half`, which has done its work by then.
+    m[place] : [t, o].  some : rows of tiles, from one to another, which is another's.  wrong : of `combination_plus`.
+    apart : how far the next image is in y.  What `write` needs for a square, it has of `half`, which has done its work
+    by then.
     """
     strip, half = parts
-    kernel, tall, columns = way
+    kernel, tall, columns, _ = way
     side = OUT + kernel - 1
-    channels, line, t, finite, flat = shape[0], OUT * columns, 0, True, m.reshape(-1)
+    channels, line, t, flat = shape[0], OUT * columns, 0, m.reshape(-1)
     for index in range(some[0], some[1]):
         for column in range(columns):
             for k in range(side):
                 source = flat[k * side * m.shape[1] + t * channels :]
-                target = half[(k * line + OUT * column) * channels :]
-                by_a_t(kernel, source, m.shape[1], channels, target, channels)
+                by_a_t(kernel, source, m.shape[1], channels, half[k * OUT * channels :], channels)
+            for i in range(OUT):
+                target = strip[(OUT * column + i) * channels :]
+                by_a_t_plus(kernel, half[i * channels :], OUT * channels, channels, target, line * channels, b, least,
+                            wrong)
             t += 1
-        by_a_t(kernel, half, line * channels, line * channels, strip, line * channels)
-        finite &= add_bias(strip, OUT * line, b, least)
         last = min(shape[1], (some[1] - index // tall * tall) * OUT)
         write(strip, line, y[index // tall * apart :], shape, index % tall * OUT, last, half, lanes)
-    return finite
 
 
 def _multiply(
@@ -218,29 +174,33 @@ def _multiply(
 
 
 def _correlate(
-    x: Floats, x_shape: Any, x_apart: int, u: Floats, cut: Any, b: Floats, least: Any, way: Any, total: int,
+    x: Floats, x_shape: Any, x_apart: int, u: Floats, cut: Any, b: Floats, least: Any, way: Any, count: int,
     together: int, pad: int, lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats,
-    ms: Floats, y_shape: Any, finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int, team: int
+    ms: Floats, wrongs: Floats, y_shape: Any, finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int,
+    team: int
 ) -> None:
     """x and y of one dimension, the next image `x_apart` in x and `apart` in y; rows of tiles in all, and how many of
     them are done together. Of a group after the other, so that what its pixels became is near, and of its outputs a
     panel after the other, so that its products are when they are transformed: AlexNet's inference became 5 % faster."""
     groups, panels, each, width = cut
     outputs, parts, v, m = y_shape[0] // groups, (strips[thread], halves[thread]), vs[thread], ms[thread]
-    size, shape, finite[thread] = x_shape[1] * x_shape[2], (each, x_shape[1], x_shape[2]), 1
+    shape, wrong = (x_shape[0] // groups, x_shape[1], x_shape[2]), wrongs[thread]
+    size = shape[0] * shape[1] * shape[2]
+    set_all(wrong, 0)
     job = claim(next_job, 1)
-    while job * together < total:
-        some = job * together, min(total, (job + 1) * together)
+    while job * together < count:
+        some = job * together, min(count, (job + 1) * together)
         for part in range(groups * panels):
             g, panel = part // panels, part % panels
             if panel == 0:
-                transform(x[g * each * size :], shape, x_apart, way, False, pad, lanes, some, 0, parts, v)
+                transform(x[g * size :], shape, each, x_apart, way, pad, lanes, some, 0, parts, v)
             first, across = g * outputs + panel * width, min(width, outputs - panel * width)
             multiply(v, each, u, part * each * width, (some[1] - some[0]) * way[2], rows, offsets, across, m)
-            finite[thread] *= transform_outputs(
-                m, (across, y_shape[1], y_shape[2]), way, lanes, some, parts, b[first : first + across], least,
+            transform_outputs(
+                m, (across, y_shape[1], y_shape[2]), way, lanes, some, parts, b[first : first + across], least, wrong,
                 y[first * y_shape[1] * y_shape[2] :], apart)
         job = claim(next_job, 1)
+    finite[thread] = total(wrong) == 0
 
 
 def _add_sums(e: Floats, kernel: int, tiles: int, anew: bool, some: Any, db: Floats) -> None:
@@ -257,14 +217,15 @@ def _add_sums(e: Floats, kernel: int, tiles: int, anew: bool, some: Any, db: Flo
 
 
 def _transform_both(
-    dy: Floats, dy_shape: Any, dy_apart: int, x: Floats, x_shape: Any, way: Any, some: Any, pad: int, lanes: int,
-    strips: Floats, halves: Floats, v: Floats, e: Floats, thread: int, team: int
+    dy: Floats, dy_shape: Any, dy_apart: int, x: Floats, x_shape: Any, channels: int, way: Any, some: Any, pad: int,
+    lanes: int, strips: Floats, halves: Floats, v: Floats, e: Floats, thread: int, team: int
 ) -> None:
     """`_transform` of both."""
     first, last = share(some[1] - some[0], thread, team)
     mine, before, parts = (some[0] + first, some[0] + last), first * way[2], (strips[thread], halves[thread])
-    transform(x, x_shape, x_shape[0] * x_shape[1] * x_shape[2], way, False, pad, lanes, mine, before, parts, v)
-    transform(dy, dy_shape, dy_apart, way, True, 0, lanes, mine, before, parts, e)
+    image = x_shape[0] * x_shape[1] * x_shape[2]
+    transform(x, x_shape, channels, image, way, pad, lanes, mine, before, parts, v)
+    transform_gradients(dy, dy_shape, dy_apart, way, lanes, mine, before, parts, e)
 
 
 def _sum_products(
@@ -320,7 +281,8 @@ def _sum_tiles(
     groups, panels, each, width = cut
     first, last = share(total, thread, team)
     parts, v, e, outputs = (strips[thread], halves[thread]), vs[thread], es[thread], dy_shape[0] // groups
-    image, gradient = x_shape[1] * x_shape[2], dy_shape[1] * dy_shape[2]
+    maps, gradient = x_shape[0] // groups, dy_shape[1] * dy_shape[2]
+    image = maps * x_shape[1] * x_shape[2]
     if first == last:
         sums[thread], dbs[thread] = 0, 0
     for row in range(first, last, together):
@@ -329,11 +291,11 @@ def _sum_tiles(
         for part in range(groups * panels):
             g, panel = part // panels, part % panels
             if panel == 0:
-                transform(x[g * each * image :], (each, x_shape[1], x_shape[2]), x_shape[0] * image, way, False, pad,
-                          lanes, some, 0, parts, v)
+                transform(x[g * image :], (maps, x_shape[1], x_shape[2]), each, groups * image, way, pad, lanes, some,
+                          0, parts, v)
             o, across = g * outputs + panel * width, min(width, outputs - panel * width)
-            transform(dy[o * gradient :], (across, dy_shape[1], dy_shape[2]), dy_apart, way, True, 0, lanes, some, 0,
-                      parts, e)
+            transform_gradients(dy[o * gradient :], (across, dy_shape[1], dy_shape[2]), dy_apart, way, lanes, some, 0,
+                                parts, e)
             add_sums(e, way[0], tiles, anew, (0, across), dbs[thread, o : o + across])
             offsets = steps[panel // max(1, panels - 1), :tiles]
             for place in range(sums.shape[1]):
@@ -393,35 +355,47 @@ def _collect_block(
     return wrong == 0
 
 
-read, write, add_bias = serial(_read), serial(_write), serial_sums(_add_bias)
 transform_block, collect_block = serial(_transform_block), serial(_collect_block)
 add_sums = serial(_add_sums)
-to_places, transform, transform_outputs = inlined(_to_places), serial(_transform), serial(_transform_outputs)
+transform, transform_gradients, transform_outputs = (
+    serial(loop) for loop in (_transform, _transform_gradients, _transform_outputs))
 multiply, correlate = serial(_multiply), parallel(_correlate, claims=True)
 transform_weights = parallel(_transform_weights)
 transform_both, sum_products, collect = parallel(_transform_both), parallel(_sum_products), parallel(_collect)
 add_product, sum_tiles = serial(_add_product), parallel(_sum_tiles)
 
 LEAST = 256  # output pixels in all images: fewer, and transforming the weights costs more than is gained
+STRIDES = (2, 4)
 CHANNELS = 10  # C · O / (C + O): with fewer, transforming the pixels does
 
 
 @cache
 def suits(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, itemsize: int) -> bool:
-    """Is this the way to compute that convolution? 3 × 3 or 5 × 5, stride 1, whole vectors and tiles of channels."""
+    """Is this the way to compute that convolution? Filters of 3 × 3 to 5 × 5 pixels, or of as many strides; whole
+    vectors and tiles of channels; with a stride, one group."""
     whole, groups = max(lanes_of(itemsize), ROWS), x[1] // w[1]
-    channels, outputs = w[1], w[0] // groups
+    channels, kernel = _apart(w, stride, itemsize)
+    outputs = w[0] // groups
     return (
-        w[2:] in ((3, 3), (5, 5)) and stride == 1 and channels % whole == 0 and outputs % whole == 0
+        w[2] == w[3] and kernel in POINTS and channels % whole == 0 and outputs % whole == 0
+        and (stride == 1 or (stride in STRIDES and stride <= lanes_of(itemsize) and groups == 1))
         and channels * outputs >= CHANNELS * (channels + outputs) and min(y[2:]) >= 4 and y[0] * y[2] * y[3] >= LEAST
     )
+
+
+def _apart(w: tuple[int, ...], stride: int, itemsize: int) -> tuple[int, int]:
+    """How many channels of a group, and rows of the kernel, if every pixel of a square of the stride is a channel of
+    its own; filled up to whole vectors."""
+    if stride == 1:
+        return w[1], w[2]
+    whole = max(lanes_of(itemsize), ROWS)
+    return -(-w[1] * stride * stride // whole) * whole, -(-w[2] // stride)
 
 
 class _Way(NamedTuple):
     """How a convolution is cut up."""
 
-    tall: int  # rows of tiles in an image
-    columns: int
+    tiles: tuple[int, int, int, int]  # of which kernel, rows of them in an image, columns, the stride
     together: int  # rows of tiles that are done together
     summed: int  # the same for the gradient of the weights
     apart: bool  # for that, does each thread have tiles and sums of its own? Else they share both
@@ -441,25 +415,27 @@ def _tiles(together: int, columns: int) -> int:
 
 
 @cache
-def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, Shapes, Shapes]:
+def _plan(x: Any, w: Any, y: Any, stride: int, itemsize: int, team: int) -> tuple[_Way, Shapes, Shapes]:
     """And the shapes of what `forward` and `weight` need of scratch memory."""
-    side = OUT + w[2] - 1
+    each, kernel = _apart(w, stride, itemsize)
+    side = OUT + kernel - 1
     tall, columns = -(-y[2] // OUT), -(-y[3] // OUT)
     together = max(1, min(TILES // columns, -(-x[0] * tall // team)))
     lanes, wide, groups = lanes_of(itemsize), widest(itemsize), x[1] // w[1]
-    panels, line, most = -(-(w[0] // groups) // wide), OUT * columns + w[2] - 1, max(x[1], y[1])
-    apart = side**2 * groups * panels * w[1] * wide * itemsize <= APART
+    panels, line, most = -(-(w[0] // groups) // wide), OUT * columns + kernel - 1, max(groups * each, y[1])
+    apart = side**2 * groups * panels * each * wide * itemsize <= APART
     summed = max(1, min((OWN if apart else SUMMED) // columns, x[0] * tall))
-    numbers = np.arange(max(summed * columns, w[1], ROWS), dtype=np.int64)
-    cut = (groups, panels, w[1], wide)
-    tap, row = np.arange(w[2] ** 2, dtype=np.int64) * ROWS * wide, np.arange(ROWS)[:, None]
+    numbers = np.arange(max(summed * columns, each, ROWS), dtype=np.int64)
+    cut = (groups, panels, each, wide)
+    tap, row = np.arange(kernel**2, dtype=np.int64) * ROWS * wide, np.arange(ROWS)[:, None]
     taps, last = tap + row * wide, w[0] // groups - (panels - 1) * wide
     wides = wide if panels > 1 else last, last
-    back = np.stack([(tap + row * each).ravel() for each in wides])
-    steps = np.stack([numbers * each for each in wides]) if apart else numbers * y[1]
-    over = groups == panels == 1 and y[1] <= x[1]
-    way = _Way(tall, columns, together, summed, apart, over, cut, numbers[: w[1]] * wide,
-               numbers[:ROWS] * w[1], steps, taps.ravel(), taps[:, ::-1].ravel(), back)
+    back = np.stack([(tap + row * across).ravel() for across in wides])
+    steps = np.stack([numbers * across for across in wides]) if apart else numbers * y[1]
+    over = groups == panels == 1 and y[1] <= each
+    real = w[1] * stride * stride
+    way = _Way((kernel, tall, columns, stride), together, summed, apart, over, cut, numbers[:real] * wide,
+               numbers[:ROWS] * each, steps, taps.ravel(), taps[:, ::-1].ravel(), back)
 
     own, in_line = team if apart else 1, LINE // itemsize
 
@@ -472,62 +448,72 @@ def _plan(x: Any, w: Any, y: Any, itemsize: int, team: int) -> tuple[_Way, Shape
     parts = {
         "strips": (team, (side * line + lanes) * most),
         "halves": (team, side * line * most),
-        "vs": (team, *places(_tiles(together, columns) * w[1])),
+        "vs": (team, *places(_tiles(together, columns) * each)),
         "ms": (team, *places(0 if over else _tiles(together, columns) * wide)),
+        "wrongs": (team, wide),
         "u": places(math.prod(cut)),
-        "small": (team, (side + w[2]) * w[2] * ROWS * wide),
-        "v": (own, *places(_tiles(summed, columns) * (w[1] if apart else x[1]))),
+        "small": (team, (side + kernel) * kernel * ROWS * wide),
+        "v": (own, *places(_tiles(summed, columns) * (each if apart else groups * each))),
         "e": (own, *places(_tiles(summed, columns) * (max(wides) if apart else y[1]))),
         "sums": (own, *places(math.prod(cut))),
         "dbs": (own, y[1]),
         "finite": (team,),
+        "taken": (w[0], each, kernel**2 if stride > 1 else 0),
     }
     return way, tuple(parts[name] for name in CORRELATE), tuple(parts[name] for name in WEIGHT)
 
 
-CORRELATE = ("strips", "halves", "vs", "ms", "u", "small", "finite")
-WEIGHT = ("strips", "halves", "v", "e", "small", "sums", "dbs", "finite")
+CORRELATE = ("strips", "halves", "vs", "ms", "wrongs", "u", "small", "finite", "taken")
+WEIGHT = ("strips", "halves", "v", "e", "small", "sums", "dbs", "finite", "taken")
 
 
-def forward(x: Floats, w: Floats, b: Floats, pad: int, turned: bool, rectify: bool, y: Floats) -> tuple[Loops, Floats]:
-    """As `conv2d_forward`, or with turned weights as `conv2d_backward_data`. Afterwards, of each thread: is what it
-    wrote finite?
+def forward(
+    x: Floats, w: Floats, b: Floats, stride: int, pad: int, turned: bool, rectify: bool, y: Floats
+) -> tuple[Loops, Floats]:
+    """As `conv2d_forward`, or with turned weights as `conv2d_backward_data`, and then at stride 1. Afterwards, of each
+    thread: is what it wrote finite?
 
     w : (groups, O, C, kernel²), turned (groups, C, O, kernel²).
     """
-    kernel = math.isqrt(w.shape[3])
+    kernel, loops = math.isqrt(w.shape[3]), []
     shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
-    way, room, _ = _plan(x.shape, shape, y.shape, x.itemsize, threads())
-    strips, halves, vs, ms, u, small, finite = scratch(x.dtype, *room)
+    way, room, _ = _plan(x.shape, shape, y.shape, stride, x.itemsize, threads())
+    strips, halves, vs, ms, wrongs, u, small, finite, taken = scratch(x.dtype, *room)
+    if stride > 1:
+        loops, w = [loop(take_apart, w[0], (kernel, stride, way.tiles[0]), taken)], taken[None]
     return [
-        loop(transform_weights, w, kernel, turned, way.cut, way.backwards if turned else way.taps,
+        *loops,
+        loop(transform_weights, w, way.tiles[0], turned, way.cut, way.backwards if turned else way.taps,
              lanes_of(x.itemsize), small, u),
-        loop(correlate, lying(x), x.shape[1:], images_apart(x), u, way.cut, b, lowest(rectify, x.dtype),
-             (kernel, way.tall, way.columns), x.shape[0] * way.tall, way.together, pad, lanes_of(x.itemsize),
-             way.rows, way.offsets, strips, halves, vs, vs if way.over else ms, y.shape[1:], finite, lying(y),
-             images_apart(y))], finite
+        loop(correlate, lying(x), x.shape[1:], images_apart(x), u, way.cut, b, lowest(rectify, x.dtype), way.tiles,
+             x.shape[0] * way.tiles[1], way.together, pad, lanes_of(x.itemsize), way.rows, way.offsets, strips, halves,
+             vs, vs if way.over else ms, wrongs, y.shape[1:], finite, lying(y), images_apart(y))], finite
 
 
-def weight(dy: Floats, x: Floats, pad: int, dw: Floats, db: Floats) -> tuple[Loops, Floats]:
+def weight(dy: Floats, x: Floats, stride: int, pad: int, dw: Floats, db: Floats) -> tuple[Loops, Floats]:
     """As `conv2d_backward_weight`, and as `forward`.  dw : (groups, O, C, kernel²)."""
     kernel = math.isqrt(dw.shape[3])
     shape = (dy.shape[1], dw.shape[2], kernel, kernel)
-    way, _, room = _plan(x.shape, shape, dy.shape, x.itemsize, threads())
-    strips, halves, v, e, small, sums, dbs, finite = scratch(x.dtype, *room)
-    rows, cut = x.shape[0] * way.tall, (kernel, way.tall, way.columns)
+    way, _, room = _plan(x.shape, shape, dy.shape, stride, x.itemsize, threads())
+    strips, halves, v, e, small, sums, dbs, finite, taken = scratch(x.dtype, *room)
+    few, tall, columns, _ = way.tiles
+    rows, channels, whole = x.shape[0] * tall, way.cut[0] * way.cut[2], dw if stride == 1 else taken[None]
     images, loops = (lying(dy), dy.shape[1:], images_apart(dy), flat(x), x.shape[1:]), []
     if way.apart:
         loops.append(loop(
-            sum_tiles, *images, cut, (rows, way.summed), pad, lanes_of(x.itemsize), way.cut, FIRST_ROWS, way.steps,
-            strips, halves, v, e, small, sums, dbs))
+            sum_tiles, *images, way.tiles, (rows, way.summed), pad, lanes_of(x.itemsize), way.cut, FIRST_ROWS,
+            way.steps, strips, halves, v, e, small, sums, dbs))
     else:
         for first in range(0, rows, way.summed):
             some = first, min(rows, first + way.summed)
             loops.append(loop(
-                transform_both, *images, cut, some, pad, lanes_of(x.itemsize), strips, halves, v[0], e[0]))
+                transform_both, *images, channels, way.tiles, some, pad, lanes_of(x.itemsize), strips, halves, v[0],
+                e[0]))
             loops.append(loop(
-                sum_products, v[0], e[0], (x.shape[1], dy.shape[1]), kernel, way.cut, FIRST_ROWS,
-                way.steps[: (some[1] - some[0]) * way.columns], first == 0, small, sums[0], dbs[0]))
+                sum_products, v[0], e[0], (channels, dy.shape[1]), few, way.cut, FIRST_ROWS,
+                way.steps[: (some[1] - some[0]) * columns], first == 0, small, sums[0], dbs[0]))
     loops.append(loop(
-        collect, sums, dbs, way.cut, kernel, way.back, lanes_of(x.itemsize), small, finite, dw, db))
+        collect, sums, dbs, way.cut, few, way.back, lanes_of(x.itemsize), small, finite, whole, db))
+    if stride > 1:
+        loops.append(loop(put_together, taken, (kernel, stride, few), dw[0]))
     return loops, finite
