@@ -38,25 +38,33 @@ def test_a_combination_is_the_product_by_its_matrix(name, dtype):
 
 
 @BOTH
-@pytest.mark.parametrize("name", ["odd", "a_t 3", "a_t 4"])
-def test_what_is_added_to_a_combination_and_looked_at(name, dtype):
-    matrix, size = MATRICES[name], lanes(np.dtype(dtype).itemsize)
-    rng, combine = np.random.default_rng(0), vectors.combination_plus("test_plus", matrix)
-    source, count = rng.standard_normal(3 * size * len(matrix[0])).astype(dtype), 2 * size
-    b = rng.standard_normal(count).astype(dtype)
-    expected = np.array(matrix) @ source.reshape(-1, 3 * size)[:, :count].astype(np.float64) + b
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_square_is_combined_along_and_down(name, dtype):
+    """M X Mᵀ; and plus a number, not less than another, and with a mark where it is not finite."""
+    matrix, size = np.array(MATRICES[name]), lanes(np.dtype(dtype).itemsize)
+    rng, count, (high, wide) = np.random.default_rng(0), 2 * size, matrix.shape
+    x, b = rng.standard_normal((wide, wide + 1, count + 3)).astype(dtype), rng.standard_normal(count).astype(dtype)
     close = 1e-6 if dtype == np.float32 else 1e-14
     for bad in (None, np.inf, -np.inf, np.nan):
         if bad is not None:
-            source[size // 2] = bad  # which only sum 0 reads, and perhaps others
-        for combined in (combine, lambda *a: run(combine, *a)):
-            y, wrong = np.zeros(4 * size * len(matrix), dtype), np.zeros(count, dtype)
+            x[0, 0, size // 2] = bad
+        with np.errstate(invalid="ignore"):
+            expected = np.einsum("ki,lj,ijv->klv", matrix, matrix, x[:, :wide, :count].astype(np.float64))
+        numbers = (x.reshape(-1), x[0].size, count + 3, count)
+        for call in (lambda f, *a: f(*a), run):
+            y, z = np.zeros((2, high, high + 2, count + 1), dtype)
+            steps, wrong = (y[0].size, count + 1), np.zeros(count, dtype)
             with np.errstate(invalid="ignore"):
-                combined(source, 3 * size, count, y, 4 * size, b, dtype(-0.1), wrong)
+                call(vectors.square("test_square", MATRICES[name]), *numbers, y.reshape(-1), *steps)
+                call(vectors.square_plus("test_plus", MATRICES[name]), *numbers, z.reshape(-1), *steps, b, dtype(-0.1),
+                     wrong)
             if bad is None:
-                np.testing.assert_allclose(y.reshape(-1, 4 * size)[:, :count], np.maximum(expected, -0.1),
-                                           atol=close * 10, rtol=close)
-            assert not y.reshape(-1, 4 * size)[:, count:].any()
+                for got, whole in ((y, expected), (z, np.maximum(expected + b, -0.1))):
+                    np.testing.assert_allclose(
+                        got[:, :high, :count], whole, atol=close * 10 * np.abs(whole).max(), rtol=close)
+            for got in (y, z):
+                assert not got[:, high:].any()
+                assert not got[..., count:].any()
             assert list(np.flatnonzero(wrong != 0)) == ([] if bad is None else [size // 2])
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from .vectors import Matrix, combination, combination_plus
+from .vectors import Matrix, combination, square, square_plus
 
 Floats = NDArray[Any]
 Sums = Callable[..., None]
@@ -56,7 +56,7 @@ def turned(matrix: Matrix) -> Matrix:
 
 
 def _sums(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sums] = combination) -> Sums:
-    """by(kernel, source, step, count, target, stride, …): the `combination` for that size of filter."""
+    """by(kernel, …): the `combination` for that size of filter, or the `square`."""
     of_three, of_four, of_five = (made(f"{name}_{kernel}", matrix(kernel)) for kernel in POINTS)
 
     def by(kernel: int, *arguments: Any) -> None:
@@ -72,6 +72,5 @@ def _sums(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sums] 
 
 
 by_b_t = _sums("b_t", b_t)
-by_a_t, by_a = _sums("a_t", a_t), _sums("a", lambda kernel: turned(a_t(kernel)))
-by_a_t_plus = _sums("a_t_plus", a_t, combination_plus)
+by_a_t, by_a = _sums("a_t", a_t, square_plus), _sums("a", lambda kernel: turned(a_t(kernel)), square)
 by_g, by_g_t = _sums("g", g), _sums("g_t", lambda kernel: turned(g(kernel)))

@@ -120,65 +120,133 @@ def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats
     return combine
 
 
-def combination_plus(
-    name: str, matrix: Matrix
-) -> Callable[[Floats, int, int, Floats, int, Floats, Any, Floats], None]:
-    """`combination` that adds a number to what it computes, and looks at it, while it is at hand."""
+def square(name: str, matrix: Matrix) -> Callable[..., None]:
+    """A function that computes M X Mᵀ of a square X of rows: `combination` along and down at once, and what is halfway
+    stays in registers. M dY Mᵀ of `winograd` took a sixth longer as two."""
 
     def combine(
-        source: Floats, step: int, count: int, target: Floats, stride: int, b: Floats, least: Any, wrong: Floats
+        source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int
+    ) -> None:
+        """target[k · lower + l · right + v] = Σ_ij matrix[k][i] matrix[l][j] source[i · down + j · along + v]."""
+        for v in range(count):
+            for k, row in enumerate(matrix):
+                for m, column in enumerate(matrix):
+                    target[k * lower + m * right + v] = _of_square(row, column, source, down, along, v)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def instructions(
+        context: Any, source: Any, down: Any, along: Any, v: Any, target: Any, lower: Any, right: Any
+    ) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            registers = Registers(context, builder, signature.args[0].dtype)
+            source, target = (data(context, builder, signature, arguments, i) for i in (0, 4))
+            _, down, along, v, _, lower, right = arguments
+            for k, row in enumerate(_squared(registers, matrix, source, down, along, v)):
+                for m, values in enumerate(row):
+                    registers.store(values, target, _place(builder, lower, k, _place(builder, right, m, v)))
+            return context.get_dummy_value()
+
+        return types.void(source, down, along, v, target, lower, right), generate
+
+    instructions.__name__ = f"square_{name}"
+
+    @overload(combine)  # type: ignore[untyped-decorator]
+    def _combine(
+        source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any
+    ) -> Any:
+        width = lanes(source.dtype.bitwidth // 8)
+
+        def run(source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any) -> None:
+            for v in range(0, count, width):
+                instructions(source, down, along, v, target, lower, right)
+
+        return run
+
+    return combine
+
+
+def square_plus(name: str, matrix: Matrix) -> Callable[..., None]:
+    """`square` that adds a number to what it computes, and looks at it, while it is at hand."""
+
+    def combine(
+        source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int, b: Floats,
+        least: Any, wrong: Floats
     ) -> None:
         """b[v] is added; what is less than `least` becomes that. wrong[v] += 0 · Σ of the results, for which it becomes
         NaN where one is not finite, or where so many large ones are."""
         for v in range(count):
             everything = source.dtype.type(0)
             for k, row in enumerate(matrix):
-                total = b[v]
-                for i, factor in enumerate(row):
-                    if factor:
-                        total += source.dtype.type(factor) * source[i * step + v]
-                everything += total
-                target[k * stride + v] = least if total <= least else total
+                for m, column in enumerate(matrix):
+                    value = b[v] + _of_square(row, column, source, down, along, v)
+                    everything += value
+                    target[k * lower + m * right + v] = least if value <= least else value
             wrong[v] += 0 * everything
 
     @intrinsic  # type: ignore[untyped-decorator]
     def instructions(
-        context: Any, source: Any, step: Any, v: Any, target: Any, stride: Any, b: Any, least: Any, wrong: Any
+        context: Any, source: Any, down: Any, along: Any, v: Any, target: Any, lower: Any, right: Any, b: Any,
+        least: Any, wrong: Any
     ) -> Any:
-        return types.void(source, step, v, target, stride, b, least, wrong), generate
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            registers = Registers(context, builder, signature.args[0].dtype)
+            source, target, b, wrong = (data(context, builder, signature, arguments, i) for i in (0, 4, 7, 9))
+            _, down, along, v, _, lower, right, _, least, _ = arguments
+            least, bias, everything = registers.repeat(least), registers.load(b, v), registers.constant(0)
+            for k, row in enumerate(_squared(registers, matrix, source, down, along, v)):
+                for m, values in enumerate(row):
+                    values = builder.fadd(values, bias)
+                    everything = builder.fadd(everything, values)
+                    values = builder.select(builder.fcmp_ordered("<=", values, least), least, values)
+                    registers.store(values, target, _place(builder, lower, k, _place(builder, right, m, v)))
+            nothing = builder.fmul(everything, registers.constant(0), flags=("contract",))
+            registers.store(builder.fadd(nothing, registers.load(wrong, v), flags=("contract",)), wrong, v)
+            return context.get_dummy_value()
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = Registers(context, builder, signature.args[0].dtype)
-        source, target, b, wrong = (data(context, builder, signature, arguments, i) for i in (0, 3, 5, 7))
-        step, v, stride, everything = arguments[1], arguments[2], arguments[4], None
-        least, bias = registers.repeat(arguments[6]), registers.load(b, v)
-        given = [registers.load(source, _place(builder, step, i, v)) for i in range(len(matrix[0]))]
-        for k, values in enumerate(_combined(registers, matrix, given)):
-            values = builder.fadd(values, bias)
-            everything = values if everything is None else builder.fadd(everything, values)
-            values = builder.select(builder.fcmp_ordered("<=", values, least), least, values)
-            registers.store(values, target, _place(builder, stride, k, v))
-        nothing = builder.fmul(everything, registers.constant(0), flags=("contract",))
-        registers.store(builder.fadd(nothing, registers.load(wrong, v), flags=("contract",)), wrong, v)
-        return context.get_dummy_value()
+        return types.void(source, down, along, v, target, lower, right, b, least, wrong), generate
 
-    instructions.__name__ = f"combine_plus_{name}"
+    instructions.__name__ = f"square_plus_{name}"
 
     @overload(combine)  # type: ignore[untyped-decorator]
     def _combine(
-        source: Any, step: Any, count: Any, target: Any, stride: Any, b: Any, least: Any, wrong: Any
+        source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any, least: Any,
+        wrong: Any
     ) -> Any:
         width = lanes(source.dtype.bitwidth // 8)
 
         def run(
-            source: Any, step: Any, count: Any, target: Any, stride: Any, b: Any, least: Any, wrong: Any
+            source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any, least: Any,
+            wrong: Any
         ) -> None:
             for v in range(0, count, width):
-                instructions(source, step, v, target, stride, b, least, wrong)
+                instructions(source, down, along, v, target, lower, right, b, least, wrong)
 
         return run
 
     return combine
+
+
+def _of_square(
+    row: Sequence[float], column: Sequence[float], source: Floats, down: int, along: int, v: int
+) -> Any:
+    total = source.dtype.type(0)
+    for i, factor in enumerate(row):
+        for j, other in enumerate(column):
+            if factor and other:
+                total += source.dtype.type(factor * other) * source[i * down + j * along + v]
+    return total
+
+
+def _squared(
+    registers: Registers, matrix: Matrix, source: Any, down: Any, along: Any, v: Any
+) -> list[list[Any]]:
+    build, size = registers.builder, range(len(matrix[0]))
+    half = []
+    for i in size:
+        row = [registers.load(source, _place(build, down, i, _place(build, along, j, v))) for j in size]
+        half.append(_combined(registers, matrix, row))
+    columns = [_combined(registers, matrix, list(column)) for column in zip(*half, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _place(builder: ir.IRBuilder, size: Any, i: int, v: Any) -> Any:
@@ -298,9 +366,10 @@ def _pick(source: Any, start: Any, stride: Any, target: Any, place: Any, count: 
     return run
 
 
-def transpose(source: Floats, step: int, target: Floats, stride: int, size: int) -> None:
-    """target[j · stride + i] = source[i · step + j] for i, j < size, which must be `lanes`."""
-    for i in range(size):
+def transpose(source: Floats, step: int, target: Floats, stride: int, size: int, count: int | None = None) -> None:
+    """target[j · stride + i] = source[i · step + j] for j < size, which must be `lanes`, and for as many i, or those
+    less than `count`."""
+    for i in range(size if count is None else min(size, count)):
         for j in range(size):
             target[j * stride + i] = source[i * step + j]
 
@@ -329,16 +398,17 @@ def transpose_past(source: Floats, step: int, target: Floats, stride: int, size:
 @cache
 def _turn(past_caches: bool) -> Callable[..., None]:
     @intrinsic  # type: ignore[untyped-decorator]
-    def turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
+    def turn(context: Any, source: Any, step: Any, target: Any, stride: Any, count: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             registers = Registers(context, builder, signature.args[0].dtype)
             source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
+            mask = registers.first(arguments[4]) if isinstance(count, types.Integer) else None
             rows = [registers.load(source, i) for i in registers.apart(arguments[1])]
             for place, values in zip(registers.apart(arguments[3]), _turned(registers, rows), strict=True):
-                registers.store(values, target, place, past_caches=past_caches)
+                registers.store(values, target, place, mask, past_caches)
             return context.get_dummy_value()
 
-        return types.void(source, step, target, stride), generate
+        return types.void(source, step, target, stride, count), generate
 
     turn.__name__ = f"turn_past_{past_caches}"
     return turn  # type: ignore[no-any-return]
@@ -348,9 +418,9 @@ turn_here, turn_past = _turn(False), _turn(True)
 
 
 @overload(transpose)  # type: ignore[untyped-decorator]
-def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any) -> Any:
-    def run(source: Any, step: Any, target: Any, stride: Any, size: Any) -> None:
-        turn_here(source, step, target, stride)
+def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any, count: Any = None) -> Any:
+    def run(source: Any, step: Any, target: Any, stride: Any, size: Any, count: Any = None) -> None:
+        turn_here(source, step, target, stride, count)
 
     return run
 
@@ -358,7 +428,7 @@ def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any) -> A
 @overload(transpose_past)  # type: ignore[untyped-decorator]
 def _transpose_past(source: Any, step: Any, target: Any, stride: Any, size: Any) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, size: Any) -> None:
-        turn_past(source, step, target, stride)
+        turn_past(source, step, target, stride, None)
 
     return run
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from .arrays import LINE, Shapes, flat, images_apart, lowest, lying, scratch
 from .compile import serial
-from .minimal import OUT, POINTS, by_a, by_a_t, by_a_t_plus, by_b_t, by_g, by_g_t
+from .minimal import OUT, POINTS, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .prepared import Loops, loop
 from .rows import add, set_all, total
 from .strips import put_together, read, read_apart, take_apart, write
@@ -113,50 +113,38 @@ def _transform(
 
 
 def _transform_gradients(
-    dy: Floats, shape: Any, apart: int, way: Any, lanes: int, some: Any, t: int, parts: Any, e: Floats
+    dy: Floats, shape: Any, apart: int, way: Any, lanes: int, some: Any, t: int, strip: Floats, e: Floats
 ) -> None:
-    """The same, (A dY Aᵀ)[place]. Tiles do not overlap: of each by itself, what is halfway stays in the first-level
-    cache."""
-    strip, half = parts
+    """The same, (A dY Aᵀ)[place]."""
     kernel, tall, columns, _ = way
     side, channels, line, flat = OUT + kernel - 1, shape[0], OUT * columns, e.reshape(-1)
     for index in range(some[0], some[1]):
         read(dy[index // tall * apart :], shape, index % tall * OUT, 0, strip, line, OUT, lanes)
         for column in range(columns):
-            source = strip[OUT * column * channels :]
-            by_a(kernel, source, line * channels, OUT * channels, half, OUT * channels)
-            for k in range(side):
-                target = flat[k * side * e.shape[1] + t * channels :]
-                by_a(kernel, half[k * OUT * channels :], channels, channels, target, e.shape[1])
+            by_a(kernel, strip[OUT * column * channels :], line * channels, channels, channels, flat[t * channels :],
+                 side * e.shape[1], e.shape[1])
             t += 1
 
 
 def _transform_outputs(
-    m: Floats, shape: Any, way: Any, lanes: int, some: Any, parts: Any, b: Floats, least: Any, wrong: Floats,
+    m: Floats, shape: Any, way: Any, lanes: int, some: Any, strip: Floats, b: Floats, least: Any, wrong: Floats,
     y: Floats, apart: int
 ) -> None:
     """y = Aᵀ m A + b of a panel of outputs, a tile after the other.
 
-    m[place] : [t, o].  some : rows of tiles, from one to another, which is another's.  wrong : of `combination_plus`.
-    apart : how far the next image is in y.  What `write` needs for a square, it has of `half`, which has done its work
-    by then.
+    m[place] : [t, o].  some : rows of tiles, from one to another, which is another's.  wrong : of `square_plus`.
+    apart : how far the next image is in y.
     """
-    strip, half = parts
     kernel, tall, columns, _ = way
     side = OUT + kernel - 1
     channels, line, t, flat = shape[0], OUT * columns, 0, m.reshape(-1)
     for index in range(some[0], some[1]):
         for column in range(columns):
-            for k in range(side):
-                source = flat[k * side * m.shape[1] + t * channels :]
-                by_a_t(kernel, source, m.shape[1], channels, half[k * OUT * channels :], channels)
-            for i in range(OUT):
-                target = strip[(OUT * column + i) * channels :]
-                by_a_t_plus(kernel, half[i * channels :], OUT * channels, channels, target, line * channels, b, least,
-                            wrong)
+            by_a_t(kernel, flat[t * channels :], side * m.shape[1], m.shape[1], channels,
+                   strip[OUT * column * channels :], line * channels, channels, b, least, wrong)
             t += 1
         last = min(shape[1], (some[1] - index // tall * tall) * OUT)
-        write(strip, line, y[index // tall * apart :], shape, index % tall * OUT, last, half, lanes)
+        write(strip, line, y[index // tall * apart :], shape, index % tall * OUT, last, lanes)
 
 
 def _multiply(
@@ -197,8 +185,8 @@ def _correlate(
             first, across = g * outputs + panel * width, min(width, outputs - panel * width)
             multiply(v, each, u, part * each * width, (some[1] - some[0]) * way[2], rows, offsets, across, m)
             transform_outputs(
-                m, (across, y_shape[1], y_shape[2]), way, lanes, some, parts, b[first : first + across], least, wrong,
-                y[first * y_shape[1] * y_shape[2] :], apart)
+                m, (across, y_shape[1], y_shape[2]), way, lanes, some, parts[0], b[first : first + across], least,
+                wrong, y[first * y_shape[1] * y_shape[2] :], apart)
         job = claim(next_job, 1)
     finite[thread] = total(wrong) == 0
 
@@ -225,7 +213,7 @@ def _transform_both(
     mine, before, parts = (some[0] + first, some[0] + last), first * way[2], (strips[thread], halves[thread])
     image = x_shape[0] * x_shape[1] * x_shape[2]
     transform(x, x_shape, channels, image, way, pad, lanes, mine, before, parts, v)
-    transform_gradients(dy, dy_shape, dy_apart, way, lanes, mine, before, parts, e)
+    transform_gradients(dy, dy_shape, dy_apart, way, lanes, mine, before, strips[thread], e)
 
 
 def _sum_products(
@@ -295,7 +283,7 @@ def _sum_tiles(
                           0, parts, v)
             o, across = g * outputs + panel * width, min(width, outputs - panel * width)
             transform_gradients(dy[o * gradient :], (across, dy_shape[1], dy_shape[2]), dy_apart, way, lanes, some, 0,
-                                parts, e)
+                                parts[0], e)
             add_sums(e, way[0], tiles, anew, (0, across), dbs[thread, o : o + across])
             offsets = steps[panel // max(1, panels - 1), :tiles]
             for place in range(sums.shape[1]):
