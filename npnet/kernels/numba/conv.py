@@ -27,6 +27,7 @@ from .rows import add, set_all, total
 from .team import claim, parallel, share, threads
 from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
+from .turned import turn_few
 from .vectors import move, move_plus, pick, transpose, will_write
 
 __all__ = [
@@ -232,9 +233,8 @@ def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None
             if o + lanes <= dy.shape[0] and p + lanes <= last:
                 transpose(flat[start:], dy.shape[1], panel[there:], wide, lanes)
             else:
-                for j in range(min(lanes, dy.shape[0] - o)):
-                    for q in range(min(lanes, last - p)):
-                        panel[there + q * wide + j] = flat[start + j * dy.shape[1] + q]
+                turn_few(flat[start:], dy.shape[1], panel[there:], wide, min(lanes, dy.shape[0] - o),
+                         min(lanes, last - p))
 
 
 def _backward_weight(

@@ -14,6 +14,7 @@ from .minimal import OUT
 from .rows import set_all
 from .team import parallel, share
 from .tile import in_line
+from .turned import turn_few
 from .vectors import before_line, move, transpose, transpose_groups, transpose_past
 
 Floats = NDArray[Any]
@@ -28,7 +29,7 @@ def _read(x: Floats, shape: Any, first: int, pad: int, strip: Floats, line: int,
     for i in range(rows):
         row, here = first + i, strip[i * line * channels :]
         inside = 0 <= row < height
-        here[: (pad if inside else line) * channels] = 0
+        set_all(here[: (pad if inside else line) * channels], 0)
         if inside:
             for c in range(0, channels, lanes):
                 for p in range(0, width, lanes):
@@ -36,10 +37,8 @@ def _read(x: Floats, shape: Any, first: int, pad: int, strip: Floats, line: int,
                     if start + (lanes - 1) * height * width + lanes <= x.size:  # it reads on where the row has ended
                         transpose(x[start:], height * width, here[there:], channels, lanes)
                     else:
-                        for j in range(lanes):
-                            for q in range(min(lanes, width - p)):
-                                here[there + q * channels + j] = x[start + j * height * width + q]
-            here[(pad + width) * channels : line * channels] = 0
+                        turn_few(x[start:], height * width, here[there:], channels, lanes, min(lanes, width - p))
+            set_all(here[(pad + width) * channels : line * channels], 0)
 
 
 def _read_apart(

@@ -45,4 +45,12 @@ def _release(
                 x[start + v * numbers + p] = room[places[skip + p] + v]
 
 
-gather, release = serial(_gather), serial(_release)
+def _turn_few(source: Floats, step: int, target: Floats, stride: int, rows: int, columns: int) -> None:
+    """`transpose` of what is no square of `lanes`. Written out beside a loop of squares, it cost each of them a hundred
+    cycles: what they keep in registers was kept in memory."""
+    for i in range(rows):
+        for j in range(columns):
+            target[j * stride + i] = source[i * step + j]
+
+
+gather, release, turn_few = serial(_gather), serial(_release), serial(_turn_few)

@@ -35,6 +35,7 @@ from .team import claim, parallel, share, threads
 from .tile import FIRST_ROWS, ROWS, tile, widest
 from .tile import lanes as lanes_of
 from .turned import gather, release
+from .vectors import move
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -98,13 +99,18 @@ def _transform(
     strip, half = parts
     kernel, tall, columns, stride = way
     side, line, flat = OUT + kernel - 1, OUT * columns + kernel - 1, v.reshape(-1)
+    row = line * channels
     for index in range(some[0], some[1]):
-        image, first = x[index // tall * apart :], index % tall * OUT
+        image, first, known = x[index // tall * apart :], index % tall * OUT, 0
+        if index > some[0] and first > 0:  # the last rows of tiles before are the first of these
+            known = side - OUT
+            move(strip, OUT * row, strip, 0, known * row)
         if stride == 1:
-            read(image, shape, first - pad, pad, strip, line, side, lanes)
+            read(image, shape, first + known - pad, pad, strip[known * row :], line, side - known, lanes)
         else:
-            read_apart(image, shape, channels, stride, first, pad, strip, line, side, half, lanes)
-        by_b_t(kernel, strip, line * channels, line * channels, half, line * channels)
+            read_apart(image, shape, channels, stride, first + known, pad, strip[known * row :], line, side - known,
+                       half, lanes)
+        by_b_t(kernel, strip, row, row, half, row)
         for column in range(columns):
             for k in range(side):
                 source = half[(k * line + OUT * column) * channels :]
