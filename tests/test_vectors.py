@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("numba")
 import numba
 
-from npnet.kernels.numba import minimal, reductions, vectors
+from npnet.kernels.numba import minimal, reductions, transforms, vectors
 from npnet.kernels.numba.arrays import LINE, aligned
 from npnet.kernels.numba.tile import lanes
 
@@ -25,7 +25,7 @@ def run(function, *arguments):
 @pytest.mark.parametrize("name", MATRICES)
 def test_a_combination_is_the_product_by_its_matrix(name, dtype):
     matrix, size = MATRICES[name], lanes(np.dtype(dtype).itemsize)
-    combine = vectors.combination("test", matrix)
+    combine = transforms.combination("test", matrix)
     source = np.random.default_rng(0).standard_normal(3 * size * len(matrix[0])).astype(dtype)
     fast, plain = np.zeros((2, 4 * size * len(matrix)), dtype)
     run(combine, source, 3 * size, 2 * size, fast, 4 * size)
@@ -55,8 +55,8 @@ def test_a_square_is_combined_along_and_down(name, dtype):
             y, z = np.zeros((2, high, high + 2, count + 1), dtype)
             steps, wrong = (y[0].size, count + 1), np.zeros(count, dtype)
             with np.errstate(invalid="ignore"):
-                call(vectors.square("test_square", MATRICES[name]), *numbers, y.reshape(-1), *steps)
-                call(vectors.square_plus("test_plus", MATRICES[name]), *numbers, z.reshape(-1), *steps, b, dtype(-0.1),
+                call(transforms.square("test", MATRICES[name]), *numbers, y.reshape(-1), *steps)
+                call(transforms.square_plus("test", MATRICES[name]), *numbers, z.reshape(-1), *steps, b, dtype(-0.1),
                      wrong)
             if bad is None:
                 for got, whole in ((y, expected), (z, np.maximum(expected + b, -0.1))):
@@ -69,8 +69,8 @@ def test_a_square_is_combined_along_and_down(name, dtype):
 
 
 def test_twins_are_rows_that_differ_in_signs_only():
-    assert vectors._twins(((1, 2, 3), (1, -2, 3), (1, 2, 3), (0, 1, 0))) == {0: 1}
-    assert vectors._twins(((1, 2), (-1, -2))) == {}
+    assert transforms._twins(((1, 2, 3), (1, -2, 3), (1, 2, 3), (0, 1, 0))) == {0: 1}
+    assert transforms._twins(((1, 2), (-1, -2))) == {}
 
 
 @BOTH

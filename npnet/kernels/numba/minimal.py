@@ -22,7 +22,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from .vectors import Matrix, combination, square, square_plus
+from .transforms import Matrix, combination, square, square_plus
 
 Floats = NDArray[Any]
 Sums = Callable[..., None]

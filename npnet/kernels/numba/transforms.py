@@ -1,0 +1,249 @@
+"""Products by a small matrix that is known when it is compiled, of many columns at a time: `minimal` names its own.
+
+A plain loop each, with LLVM's instructions beside it, as in `tile`.
+"""
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
+
+from .tile import Registers, data, lanes
+
+Floats = NDArray[Any]
+Matrix = Sequence[Sequence[float]]
+
+
+def _twins(matrix: Matrix) -> dict[int, int]:
+    """Rows a + b and a − b, alike but for the signs of some numbers: {k: the row after it that is its twin}."""
+    found: dict[int, int] = {}
+    for k, row in enumerate(matrix):
+        for other in range(k + 1, len(matrix)):
+            signs = {a == b for a, b in zip(row, matrix[other], strict=True) if a or b}
+            same = all(abs(a) == abs(b) for a, b in zip(row, matrix[other], strict=True))
+            if same and signs == {True, False} and not {k, other} & {*found, *found.values()}:
+                found[k] = other
+    return found
+
+
+def _combined(registers: Registers, matrix: Matrix, given: list[Any]) -> list[Any]:
+    """The product of the matrix and a column of vectors.
+
+    Of two rows of the matrix that differ in signs only, a + b and a − b, the two parts are computed once; where two
+    columns do, the sum and the difference of what they multiply.
+    """
+    builder, rows, columns = registers.builder, _twins(matrix), _twins(tuple(zip(*matrix, strict=True)))
+
+    def both(one: Any, other: Any) -> tuple[Any, Any]:
+        return builder.fadd(one, other), builder.fsub(one, other)
+
+    def sum_of(terms: list[tuple[float, Any]]) -> Any:
+        total = None
+        for factor, values in sorted(terms, key=lambda term: abs(term[0]) != 1):
+            if total is None:
+                total = values if factor == 1 else builder.fmul(values, registers.constant(factor))
+            elif abs(factor) == 1:
+                total = (builder.fadd if factor == 1 else builder.fsub)(total, values)
+            else:
+                term = builder.fmul(values, registers.constant(factor), flags=("contract",))
+                total = builder.fadd(term, total, flags=("contract",))
+        return total
+
+    made: list[Any] = [None] * len(matrix)
+    if rows:
+        for k, factors in enumerate(matrix):
+            terms = [(factor, values) for factor, values in zip(factors, given, strict=True)]
+            if k in rows:
+                other = matrix[rows[k]]
+                alike = [term for i, term in enumerate(terms) if term[0] and factors[i] == other[i]]
+                apart = [term for i, term in enumerate(terms) if term[0] and factors[i] != other[i]]
+                made[k], made[rows[k]] = both(sum_of(alike), sum_of(apart))
+            elif made[k] is None:
+                made[k] = sum_of([term for term in terms if term[0]])
+        return made
+    both_ways = {i: both(given[i], given[other]) for i, other in columns.items()}
+    for k, factors in enumerate(matrix):
+        terms = []
+        for i, factor in enumerate(factors):
+            if i in both_ways:
+                terms.append((factor, both_ways[i][0 if factor == factors[columns[i]] else 1]))
+            elif i not in columns.values():
+                terms.append((factor, given[i]))
+        made[k] = sum_of([term for term in terms if term[0]])
+    return made
+
+
+def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats, int], None]:
+    """A function that computes so many sums of so many rows: a product by a small matrix, known when it is compiled."""
+
+    def combine(source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
+        """target[k · stride + v] = Σ_i matrix[k][i] source[i · step + v] for v < count, a multiple of `lanes`."""
+        for k, row in enumerate(matrix):
+            for v in range(count):
+                total = source.dtype.type(0)
+                for i, factor in enumerate(row):
+                    if factor:
+                        total += source.dtype.type(factor) * source[i * step + v]
+                target[k * stride + v] = total
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def instructions(context: Any, source: Any, step: Any, v: Any, target: Any, stride: Any) -> Any:
+        return types.void(source, step, v, target, stride), generate
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = Registers(context, builder, signature.args[0].dtype)
+        source, target = (data(context, builder, signature, arguments, i) for i in (0, 3))
+        step, v, stride = arguments[1], arguments[2], arguments[4]
+        given = [registers.load(source, _place(builder, step, i, v)) for i in range(len(matrix[0]))]
+        for k, values in enumerate(_combined(registers, matrix, given)):
+            registers.store(values, target, _place(builder, stride, k, v))
+        return context.get_dummy_value()
+
+    instructions.__name__ = f"combine_{name}"
+
+    @overload(combine)  # type: ignore[untyped-decorator]
+    def _combine(source: Any, step: Any, count: Any, target: Any, stride: Any) -> Any:
+        width = lanes(source.dtype.bitwidth // 8)
+
+        def run(source: Any, step: Any, count: Any, target: Any, stride: Any) -> None:
+            for v in range(0, count, width):
+                instructions(source, step, v, target, stride)
+
+        return run
+
+    return combine
+
+
+def square(name: str, matrix: Matrix) -> Callable[..., None]:
+    """A function that computes M X Mᵀ of a square X of rows: `combination` along and down at once, and what is halfway
+    stays in registers. As two, what is halfway in memory, GoogLeNet's first layer took a tenth longer."""
+
+    def combine(
+        source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int
+    ) -> None:
+        """target[k · lower + l · right + v] = Σ_ij matrix[k][i] matrix[l][j] source[i · down + j · along + v]."""
+        for v in range(count):
+            for k, row in enumerate(matrix):
+                for m, column in enumerate(matrix):
+                    target[k * lower + m * right + v] = _of_square(row, column, source, down, along, v)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def instructions(
+        context: Any, source: Any, down: Any, along: Any, v: Any, target: Any, lower: Any, right: Any
+    ) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            registers = Registers(context, builder, signature.args[0].dtype)
+            source, target = (data(context, builder, signature, arguments, i) for i in (0, 4))
+            _, down, along, v, _, lower, right = arguments
+            for k, row in enumerate(_squared(registers, matrix, source, down, along, v)):
+                for m, values in enumerate(row):
+                    registers.store(values, target, _place(builder, lower, k, _place(builder, right, m, v)))
+            return context.get_dummy_value()
+
+        return types.void(source, down, along, v, target, lower, right), generate
+
+    instructions.__name__ = f"square_{name}"
+
+    @overload(combine)  # type: ignore[untyped-decorator]
+    def _combine(
+        source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any
+    ) -> Any:
+        width = lanes(source.dtype.bitwidth // 8)
+
+        def run(source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any) -> None:
+            for v in range(0, count, width):
+                instructions(source, down, along, v, target, lower, right)
+
+        return run
+
+    return combine
+
+
+def square_plus(name: str, matrix: Matrix) -> Callable[..., None]:
+    """`square` that adds a number to what it computes, and looks at it, while it is at hand."""
+
+    def combine(
+        source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int, b: Floats,
+        least: Any, wrong: Floats
+    ) -> None:
+        """b[v] is added; what is less than `least` becomes that. wrong[v] += 0 · Σ of the results, for which it becomes
+        NaN where one is not finite, or where so many large ones are."""
+        for v in range(count):
+            everything = source.dtype.type(0)
+            for k, row in enumerate(matrix):
+                for m, column in enumerate(matrix):
+                    value = b[v] + _of_square(row, column, source, down, along, v)
+                    everything += value
+                    target[k * lower + m * right + v] = least if value <= least else value
+            wrong[v] += 0 * everything
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def instructions(
+        context: Any, source: Any, down: Any, along: Any, v: Any, target: Any, lower: Any, right: Any, b: Any,
+        least: Any, wrong: Any
+    ) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            registers = Registers(context, builder, signature.args[0].dtype)
+            source, target, b, wrong = (data(context, builder, signature, arguments, i) for i in (0, 4, 7, 9))
+            _, down, along, v, _, lower, right, _, least, _ = arguments
+            least, bias, everything = registers.repeat(least), registers.load(b, v), registers.constant(0)
+            for k, row in enumerate(_squared(registers, matrix, source, down, along, v)):
+                for m, values in enumerate(row):
+                    values = builder.fadd(values, bias)
+                    everything = builder.fadd(everything, values)
+                    values = builder.select(builder.fcmp_ordered("<=", values, least), least, values)
+                    registers.store(values, target, _place(builder, lower, k, _place(builder, right, m, v)))
+            nothing = builder.fmul(everything, registers.constant(0), flags=("contract",))
+            registers.store(builder.fadd(nothing, registers.load(wrong, v), flags=("contract",)), wrong, v)
+            return context.get_dummy_value()
+
+        return types.void(source, down, along, v, target, lower, right, b, least, wrong), generate
+
+    instructions.__name__ = f"square_plus_{name}"
+
+    @overload(combine)  # type: ignore[untyped-decorator]
+    def _combine(
+        source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any, least: Any,
+        wrong: Any
+    ) -> Any:
+        width = lanes(source.dtype.bitwidth // 8)
+
+        def run(
+            source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any, least: Any,
+            wrong: Any
+        ) -> None:
+            for v in range(0, count, width):
+                instructions(source, down, along, v, target, lower, right, b, least, wrong)
+
+        return run
+
+    return combine
+
+
+def _of_square(
+    row: Sequence[float], column: Sequence[float], source: Floats, down: int, along: int, v: int
+) -> Any:
+    total = source.dtype.type(0)
+    for i, factor in enumerate(row):
+        for j, other in enumerate(column):
+            if factor and other:
+                total += source.dtype.type(factor * other) * source[i * down + j * along + v]
+    return total
+
+
+def _squared(
+    registers: Registers, matrix: Matrix, source: Any, down: Any, along: Any, v: Any
+) -> list[list[Any]]:
+    build, size = registers.builder, range(len(matrix[0]))
+    half = []
+    for i in size:
+        row = [registers.load(source, _place(build, down, i, _place(build, along, j, v))) for j in size]
+        half.append(_combined(registers, matrix, row))
+    columns = [_combined(registers, matrix, list(column)) for column in zip(*half, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _place(builder: ir.IRBuilder, size: Any, i: int, v: Any) -> Any:
+    return builder.add(builder.mul(size, ir.Constant(size.type, i)), v)
