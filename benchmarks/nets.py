@@ -1,6 +1,8 @@
 """The tables of results/bench: every net against PyTorch, as `npnet bench` measures it.
 
-    python benchmarks/nets.py [FOLDER [MODEL-BATCH ...]]    # default: results/bench, all; PyTorch must be installed
+    python benchmarks/nets.py [FOLDER [MODEL | MODEL-BATCH ...]]    # default: results/bench, all of them
+
+PyTorch must be installed.
 """
 import json
 import sys
@@ -15,10 +17,13 @@ NETS = (
 
 
 def main(folder="results/bench", *names):
+    known = {name for model, batch, _ in NETS for name in (model, f"{model}-{batch}")}
+    if unknown := set(names) - known:
+        sys.exit(f"{', '.join(sorted(unknown))}: must be among {', '.join(sorted(known))}")
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     for model, batch, steps in NETS:
-        if names and f"{model}-{batch}" not in names:
+        if names and not {model, f"{model}-{batch}"} & set(names):
             continue
         result = run(model, batch, against="torch", steps=steps)
         page = text(result)

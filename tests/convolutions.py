@@ -2,11 +2,12 @@
 import numpy as np
 
 
-def operands(shape, dtype, kernel=3, seed=0, stride=1):
-    """x, w, b, dy for (images, channels and outputs of a group, groups, height, width, padding)."""
+def operands(shape, dtype, kernel=3, seed=0, stride=1, more=0):
+    """x, w, b, dy for (images, channels and outputs of a group, groups, height, width, padding).  more : rows and
+    columns of dy, of windows that reach beyond the image."""
     n, c, o, groups, h, w, pad = shape
     rng = np.random.default_rng(seed)
-    oh, ow = ((length + 2 * pad - kernel) // stride + 1 for length in (h, w))
+    oh, ow = ((length + 2 * pad - kernel) // stride + 1 + more for length in (h, w))
     x, weight = rng.standard_normal((n, c * groups, h, w)), rng.standard_normal((o * groups, c, kernel, kernel))
     b, dy = rng.standard_normal(o * groups), rng.standard_normal((n, o * groups, oh, ow))
     return [a.astype(dtype) for a in (x, weight, b, dy)]

@@ -11,6 +11,7 @@ import numba
 
 from npnet.kernels import numba as fast
 from npnet.kernels.numba import conv, minimal, winograd
+from npnet.kernels.numba.arrays import LINE, aligned
 from npnet.kernels.numba.tile import lanes
 
 # images, channels and outputs of a group, groups, height, width, padding
@@ -18,7 +19,7 @@ SHAPES = [(9, 16, 32, 1, 9, 11, 1), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30
           (4, 16, 112, 2, 13, 13, 1), (12, 64, 16, 1, 7, 7, 1), (9, 16, 16, 1, 9, 6, 1)]
 FIVES = [(9, 16, 32, 1, 9, 11, 2), (3, 32, 16, 2, 17, 18, 0), (1, 16, 64, 1, 30, 23, 4), (10, 48, 16, 1, 8, 8, 2)]
 FOURS = [(9, 16, 32, 1, 9, 11, 2), (3, 32, 16, 2, 17, 18, 0), (2, 48, 96, 1, 13, 13, 1)]
-# as SHAPES, behind the size of the kernel and the stride: first layers; width 32 is in lines of the cache
+# as SHAPES, behind the size of the kernel and the stride: first layers
 STRIDES = [(11, 4, (3, 3, 96, 1, 63, 67, 0)), (7, 2, (2, 3, 64, 1, 55, 61, 3)), (7, 2, (2, 3, 16, 1, 64, 63, 3)),
            (9, 4, (3, 5, 48, 1, 40, 51, 4)), (5, 2, (4, 16, 32, 1, 21, 20, 2)), (16, 4, (2, 3, 16, 1, 61, 60, 5))]
 BOTH = [*((3, shape) for shape in SHAPES), *((4, shape) for shape in FOURS), *((5, shape) for shape in FIVES)]
@@ -79,14 +80,41 @@ def test_it_is_the_convolution_of_the_definition(kernel, shape, dtype, tolerance
 
 
 @pytest.mark.parametrize(("kernel", "stride", "shape"), STRIDES, ids=str)
+@pytest.mark.parametrize("more", [0, 1], ids=["rounded down", "rounded up"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 3e-5)])
-def test_with_a_stride_every_pixel_of_a_square_is_a_channel(kernel, stride, shape, dtype, tolerance, taken, apart):
+def test_with_a_stride_every_pixel_of_a_square_is_a_channel(
+    kernel, stride, shape, dtype, tolerance, more, taken, apart
+):
     """The gradient of the input, which no first layer is asked for, goes another way."""
-    arguments = operands(shape, dtype, kernel, stride=stride)
+    if lanes(np.dtype(dtype).itemsize) < stride:
+        pytest.skip("a vector is shorter than the stride")
+    arguments = operands(shape, dtype, kernel, stride=stride, more=more)
     expected = all_three(definition, shape, *(a.astype(np.float64) for a in arguments), stride=stride)
     for key, got in all_three(fast, shape, *arguments, stride=stride).items():
         assert relative_error(got, expected[key]) < tolerance, key
     assert taken == {True: 2, False: 0}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("where", ["a line", "behind it", "some images"])
+def test_rows_that_are_lines_of_the_cache_are_the_same_numbers(where, dtype, taken):
+    """They are written past the caches, but only where all of them begin a line: not in an array that begins 16 bytes
+    later, and of one whose images are half a line apart only every other."""
+    line, shape = LINE // np.dtype(dtype).itemsize, (3, 16, 32, 1, 13, 16, 1)
+    x, w, b, dy = operands(shape, dtype)
+    assert dy.shape[3] % line == 0
+    apart, begin = dy[0].size + (line // 2 if where == "some images" else 0), 2 if where == "behind it" else 0
+    memory = aligned(begin + 3 * apart, dy.dtype)
+    memory[:] = 7
+    y = np.lib.stride_tricks.as_strided(memory[begin:], dy.shape, (apart * dy.itemsize, *dy[0].strides))
+    expected = np.zeros(dy.shape)
+    definition.conv2d_forward(*(a.astype(np.float64) for a in (x, w, b)), 1, 1, 1, True, expected)
+    fast.conv2d_forward(x, w, b, 1, 1, 1, True, y)
+    assert relative_error(y, expected) < (3e-5 if dtype == np.float32 else 1e-13)
+    assert (memory[:begin] == 7).all()
+    for n in range(3):
+        assert (memory[begin + n * apart + dy[0].size : begin + (n + 1) * apart] == 7).all()
+    assert taken == {True: 1, False: 0}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -212,6 +240,10 @@ def test_it_is_left_alone_where_it_does_not_suit(monkeypatch):
     monkeypatch.setattr(winograd, "CHANNELS", 11)
     forget()
     assert not winograd.suits(x, w, y, 1, 4)
+    monkeypatch.setattr(winograd, "CHANNELS", 10)
+    forget()
+    assert winograd.suits((8, 3, 9, 9), (64, 3, 7, 7), (8, 64, 9, 9), 2, 4)
+    assert not winograd.suits((8, 2, 9, 9), (64, 2, 7, 7), (8, 64, 9, 9), 2, 4)  # filled up, they would be enough
 
 
 @pytest.mark.parametrize("kernel", [3, 4, 5])

@@ -5,7 +5,7 @@ copied KW times, moved by each l, its rows close together; in such a copy the pi
 from another place on. An image of which every pixel stands in KH · KW patches is copied KW times, and not packed again
 as a library's product would, but where caches are slow (`tile.PACKED`). The sums are `tile`s.
 
-1 × 1 convolutions go another way, `pointwise`, and 3 × 3 and 5 × 5 with enough channels: `winograd`.
+1 × 1 convolutions go another way, `pointwise`, and 3 × 3 to 5 × 5 with enough channels, or as many strides: `winograd`.
 
 The gradient of the input is a convolution too: of dy, by the weights turned round, with zeros between dy's pixels where
 the stride was more than 1. That of the weights is the product of patches and dy.

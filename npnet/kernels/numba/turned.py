@@ -1,4 +1,5 @@
-"""Maps turned over: pixel p of 16 maps (`lanes` of them) side by side at places[p]. No edge is in a vector's way so."""
+"""Maps turned over: pixel p of 16 maps (`lanes` of them) side by side, at places[p] or so far apart. No edge is in a
+vector's way so."""
 from typing import Any
 
 import numpy as np

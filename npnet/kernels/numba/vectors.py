@@ -157,7 +157,7 @@ def _turned(registers: Registers, rows: list[Any], each: int = 1) -> list[Any]:
 
 
 def transpose_past(source: Floats, step: int, target: Floats, stride: int, size: int) -> None:
-    """`transpose`, of rows that are lines of the cache in the target: they are written past the caches."""
+    """`transpose`, of rows that are lines of the cache in the target, as vectors are: written past the caches."""
     transpose(source, step, target, stride, size)
 
 

@@ -1,12 +1,12 @@
-r"""Convolution by 3 × 3 and 5 × 5 with a fraction of the multiplications: Winograd's minimal filtering, `minimal`.
+r"""Convolution by 3 × 3 to 5 × 5 with a fraction of the multiplications: Winograd's minimal filtering, `minimal`.
 
 Along rows and along columns, it makes 4 × 4 outputs from 6 × 6 inputs with 36 multiplications in place of 144,
-F(4 × 4, 3 × 3), and from 8 × 8 inputs with 64 in place of 400, F(4 × 4, 5 × 5):
+F(4 × 4, 3 × 3), from 7 × 7 with 49 in place of 256, and from 8 × 8 with 64 in place of 400, F(4 × 4, 5 × 5):
 
     Y = Aᵀ[ (G W Gᵀ) ∘ (Bᵀ X B) ]A            for nets: Lavin and Gray 2016, §4.
 
-Summed over channels, ∘ becomes 36 or 64 products of matrices, (tiles × channels) · (channels × outputs), one for each
-place of the 6 × 6 or 8 × 8: those are made of `tile`s. The transforms to and fro work on a vector of channels at a
+Summed over channels, ∘ becomes 36 to 64 products of matrices, (tiles × channels) · (channels × outputs), one for each
+place of the 6 × 6 to 8 × 8: those are made of `tile`s. The transforms to and fro work on a vector of channels at a
 time, so rows of pixels are turned over when they are read, to have the channels of a pixel side by side, and back when
 they are written.
 
@@ -214,7 +214,7 @@ def _transform_both(
     dy: Floats, dy_shape: Any, dy_apart: int, x: Floats, x_shape: Any, channels: int, way: Any, some: Any, pad: int,
     lanes: int, strips: Floats, halves: Floats, v: Floats, e: Floats, thread: int, team: int
 ) -> None:
-    """`_transform` of both."""
+    """Of x what `_transform` makes, and of dy what `_transform_gradients` does."""
     first, last = share(some[1] - some[0], thread, team)
     mine, before, parts = (some[0] + first, some[0] + last), first * way[2], (strips[thread], halves[thread])
     image = x_shape[0] * x_shape[1] * x_shape[2]
@@ -369,11 +369,11 @@ def suits(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: in
     vectors and tiles of channels; with a stride, one group."""
     whole, groups = max(lanes_of(itemsize), ROWS), x[1] // w[1]
     channels, kernel = _apart(w, stride, itemsize)
-    outputs = w[0] // groups
+    real, outputs = w[1] * stride * stride, w[0] // groups
     return (
         w[2] == w[3] and kernel in POINTS and channels % whole == 0 and outputs % whole == 0
         and (stride == 1 or (stride in STRIDES and stride <= lanes_of(itemsize) and groups == 1))
-        and channels * outputs >= CHANNELS * (channels + outputs) and min(y[2:]) >= 4 and y[0] * y[2] * y[3] >= LEAST
+        and real * outputs >= CHANNELS * (real + outputs) and min(y[2:]) >= 4 and y[0] * y[2] * y[3] >= LEAST
     )
 
 
