@@ -23,22 +23,6 @@ def run(function, *arguments):
 
 @BOTH
 @pytest.mark.parametrize("name", MATRICES)
-def test_a_combination_is_the_product_by_its_matrix(name, dtype):
-    matrix, size = MATRICES[name], lanes(np.dtype(dtype).itemsize)
-    combine = transforms.combination("test", matrix)
-    source = np.random.default_rng(0).standard_normal(3 * size * len(matrix[0])).astype(dtype)
-    fast, plain = np.zeros((2, 4 * size * len(matrix)), dtype)
-    run(combine, source, 3 * size, 2 * size, fast, 4 * size)
-    combine(source, 3 * size, 2 * size, plain, 4 * size)
-    expected = np.array(matrix) @ source.reshape(-1, 3 * size)[:, : 2 * size].astype(np.float64)
-    close = 1e-6 if dtype == np.float32 else 1e-14
-    for got in (fast, plain):
-        np.testing.assert_allclose(got.reshape(-1, 4 * size)[:, : 2 * size], expected, atol=close * 10, rtol=close)
-        assert not got.reshape(-1, 4 * size)[:, 2 * size :].any()
-
-
-@BOTH
-@pytest.mark.parametrize("name", MATRICES)
 def test_a_square_is_combined_along_and_down(name, dtype):
     """M X Mᵀ; and plus a number, not less than another, and with a mark where it is not finite."""
     matrix, size = np.array(MATRICES[name]), lanes(np.dtype(dtype).itemsize)

@@ -22,7 +22,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from .transforms import Matrix, combination, square, square_plus
+from .transforms import Matrix, square, square_plus
 
 Floats = NDArray[Any]
 Sums = Callable[..., None]
@@ -55,8 +55,8 @@ def turned(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
-def _sums(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sums] = combination) -> Sums:
-    """by(kernel, …): the `combination` for that size of filter, or the `square`."""
+def _squares(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sums] = square) -> Sums:
+    """by(kernel, …): the `square` for that size of filter."""
     of_three, of_four, of_five = (made(f"{name}_{kernel}", matrix(kernel)) for kernel in POINTS)
 
     def by(kernel: int, *arguments: Any) -> None:
@@ -71,6 +71,6 @@ def _sums(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sums] 
     return by
 
 
-by_b_t = _sums("b_t", b_t)
-by_a_t, by_a = _sums("a_t", a_t, square_plus), _sums("a", lambda kernel: turned(a_t(kernel)), square)
-by_g, by_g_t = _sums("g", g), _sums("g_t", lambda kernel: turned(g(kernel)))
+by_b_t, by_a_t = _squares("b_t", b_t), _squares("a_t", a_t, square_plus)
+by_a = _squares("a", lambda kernel: turned(a_t(kernel)))
+by_g, by_g_t = _squares("g", g), _squares("g_t", lambda kernel: turned(g(kernel)))

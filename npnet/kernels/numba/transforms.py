@@ -1,6 +1,6 @@
-"""Products by a small matrix that is known when it is compiled, of many columns at a time: `minimal` names its own.
+"""M X Mᵀ with a small matrix M that is known when it is compiled, of many squares X at a time: `minimal` has its own.
 
-A plain loop each, with LLVM's instructions beside it, as in `tile`.
+Plain loops, with LLVM's instructions beside them, as in `tile`.
 """
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,50 +75,9 @@ def _combined(registers: Registers, matrix: Matrix, given: list[Any]) -> list[An
     return made
 
 
-def combination(name: str, matrix: Matrix) -> Callable[[Floats, int, int, Floats, int], None]:
-    """A function that computes so many sums of so many rows: a product by a small matrix, known when it is compiled."""
-
-    def combine(source: Floats, step: int, count: int, target: Floats, stride: int) -> None:
-        """target[k · stride + v] = Σ_i matrix[k][i] source[i · step + v] for v < count, a multiple of `lanes`."""
-        for k, row in enumerate(matrix):
-            for v in range(count):
-                total = source.dtype.type(0)
-                for i, factor in enumerate(row):
-                    if factor:
-                        total += source.dtype.type(factor) * source[i * step + v]
-                target[k * stride + v] = total
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def instructions(context: Any, source: Any, step: Any, v: Any, target: Any, stride: Any) -> Any:
-        return types.void(source, step, v, target, stride), generate
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        registers = Registers(context, builder, signature.args[0].dtype)
-        source, target = (data(context, builder, signature, arguments, i) for i in (0, 3))
-        step, v, stride = arguments[1], arguments[2], arguments[4]
-        given = [registers.load(source, _place(builder, step, i, v)) for i in range(len(matrix[0]))]
-        for k, values in enumerate(_combined(registers, matrix, given)):
-            registers.store(values, target, _place(builder, stride, k, v))
-        return context.get_dummy_value()
-
-    instructions.__name__ = f"combine_{name}"
-
-    @overload(combine)  # type: ignore[untyped-decorator]
-    def _combine(source: Any, step: Any, count: Any, target: Any, stride: Any) -> Any:
-        width = lanes(source.dtype.bitwidth // 8)
-
-        def run(source: Any, step: Any, count: Any, target: Any, stride: Any) -> None:
-            for v in range(0, count, width):
-                instructions(source, step, v, target, stride)
-
-        return run
-
-    return combine
-
-
 def square(name: str, matrix: Matrix) -> Callable[..., None]:
-    """A function that computes M X Mᵀ of a square X of rows: `combination` along and down at once, and what is halfway
-    stays in registers. As two, what is halfway in memory, GoogLeNet's first layer took a tenth longer."""
+    """A function that computes M X Mᵀ of a square X of rows, along and down at once: what is halfway stays in
+    registers, or near. With it in memory, GoogLeNet's first layer took a tenth longer, 3 × 3 up to 4 %."""
 
     def combine(
         source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int

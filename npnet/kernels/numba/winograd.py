@@ -72,31 +72,26 @@ def _transform_block(
     """Of ROWS channels and a panel of outputs.  apart : how far the next place is in u."""
     side, wide, flat = OUT + kernel - 1, ROWS * width, w.reshape(-1)
     count, outputs, first = kernel * kernel, w.shape[1] if turned else w.shape[0], block * ROWS
-    whole, half = small, small[count * wide :]
     for o in range(panel * width, min((panel + 1) * width, outputs), lanes):  # of so many outputs, side by side
-        here = whole[o % width :]
+        here = small[o % width :]
         if turned:
             for r in range(ROWS):
                 gather(flat, 0, lanes, count, ((first + r) * outputs + o) * count, count, taps, r * count, lanes, here)
         else:
             each = w.shape[1] * count
             gather(flat, o, lanes, each, first * count, ROWS * count, taps, 0, lanes, here)
-    for k in range(kernel):  # along the rows, then along the columns of what comes of it
-        by_g(kernel, whole[kernel * k * wide :], wide, wide, half[side * k * wide :], wide)
-    for k in range(side):
-        by_g(kernel, half[k * wide :], side * wide, wide, u[k * apart :], side * apart)
+    by_g(kernel, small, kernel * wide, wide, wide, u, side * apart, apart)
 
 
 def _transform(
-    x: Floats, shape: Any, channels: int, apart: int, way: Any, pad: int, lanes: int, some: Any, t: int, parts: Any,
-    v: Floats
+    x: Floats, shape: Any, channels: int, apart: int, way: Any, pad: int, lanes: int, some: Any, t: int,
+    strip: Floats, room: Floats, v: Floats
 ) -> None:
     """v[place] : [t, c] = (Bᵀ X B)[place] of tiles t, t + 1, … in `some` rows of tiles, counted through all images.
 
     x : from the first of the channels on that are meant.  shape : of these.  channels : what they become, if there is
     a stride.  apart : how far the next image is.
     """
-    strip, half = parts
     kernel, tall, columns, stride = way
     side, line, flat = OUT + kernel - 1, OUT * columns + kernel - 1, v.reshape(-1)
     row = line * channels
@@ -109,12 +104,10 @@ def _transform(
             read(image, shape, first + known - pad, pad, strip[known * row :], line, side - known, lanes)
         else:
             read_apart(image, shape, channels, stride, first + known, pad, strip[known * row :], line, side - known,
-                       half, lanes)
-        by_b_t(kernel, strip, row, row, half, row)
+                       room, lanes)
         for column in range(columns):
-            for k in range(side):
-                source = half[(k * line + OUT * column) * channels :]
-                by_b_t(kernel, source, channels, channels, flat[k * side * v.shape[1] + t * channels :], v.shape[1])
+            by_b_t(kernel, strip[OUT * column * channels :], row, channels, channels, flat[t * channels :],
+                   side * v.shape[1], v.shape[1])
             t += 1
 
 
@@ -169,7 +162,7 @@ def _multiply(
 
 def _correlate(
     x: Floats, x_shape: Any, x_apart: int, u: Floats, cut: Any, b: Floats, least: Any, way: Any, count: int,
-    together: int, pad: int, lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, halves: Floats, vs: Floats,
+    together: int, pad: int, lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, rooms: Floats, vs: Floats,
     ms: Floats, wrongs: Floats, y_shape: Any, finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int,
     team: int
 ) -> None:
@@ -177,7 +170,7 @@ def _correlate(
     them are done together. Of a group after the other, so that what its pixels became is near, and of its outputs a
     panel after the other, so that its products are when they are transformed: AlexNet's inference became 5 % faster."""
     groups, panels, each, width = cut
-    outputs, parts, v, m = y_shape[0] // groups, (strips[thread], halves[thread]), vs[thread], ms[thread]
+    outputs, strip, v, m = y_shape[0] // groups, strips[thread], vs[thread], ms[thread]
     shape, wrong = (x_shape[0] // groups, x_shape[1], x_shape[2]), wrongs[thread]
     size = shape[0] * shape[1] * shape[2]
     set_all(wrong, 0)
@@ -187,12 +180,12 @@ def _correlate(
         for part in range(groups * panels):
             g, panel = part // panels, part % panels
             if panel == 0:
-                transform(x[g * size :], shape, each, x_apart, way, pad, lanes, some, 0, parts, v)
+                transform(x[g * size :], shape, each, x_apart, way, pad, lanes, some, 0, strip, rooms[thread], v)
             first, across = g * outputs + panel * width, min(width, outputs - panel * width)
             multiply(v, each, u, part * each * width, (some[1] - some[0]) * way[2], rows, offsets, across, m)
             transform_outputs(
-                m, (across, y_shape[1], y_shape[2]), way, lanes, some, parts[0], b[first : first + across], least,
-                wrong, y[first * y_shape[1] * y_shape[2] :], apart)
+                m, (across, y_shape[1], y_shape[2]), way, lanes, some, strip, b[first : first + across], least, wrong,
+                y[first * y_shape[1] * y_shape[2] :], apart)
         job = claim(next_job, 1)
     finite[thread] = total(wrong) == 0
 
@@ -212,14 +205,14 @@ def _add_sums(e: Floats, kernel: int, tiles: int, anew: bool, some: Any, db: Flo
 
 def _transform_both(
     dy: Floats, dy_shape: Any, dy_apart: int, x: Floats, x_shape: Any, channels: int, way: Any, some: Any, pad: int,
-    lanes: int, strips: Floats, halves: Floats, v: Floats, e: Floats, thread: int, team: int
+    lanes: int, strips: Floats, rooms: Floats, v: Floats, e: Floats, thread: int, team: int
 ) -> None:
     """Of x what `_transform` makes, and of dy what `_transform_gradients` does."""
     first, last = share(some[1] - some[0], thread, team)
-    mine, before, parts = (some[0] + first, some[0] + last), first * way[2], (strips[thread], halves[thread])
+    mine, before, strip = (some[0] + first, some[0] + last), first * way[2], strips[thread]
     image = x_shape[0] * x_shape[1] * x_shape[2]
-    transform(x, x_shape, channels, image, way, pad, lanes, mine, before, parts, v)
-    transform_gradients(dy, dy_shape, dy_apart, way, lanes, mine, before, strips[thread], e)
+    transform(x, x_shape, channels, image, way, pad, lanes, mine, before, strip, rooms[thread], v)
+    transform_gradients(dy, dy_shape, dy_apart, way, lanes, mine, before, strip, e)
 
 
 def _sum_products(
@@ -262,7 +255,7 @@ def _add_product(
 
 def _sum_tiles(
     dy: Floats, dy_shape: Any, dy_apart: int, x: Floats, x_shape: Any, way: Any, jobs: Any, pad: int, lanes: int,
-    cut: Any, rows: Numbers, steps: Numbers, strips: Floats, halves: Floats, vs: Floats, es: Floats, small: Floats,
+    cut: Any, rows: Numbers, steps: Numbers, strips: Floats, rooms: Floats, vs: Floats, es: Floats, small: Floats,
     sums: Floats, dbs: Floats, thread: int, team: int
 ) -> None:
     """sums[thread] = the products of all places, dbs[thread] = Σ dy, over the thread's own tiles.  jobs : rows of tiles
@@ -274,7 +267,7 @@ def _sum_tiles(
     total, together = jobs
     groups, panels, each, width = cut
     first, last = share(total, thread, team)
-    parts, v, e, outputs = (strips[thread], halves[thread]), vs[thread], es[thread], dy_shape[0] // groups
+    strip, v, e, outputs = strips[thread], vs[thread], es[thread], dy_shape[0] // groups
     maps, gradient = x_shape[0] // groups, dy_shape[1] * dy_shape[2]
     image = maps * x_shape[1] * x_shape[2]
     if first == last:
@@ -286,10 +279,10 @@ def _sum_tiles(
             g, panel = part // panels, part % panels
             if panel == 0:
                 transform(x[g * image :], (maps, x_shape[1], x_shape[2]), each, groups * image, way, pad, lanes, some,
-                          0, parts, v)
+                          0, strip, rooms[thread], v)
             o, across = g * outputs + panel * width, min(width, outputs - panel * width)
             transform_gradients(dy[o * gradient :], (across, dy_shape[1], dy_shape[2]), dy_apart, way, lanes, some, 0,
-                                parts[0], e)
+                                strip, e)
             add_sums(e, way[0], tiles, anew, (0, across), dbs[thread, o : o + across])
             offsets = steps[panel // max(1, panels - 1), :tiles]
             for place in range(sums.shape[1]):
@@ -334,18 +327,14 @@ def _collect_block(
     """Of ROWS channels and a panel of outputs.  apart : how far the next place is in `sums`."""
     side, wide, wrong = OUT + kernel - 1, ROWS * width, 0
     across = min(width, dw.shape[0] - panel * width)
-    half, whole = small, small[side * kernel * wide :]
-    for k in range(side):
-        by_g_t(kernel, sums[k * side * apart :], apart, ROWS * across, half[k * kernel * wide :], wide)
-    for k in range(kernel):
-        by_g_t(kernel, half[k * wide :], kernel * wide, ROWS * across, whole[k * wide :], kernel * wide)
+    by_g_t(kernel, sums, side * apart, apart, ROWS * across, small, kernel * wide, wide)
     count = kernel * kernel
     for j in range(0, across, lanes):
-        release(whole[j:], taps, 0, ROWS * count, lanes, dw.reshape(-1), panel * width + j, lanes, dw.shape[1] * count,
+        release(small[j:], taps, 0, ROWS * count, lanes, dw.reshape(-1), panel * width + j, lanes, dw.shape[1] * count,
                 block * ROWS * count)
     for k in range(count):
         for p in range(k * wide, k * wide + ROWS * across):
-            wrong += whole[p] - whole[p] != 0
+            wrong += small[p] - small[p] != 0
     return wrong == 0
 
 
@@ -441,12 +430,12 @@ def _plan(x: Any, w: Any, y: Any, stride: int, itemsize: int, team: int) -> tupl
 
     parts = {
         "strips": (team, (side * line + lanes) * most),
-        "halves": (team, side * line * most),
+        "rooms": (team, each * line + lanes if stride > 1 else 0),
         "vs": (team, *places(_tiles(together, columns) * each)),
         "ms": (team, *places(0 if over else _tiles(together, columns) * wide)),
         "wrongs": (team, wide),
         "u": places(math.prod(cut)),
-        "small": (team, (side + kernel) * kernel * ROWS * wide),
+        "small": (team, kernel**2 * ROWS * wide),
         "v": (own, *places(_tiles(summed, columns) * (each if apart else groups * each))),
         "e": (own, *places(_tiles(summed, columns) * (max(wides) if apart else y[1]))),
         "sums": (own, *places(math.prod(cut))),
@@ -457,8 +446,8 @@ def _plan(x: Any, w: Any, y: Any, stride: int, itemsize: int, team: int) -> tupl
     return way, tuple(parts[name] for name in CORRELATE), tuple(parts[name] for name in WEIGHT)
 
 
-CORRELATE = ("strips", "halves", "vs", "ms", "wrongs", "u", "small", "finite", "taken")
-WEIGHT = ("strips", "halves", "v", "e", "small", "sums", "dbs", "finite", "taken")
+CORRELATE = ("strips", "rooms", "vs", "ms", "wrongs", "u", "small", "finite", "taken")
+WEIGHT = ("strips", "rooms", "v", "e", "small", "sums", "dbs", "finite", "taken")
 
 
 def forward(
@@ -472,7 +461,7 @@ def forward(
     kernel, loops = math.isqrt(w.shape[3]), []
     shape = (y.shape[1], w.shape[1] if turned else w.shape[2], kernel, kernel)
     way, room, _ = _plan(x.shape, shape, y.shape, stride, x.itemsize, threads())
-    strips, halves, vs, ms, wrongs, u, small, finite, taken = scratch(x.dtype, *room)
+    strips, rooms, vs, ms, wrongs, u, small, finite, taken = scratch(x.dtype, *room)
     if stride > 1:
         loops, w = [loop(take_apart, w[0], (kernel, stride, way.tiles[0]), taken)], taken[None]
     return [
@@ -480,7 +469,7 @@ def forward(
         loop(transform_weights, w, way.tiles[0], turned, way.cut, way.backwards if turned else way.taps,
              lanes_of(x.itemsize), small, u),
         loop(correlate, lying(x), x.shape[1:], images_apart(x), u, way.cut, b, lowest(rectify, x.dtype), way.tiles,
-             x.shape[0] * way.tiles[1], way.together, pad, lanes_of(x.itemsize), way.rows, way.offsets, strips, halves,
+             x.shape[0] * way.tiles[1], way.together, pad, lanes_of(x.itemsize), way.rows, way.offsets, strips, rooms,
              vs, vs if way.over else ms, wrongs, y.shape[1:], finite, lying(y), images_apart(y))], finite
 
 
@@ -489,19 +478,19 @@ def weight(dy: Floats, x: Floats, stride: int, pad: int, dw: Floats, db: Floats)
     kernel = math.isqrt(dw.shape[3])
     shape = (dy.shape[1], dw.shape[2], kernel, kernel)
     way, _, room = _plan(x.shape, shape, dy.shape, stride, x.itemsize, threads())
-    strips, halves, v, e, small, sums, dbs, finite, taken = scratch(x.dtype, *room)
+    strips, rooms, v, e, small, sums, dbs, finite, taken = scratch(x.dtype, *room)
     few, tall, columns, _ = way.tiles
     rows, channels, whole = x.shape[0] * tall, way.cut[0] * way.cut[2], dw if stride == 1 else taken[None]
     images, loops = (lying(dy), dy.shape[1:], images_apart(dy), flat(x), x.shape[1:]), []
     if way.apart:
         loops.append(loop(
             sum_tiles, *images, way.tiles, (rows, way.summed), pad, lanes_of(x.itemsize), way.cut, FIRST_ROWS,
-            way.steps, strips, halves, v, e, small, sums, dbs))
+            way.steps, strips, rooms, v, e, small, sums, dbs))
     else:
         for first in range(0, rows, way.summed):
             some = first, min(rows, first + way.summed)
             loops.append(loop(
-                transform_both, *images, channels, way.tiles, some, pad, lanes_of(x.itemsize), strips, halves, v[0],
+                transform_both, *images, channels, way.tiles, some, pad, lanes_of(x.itemsize), strips, rooms, v[0],
                 e[0]))
             loops.append(loop(
                 sum_products, v[0], e[0], (channels, dy.shape[1]), few, way.cut, FIRST_ROWS,
