@@ -40,8 +40,7 @@ def test_a_square_is_combined_along_and_down(name, dtype):
             steps, wrong = (y[0].size, count + 1), np.zeros(count, dtype)
             with np.errstate(invalid="ignore"):
                 call(transforms.square("test", MATRICES[name]), *numbers, y.reshape(-1), *steps)
-                call(transforms.square_plus("test", MATRICES[name]), *numbers, z.reshape(-1), *steps, b, dtype(-0.1),
-                     wrong)
+                call(transforms.square("test", MATRICES[name]), *numbers, z.reshape(-1), *steps, b, dtype(-0.1), wrong)
             if bad is None:
                 for got, whole in ((y, expected), (z, np.maximum(expected + b, -0.1))):
                     np.testing.assert_allclose(

@@ -20,12 +20,8 @@ from typing import Any
 
 import numpy as np
 from numba.extending import register_jitable
-from numpy.typing import NDArray
 
-from .transforms import Matrix, square, square_plus
-
-Floats = NDArray[Any]
-Sums = Callable[..., None]
+from .transforms import Matrix, square
 
 OUT = 4
 POINTS = {3: (0, 1, -1, 2, -2), 4: (0, 1, -1, 0.5, -0.5, 2), 5: (0, 1, -1, 2, -2, 0.5, -0.5)}  # and ∞
@@ -55,9 +51,9 @@ def turned(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
-def _squares(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sums] = square) -> Sums:
+def _squares(name: str, matrix: Callable[[int], Matrix]) -> Callable[..., None]:
     """by(kernel, …): the `square` for that size of filter."""
-    of_three, of_four, of_five = (made(f"{name}_{kernel}", matrix(kernel)) for kernel in POINTS)
+    of_three, of_four, of_five = (square(f"{name}_{kernel}", matrix(kernel)) for kernel in POINTS)
 
     def by(kernel: int, *arguments: Any) -> None:
         if kernel == 3:
@@ -71,6 +67,6 @@ def _squares(name: str, matrix: Callable[[int], Matrix], made: Callable[..., Sum
     return by
 
 
-by_b_t, by_a_t = _squares("b_t", b_t), _squares("a_t", a_t, square_plus)
-by_a = _squares("a", lambda kernel: turned(a_t(kernel)))
+by_b_t = _squares("b_t", b_t)
+by_a_t, by_a = _squares("a_t", a_t), _squares("a", lambda kernel: turned(a_t(kernel)))
 by_g, by_g_t = _squares("g", g), _squares("g_t", lambda kernel: turned(g(kernel)))

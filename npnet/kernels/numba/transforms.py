@@ -80,63 +80,26 @@ def square(name: str, matrix: Matrix) -> Callable[..., None]:
     registers, or near. With it in memory, GoogLeNet's first layer took a tenth longer, 3 × 3 up to 4 %."""
 
     def combine(
-        source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int
+        source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int,
+        b: Floats | None = None, least: Any = None, wrong: Floats | None = None
     ) -> None:
-        """target[k · lower + l · right + v] = Σ_ij matrix[k][i] matrix[l][j] source[i · down + j · along + v]."""
-        for v in range(count):
-            for k, row in enumerate(matrix):
-                for m, column in enumerate(matrix):
-                    target[k * lower + m * right + v] = _of_square(row, column, source, down, along, v)
+        """target[k · lower + l · right + v] = Σ_ij matrix[k][i] matrix[l][j] source[i · down + j · along + v].
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def instructions(
-        context: Any, source: Any, down: Any, along: Any, v: Any, target: Any, lower: Any, right: Any
-    ) -> Any:
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            registers = Registers(context, builder, signature.args[0].dtype)
-            source, target = (data(context, builder, signature, arguments, i) for i in (0, 4))
-            _, down, along, v, _, lower, right = arguments
-            for k, row in enumerate(_squared(registers, matrix, source, down, along, v)):
-                for m, values in enumerate(row):
-                    registers.store(values, target, _place(builder, lower, k, _place(builder, right, m, v)))
-            return context.get_dummy_value()
-
-        return types.void(source, down, along, v, target, lower, right), generate
-
-    instructions.__name__ = f"square_{name}"
-
-    @overload(combine)  # type: ignore[untyped-decorator]
-    def _combine(
-        source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any
-    ) -> Any:
-        width = lanes(source.dtype.bitwidth // 8)
-
-        def run(source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any) -> None:
-            for v in range(0, count, width):
-                instructions(source, down, along, v, target, lower, right)
-
-        return run
-
-    return combine
-
-
-def square_plus(name: str, matrix: Matrix) -> Callable[..., None]:
-    """`square` that adds a number to what it computes, and looks at it, while it is at hand."""
-
-    def combine(
-        source: Floats, down: int, along: int, count: int, target: Floats, lower: int, right: int, b: Floats,
-        least: Any, wrong: Floats
-    ) -> None:
-        """b[v] is added; what is less than `least` becomes that. wrong[v] += 0 · Σ of the results, for which it becomes
-        NaN where one is not finite, or where so many large ones are."""
+        With b, b[v] is added while the results are at hand; what is less than `least` becomes that. wrong[v] += 0 · Σ
+        of them, for which it becomes NaN where one is not finite, or where so many large ones are.
+        """
         for v in range(count):
             everything = source.dtype.type(0)
             for k, row in enumerate(matrix):
                 for m, column in enumerate(matrix):
-                    value = b[v] + _of_square(row, column, source, down, along, v)
-                    everything += value
-                    target[k * lower + m * right + v] = least if value <= least else value
-            wrong[v] += 0 * everything
+                    value = _of_square(row, column, source, down, along, v)
+                    if b is not None:
+                        value += b[v]
+                        everything += value
+                        value = least if value <= least else value
+                    target[k * lower + m * right + v] = value
+            if wrong is not None:
+                wrong[v] += 0 * everything
 
     @intrinsic  # type: ignore[untyped-decorator]
     def instructions(
@@ -145,33 +108,31 @@ def square_plus(name: str, matrix: Matrix) -> Callable[..., None]:
     ) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             registers = Registers(context, builder, signature.args[0].dtype)
-            source, target, b, wrong = (data(context, builder, signature, arguments, i) for i in (0, 4, 7, 9))
+            source, target = (data(context, builder, signature, arguments, i) for i in (0, 4))
             _, down, along, v, _, lower, right, _, least, _ = arguments
-            least, bias, everything = registers.repeat(least), registers.load(b, v), registers.constant(0)
-            for k, row in enumerate(_squared(registers, matrix, source, down, along, v)):
+            square = _squared(registers, matrix, source, down, along, v)
+            if isinstance(b, types.Array):
+                bias, wrong = (data(context, builder, signature, arguments, i) for i in (7, 9))
+                square = _finished(registers, square, registers.load(bias, v), registers.repeat(least), wrong, v)
+            for k, row in enumerate(square):
                 for m, values in enumerate(row):
-                    values = builder.fadd(values, bias)
-                    everything = builder.fadd(everything, values)
-                    values = builder.select(builder.fcmp_ordered("<=", values, least), least, values)
                     registers.store(values, target, _place(builder, lower, k, _place(builder, right, m, v)))
-            nothing = builder.fmul(everything, registers.constant(0), flags=("contract",))
-            registers.store(builder.fadd(nothing, registers.load(wrong, v), flags=("contract",)), wrong, v)
             return context.get_dummy_value()
 
         return types.void(source, down, along, v, target, lower, right, b, least, wrong), generate
 
-    instructions.__name__ = f"square_plus_{name}"
+    instructions.__name__ = f"square_{name}"
 
     @overload(combine)  # type: ignore[untyped-decorator]
     def _combine(
-        source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any, least: Any,
-        wrong: Any
+        source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any = None,
+        least: Any = None, wrong: Any = None
     ) -> Any:
         width = lanes(source.dtype.bitwidth // 8)
 
         def run(
-            source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any, least: Any,
-            wrong: Any
+            source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any = None,
+            least: Any = None, wrong: Any = None
         ) -> None:
             for v in range(0, count, width):
                 instructions(source, down, along, v, target, lower, right, b, least, wrong)
@@ -179,6 +140,23 @@ def square_plus(name: str, matrix: Matrix) -> Callable[..., None]:
         return run
 
     return combine
+
+
+def _finished(
+    registers: Registers, square: list[list[Any]], bias: Any, least: Any, wrong: Any, v: Any
+) -> list[list[Any]]:
+    """The square plus the bias, nothing in it below `least`; and marked in `wrong` where it is not finite."""
+    build, everything = registers.builder, registers.constant(0)
+    finished: list[list[Any]] = []
+    for row in square:
+        finished.append([])
+        for values in row:
+            value = build.fadd(values, bias)
+            everything = build.fadd(everything, value)
+            finished[-1].append(build.select(build.fcmp_ordered("<=", value, least), least, value))
+    nothing = build.fmul(everything, registers.constant(0), flags=("contract",))
+    registers.store(build.fadd(nothing, registers.load(wrong, v), flags=("contract",)), wrong, v)
+    return finished
 
 
 def _of_square(

@@ -162,31 +162,37 @@ def transpose_past(source: Floats, step: int, target: Floats, stride: int, size:
 
 
 @cache
-def _turn(past_caches: bool) -> Callable[..., None]:
+def _turn(each: int, past_caches: bool) -> Callable[..., None]:
+    """Of groups of so many numbers. `count` may be None: whole rows."""
+
     @intrinsic  # type: ignore[untyped-decorator]
     def turn(context: Any, source: Any, step: Any, target: Any, stride: Any, count: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             registers = Registers(context, builder, signature.args[0].dtype)
             source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
-            mask = registers.first(arguments[4]) if isinstance(count, types.Integer) else None
-            rows = [registers.load(source, i) for i in registers.apart(arguments[1])]
-            for place, values in zip(registers.apart(arguments[3]), _turned(registers, rows), strict=True):
+            mask, some = None, registers.vector.count // each
+            if isinstance(count, types.Integer):
+                mask = registers.first(arguments[4])
+            rows = [registers.load(source, i) for i in registers.apart(arguments[1])[:some]]
+            places = registers.apart(arguments[3])[:some]
+            for place, values in zip(places, _turned(registers, rows, each), strict=True):
                 registers.store(values, target, place, mask, past_caches)
             return context.get_dummy_value()
 
         return types.void(source, step, target, stride, count), generate
 
-    turn.__name__ = f"turn_past_{past_caches}"
+    turn.__name__ = f"turn_{each}_past_{past_caches}"
     return turn  # type: ignore[no-any-return]
 
 
-turn_here, turn_past = _turn(False), _turn(True)
+turn_1, turn_past = _turn(1, False), _turn(1, True)
+turn_2, turn_4 = _turn(2, False), _turn(4, False)
 
 
 @overload(transpose)  # type: ignore[untyped-decorator]
 def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any, count: Any = None) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, size: Any, count: Any = None) -> None:
-        turn_here(source, step, target, stride, count)
+        turn_1(source, step, target, stride, count)
 
     return run
 
@@ -208,36 +214,13 @@ def transpose_groups(source: Floats, step: int, target: Floats, stride: int, eac
                 target[j * stride + i * each + k] = source[i * step + j * each + k]
 
 
-@cache
-def _turn_groups(each: int) -> Callable[..., None]:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def turn(context: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            registers = Registers(context, builder, signature.args[0].dtype)
-            source, target = (data(context, builder, signature, arguments, i) for i in (0, 2))
-            count = registers.vector.count // each
-            rows = [registers.load(source, i) for i in registers.apart(arguments[1])[:count]]
-            places = registers.apart(arguments[3])[:count]
-            for place, values in zip(places, _turned(registers, rows, each), strict=True):
-                registers.store(values, target, place)
-            return context.get_dummy_value()
-
-        return types.void(source, step, target, stride), generate
-
-    turn.__name__ = f"turn_{each}"
-    return turn  # type: ignore[no-any-return]
-
-
-turn_2, turn_4 = _turn_groups(2), _turn_groups(4)
-
-
 @overload(transpose_groups)  # type: ignore[untyped-decorator]
 def _transpose_groups(source: Any, step: Any, target: Any, stride: Any, each: Any, size: Any) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, each: Any, size: Any) -> None:
         if each == 2:
-            turn_2(source, step, target, stride)
+            turn_2(source, step, target, stride, None)
         else:
-            turn_4(source, step, target, stride)
+            turn_4(source, step, target, stride, None)
 
     return run
 

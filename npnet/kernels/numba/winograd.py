@@ -131,7 +131,7 @@ def _transform_outputs(
 ) -> None:
     """y = Aᵀ m A + b of a panel of outputs, a tile after the other.
 
-    m[place] : [t, o].  some : rows of tiles, from one to another, which is another's.  wrong : of `square_plus`.
+    m[place] : [t, o].  some : rows of tiles, from one to another, which is another's.  wrong : of `transforms.square`.
     apart : how far the next image is in y.
     """
     kernel, tall, columns, _ = way
@@ -264,9 +264,9 @@ def _sum_tiles(
     Of a group after the other, and of its outputs a panel after the other, so that what pixels became is near: of all
     at a time, in AlexNet's second layer it is 5.7 MB, and two threads waited for each other's. It took 25 ms, now 21.
     """
-    total, together = jobs
+    count, together = jobs
     groups, panels, each, width = cut
-    first, last = share(total, thread, team)
+    first, last = share(count, thread, team)
     strip, v, e, outputs = strips[thread], vs[thread], es[thread], dy_shape[0] // groups
     maps, gradient = x_shape[0] // groups, dy_shape[1] * dy_shape[2]
     image = maps * x_shape[1] * x_shape[2]
@@ -348,7 +348,7 @@ transform_both, sum_products, collect = parallel(_transform_both), parallel(_sum
 add_product, sum_tiles = serial(_add_product), parallel(_sum_tiles)
 
 LEAST = 256  # output pixels in all images: fewer, and transforming the weights costs more than is gained
-STRIDES = (2, 4)
+STRIDES = (2, 4)  # that `transpose_groups` knows
 CHANNELS = 10  # C · O / (C + O): with fewer, transforming the pixels does
 
 
@@ -357,8 +357,8 @@ def suits(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: in
     """Is this the way to compute that convolution? Filters of 3 × 3 to 5 × 5 pixels, or of as many strides; whole
     vectors and tiles of channels; with a stride, one group."""
     whole, groups = max(lanes_of(itemsize), ROWS), x[1] // w[1]
-    channels, kernel = _apart(w, stride, itemsize)
-    real, outputs = w[1] * stride * stride, w[0] // groups
+    real, channels, kernel = _apart(w, stride, itemsize)
+    outputs = w[0] // groups
     return (
         w[2] == w[3] and kernel in POINTS and channels % whole == 0 and outputs % whole == 0
         and (stride == 1 or (stride in STRIDES and stride <= lanes_of(itemsize) and groups == 1))
@@ -366,13 +366,11 @@ def suits(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: in
     )
 
 
-def _apart(w: tuple[int, ...], stride: int, itemsize: int) -> tuple[int, int]:
-    """How many channels of a group, and rows of the kernel, if every pixel of a square of the stride is a channel of
-    its own; filled up to whole vectors."""
-    if stride == 1:
-        return w[1], w[2]
-    whole = max(lanes_of(itemsize), ROWS)
-    return -(-w[1] * stride * stride // whole) * whole, -(-w[2] // stride)
+def _apart(w: tuple[int, ...], stride: int, itemsize: int) -> tuple[int, int, int]:
+    """If every pixel of a square of the stride is a channel of its own: how many of a group, and, if there is a stride,
+    filled up to whole vectors; how many rows the kernel has."""
+    channels, whole = w[1] * stride * stride, max(lanes_of(itemsize), ROWS)
+    return channels, channels if stride == 1 else -(-channels // whole) * whole, -(-w[2] // stride)
 
 
 class _Way(NamedTuple):
@@ -400,7 +398,7 @@ def _tiles(together: int, columns: int) -> int:
 @cache
 def _plan(x: Any, w: Any, y: Any, stride: int, itemsize: int, team: int) -> tuple[_Way, Shapes, Shapes]:
     """And the shapes of what `forward` and `weight` need of scratch memory."""
-    each, kernel = _apart(w, stride, itemsize)
+    real, each, kernel = _apart(w, stride, itemsize)
     side = OUT + kernel - 1
     tall, columns = -(-y[2] // OUT), -(-y[3] // OUT)
     together = max(1, min(TILES // columns, -(-x[0] * tall // team)))
@@ -416,7 +414,6 @@ def _plan(x: Any, w: Any, y: Any, stride: int, itemsize: int, team: int) -> tupl
     back = np.stack([(tap + row * across).ravel() for across in wides])
     steps = np.stack([numbers * across for across in wides]) if apart else numbers * y[1]
     over = groups == panels == 1 and y[1] <= each
-    real = w[1] * stride * stride
     way = _Way((kernel, tall, columns, stride), together, summed, apart, over, cut, numbers[:real] * wide,
                numbers[:ROWS] * each, steps, taps.ravel(), taps[:, ::-1].ravel(), back)
 
