@@ -27,7 +27,7 @@ took as long as the rest of it. What makes no arrays can do without: whoever cal
 
 def _name_apart() -> None:
     """Numba tells functions of one name apart by a number that it counts up, and in machine code that is part of the
-    name. Functions made in a loop have one name: `transforms.square` makes twelve. Two processes that compiled
+    name. Functions made in a loop have one name: `transforms.square` makes fifteen. Two processes that compiled
     different ones of them gave both the same number; a third that found both on disk took either for the other, and
     gradients were wrong, without a word. So every process counts from a place of its own."""
     bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
