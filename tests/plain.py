@@ -9,12 +9,14 @@ def use_plain_loops(modules, monkeypatch):
     """Puts them in place of what was compiled. Returns how many."""
     from numba.core.dispatcher import Dispatcher
 
+    from npnet.kernels.numba.launch import Launch
+
     replaced = 0
     for module in modules:
         for name, value in list(vars(module).items()):
             if hasattr(value, "prepare"):  # it says which loops, and is none
                 continue
-            if isinstance(value, Dispatcher) or (inspect.isfunction(value) and hasattr(value, "__wrapped__")):
+            if isinstance(value, Dispatcher | Launch):
                 loop = value.__wrapped__
                 home = importlib.import_module(loop.__module__)
                 assert getattr(home, loop.__name__) is loop, "the plain loop stays callable by name"

@@ -54,7 +54,7 @@ def test_what_an_older_source_was_compiled_to_is_not_found(tmp_path):
 def test_kernels_are_kept_so():
     from npnet.kernels.numba import conv
 
-    for kernel in (conv.correlate, conv.pack._for_python):
+    for kernel in (conv.correlate.write, conv.turn._for_python):
         assert type(kernel._cache._cache_file) is _Files
 
 
@@ -136,7 +136,7 @@ def test_what_is_kept_goes_by_all_sources(tmp_path, monkeypatch):
     from npnet.kernels.numba import compile as module
     from npnet.kernels.numba import conv
 
-    assert conv.correlate._cache._cache_file._version == module.version()
+    assert conv.correlate.write._cache._cache_file._version == module.version()
     (tmp_path / "tile.py").write_text("ROWS = 8")
     monkeypatch.setattr(module, "__file__", str(tmp_path / "compile.py"))
     before = module.version.__wrapped__()

@@ -55,11 +55,7 @@ def on_cuda(cuda):
         yield cuda
 
 
-def size(arguments):
-    return max(v.size for v in arguments.values() if isinstance(v, np.ndarray)) if "parts" not in arguments else 0
-
-
-CALLS = [i for i, (_, arguments) in enumerate(contract.CALLS) if size(arguments) <= MOST]
+CALLS = [i for i, (_, arguments) in enumerate(contract.CALLS) if contract.largest(arguments) <= MOST]
 
 
 @pytest.mark.parametrize("i", CALLS, ids=[contract.IDS[i] for i in CALLS])
@@ -78,7 +74,7 @@ def test_every_kernel_is_called_here():
 @settings(max_examples=3 if SIMULATED else 100)
 def test_convolutions_of_any_shape_agree(cuda, n, c, o, window, groups):
     for name, arguments in contract.conv_calls(n, c, o, *window[:-1], groups, window[-1]):
-        if size(arguments) <= MOST:
+        if contract.largest(arguments) <= MOST:
             contract.assert_agree(cuda, name, arguments, np.float64)
 
 
@@ -86,7 +82,7 @@ def test_convolutions_of_any_shape_agree(cuda, n, c, o, window, groups):
 @settings(max_examples=10 if SIMULATED else 100)
 def test_pools_of_any_shape_agree(cuda, n, c, window, kind):
     for name, arguments in contract.pool_calls(n, c, *window, kind):
-        if size(arguments) <= MOST:
+        if contract.largest(arguments) <= MOST:
             contract.assert_agree(cuda, name, arguments, np.float64)
 
 

@@ -118,7 +118,7 @@ def test_three_steps_of_the_rule_of_section_5(backend):
         v = 0.9 * v - 0.0005 * 0.1 * w - 0.1 * gradient
         w = w + v
         G = np.full((3, 1), gradient)
-        backend.sgd_update(W, V, G, 0.1, 0.9, 0.0005)
+        backend.sgd_update([W], [V], [G], [(0.1, 0.0005)], 0.9)
         np.testing.assert_allclose(V, v, rtol=1e-14)
         np.testing.assert_allclose(W, w, rtol=1e-14)
         np.testing.assert_array_equal(G, gradient)

@@ -62,6 +62,10 @@ def test_at_the_papers_alpha_nobody_sees_a_wrong_window():
 # -- the update: no gradient check sees it ----------------------------------------------------------------------------
 
 
+def right_update(w, v, g, rate, momentum, decay):
+    right.sgd_update([w], [v], [g], [(rate, decay)], momentum)
+
+
 def decay_without_rate(w, v, g, rate, momentum, decay):
     v[...] = momentum * v - decay * w - rate * g
     w += v
@@ -79,7 +83,7 @@ def damped(w, v, g, rate, momentum, decay):
 
 
 def no_decay(w, v, g, rate, momentum, decay):
-    right.sgd_update(w, v, g, rate, momentum, 0.0)
+    right_update(w, v, g, rate, momentum, 0.0)
 
 
 @pytest.mark.parametrize("wrong", [decay_without_rate, old_velocity, damped, no_decay])
@@ -94,5 +98,5 @@ def test_a_wrong_update_is_caught_by_two_steps_written_out(wrong):
     w1 = 2.0 + v1
     v2 = 0.9 * v1 - 0.01 * 0.1 * w1 - 0.1 * -1.0
     expected = pytest.approx((w1 + v2, v2), rel=1e-12)
-    assert two_steps(right.sgd_update) == expected
+    assert two_steps(right_update) == expected
     assert two_steps(wrong) != expected

@@ -95,7 +95,7 @@ from npnet.kernels.numba import pool
 x = np.ones((2, 3, 16, 16), np.float32)
 pool.average_pool_forward(x, 3, 1, 0, False, np.ones((2, 3, 14, 14), np.float32))
 pool.average_pool_forward(x, 3, 2, 0, False, np.ones((2, 3, 8, 8), np.float32))
-[one], [two] = (f.inspect_llvm().values() for f in (pool._average_forward, pool._average_two_forward))
+[one], [two] = (f.write.inspect_llvm().values() for f in (pool._average_forward, pool._average_two_forward))
 loops, more = ([part for part in code.split("\\ndefine ") if "NRT_" not in part.split("(")[0] and "cpython" not in part]
                for code in (one, two))
 print(len(loops) > 5, sum(len(re.findall("@NRT_(?:in|de)cref", part)) for part in loops + more))

@@ -321,8 +321,14 @@ class Backend(Protocol[A]):
 
     # -- learning: AlexNet §5 -----------------------------------------------------------------------------------------
 
-    def sgd_update(self, w: A, v: A, g: A, rate: float, momentum: float, decay: float) -> None:
-        """v ← momentum · v − decay · rate · w − rate · g;  w ← w + v. `w` and `v` are written."""
+    def sgd_update(
+        self, ws: Sequence[A], vs: Sequence[A], gs: Sequence[A], rates: Sequence[tuple[float, float]],
+        momentum: float,
+    ) -> None:
+        """Of each parameter v ← momentum · v − decay · rate · w − rate · g;  w ← w + v. `ws` and `vs` are written.
+
+        rates : the rate and the decay of each.
+        """
         ...
 
     def average_update(self, w: A, a: A, share: float) -> None:

@@ -1,4 +1,5 @@
 """The update rule of AlexNet §5, as printed, and the mean of what it makes."""
+from collections.abc import Sequence
 from typing import Any
 
 from numba import cuda
@@ -8,9 +9,13 @@ from .launch import compiled, each, flat, scalar
 Device = Any
 
 
-def sgd_update(w: Device, v: Device, g: Device, rate: float, momentum: float, decay: float) -> None:
-    rate, momentum, shrink = scalar(w, rate), scalar(w, momentum), scalar(w, decay * rate)
-    each(_update, w.size, flat(w), flat(v), flat(g), rate, momentum, shrink)
+def sgd_update(
+    ws: Sequence[Device], vs: Sequence[Device], gs: Sequence[Device], rates: Sequence[tuple[float, float]],
+    momentum: float,
+) -> None:
+    for w, v, g, (rate, decay) in zip(ws, vs, gs, rates, strict=True):
+        numbers = scalar(w, rate), scalar(w, momentum), scalar(w, decay * rate)
+        each(_update, w.size, flat(w), flat(v), flat(g), *numbers)
 
 
 def average_update(w: Device, a: Device, share: float) -> None:

@@ -24,7 +24,7 @@ from .compile import serial
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .prepared import Loops, loop, prepared, run
 from .rows import add, set_all, total
-from .team import claim, parallel, share, threads
+from .team import alone, claim, parallel, share, threads
 from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .turned import turn_few
@@ -290,7 +290,7 @@ def _collect(partial: Floats, some: int, lanes: int, dbs: Floats, dw: Floats, db
 
 
 copy_row, copy_plane, copy = serial(_copy_row), serial(_copy_plane), serial(_copy)
-pack, pack_turned, collect, turn = serial(_pack), serial(_pack_turned), serial(_collect), serial(_turn)
+pack, pack_turned, collect, turn = alone(_pack), alone(_pack_turned), alone(_collect), serial(_turn)
 correlate_band, correlate_packed = serial(_correlate_band), serial(_correlate_packed)
 correlate, backward_weight = parallel(_correlate, claims=True), parallel(_backward_weight)
 

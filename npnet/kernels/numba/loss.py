@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from npnet.kernels.numpy.loss import check_labels
 
 from .arrays import scratch
-from .compile import inlined, serial
+from .compile import inlined
 from .prepared import Loops, loop, prepared
 from .rows import largest
-from .team import FEW_POWERS, divided
+from .team import FEW_POWERS, alone, divided
 
 Floats = NDArray[Any]
 Labels = NDArray[Any]
@@ -78,7 +78,7 @@ def _label_ranks(z: Floats, labels: Labels, ranks: Labels) -> None:
 
 rank, softmax_row = inlined(_rank), inlined(_softmax_row)
 _probabilities, _losses, summarise = (
-    divided(_softmax, FEW_POWERS), divided(_cross_entropy, FEW_POWERS), serial(_summarise))
+    divided(_softmax, FEW_POWERS), divided(_cross_entropy, FEW_POWERS), alone(_summarise))
 _backward, _ranks = divided(_softmax_cross_entropy_backward), divided(_label_ranks)
 
 

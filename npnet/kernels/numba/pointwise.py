@@ -26,7 +26,7 @@ from .arrays import flat, images_apart, lowest, lying, reshaped, scratch, steps,
 from .compile import serial
 from .prepared import Loops, loop, prepared
 from .rows import add, set_all, total
-from .team import claim, parallel, piece, share, threads
+from .team import alone, claim, parallel, piece, share, threads
 from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .turned import gather
@@ -271,7 +271,7 @@ multiply_panels, multiply_rests, sum_products = (
     serial(_multiply_panels), serial(_multiply_rests), serial(_sum_products))
 pack, write, multiply_panel = serial(_pack), serial(_write), serial(_multiply_panel)
 multiply_packed = parallel(_multiply_packed, claims=True)
-multiply, backward_weight, collect = parallel(_multiply), parallel(_backward_weight), serial(_collect)
+multiply, backward_weight, collect = parallel(_multiply), parallel(_backward_weight), alone(_collect)
 
 
 def suits(w: tuple[int, ...], stride: int, pad: int) -> bool:

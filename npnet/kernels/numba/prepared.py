@@ -1,14 +1,15 @@
 """Kernels whose calls are worked out once: `npnet.kernels.calls` keeps them."""
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, ParamSpec, cast
 
 from .arrays import keep_scratch, lying_of_scratch
+from .launch import NEXT, Launch, address, start
 from .team import threads
 
 P = ParamSpec("P")
 Loops = list[tuple[Callable[..., Any], tuple[Any, ...]]]
-"""Compiled functions, in order, each with what it is called with."""
+"""Functions in order, most of them a `Launch`, each with what it is called with."""
 
 
 def loop(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -19,20 +20,43 @@ def loop(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., A
 class _Prepared:
     """A kernel's loops, worked out anew if there are other threads since, or scratch memory lies elsewhere."""
 
-    __slots__ = ("__weakref__", "arguments", "kernel", "loops", "memory", "team")
+    __slots__ = ("__weakref__", "arguments", "calls", "held", "kernel", "memory", "team")
 
     def __init__(self, kernel: Callable[..., Loops], *arguments: Any) -> None:
         self.kernel, self.arguments, self.team, self.memory = kernel, arguments, 0, object()
 
     def __call__(self) -> None:
         if self.team != threads() or self.memory is not lying_of_scratch():
-            self.team, self.loops = threads(), self.kernel(*self.arguments)
+            self.team = threads()
+            self.calls, self.held = joined(self.kernel(*self.arguments))
             self.memory = lying_of_scratch()
             keep_scratch(self)
-        run(self.loops)
+        for call in self.calls:
+            call()
 
     def let_go(self) -> None:
-        self.loops = []
+        self.calls, self.held = [], []
+
+
+def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:
+    """The same as calls without arguments, where one `start` can do several as one call; and what must be kept for
+    them to be valid."""
+    calls: list[Callable[[], Any]] = []
+    held: list[Any] = []
+    last = None
+    for function, arguments in loops:
+        if not isinstance(function, Launch):
+            calls.append(partial(function, *arguments))
+            last = None
+            continue
+        block = function.block(arguments)
+        held.append((block, arguments))
+        if last is None:
+            calls.append(partial(start, address(block)))
+        else:
+            last[NEXT] = address(block)
+        last = block
+    return calls, held
 
 
 def run(loops: Loops) -> None:

@@ -1,9 +1,11 @@
 """The update rule of AlexNet §5, as printed, and the mean of what it makes: each array is read and written once."""
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from .arrays import flat
+from .prepared import Loops, loop, prepared
 from .team import divided
 
 Floats = NDArray[Any]
@@ -22,8 +24,13 @@ def _sgd_update(w: Floats, v: Floats, g: Floats, rate: Any, momentum: Any, decay
 _update = divided(_sgd_update, FEW_LEARNT)
 
 
-def sgd_update(w: Floats, v: Floats, g: Floats, rate: float, momentum: float, decay: float) -> None:
-    _update(flat(w), flat(v), flat(g), rate, momentum, decay)
+@prepared
+def sgd_update(
+    ws: Sequence[Floats], vs: Sequence[Floats], gs: Sequence[Floats], rates: Sequence[tuple[float, float]],
+    momentum: float,
+) -> Loops:
+    return [loop(_update, flat(w), flat(v), flat(g), rate, momentum, decay)
+            for w, v, g, (rate, decay) in zip(ws, vs, gs, rates, strict=True)]
 
 
 def _average_update(w: Floats, a: Floats, share: Any) -> None:

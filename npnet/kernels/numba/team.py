@@ -4,25 +4,23 @@
 thread is told which it is. Jobs that write what no other does are for whoever comes first (`claim`); sums are shared
 out beforehand (`share`), so that their order, and the bits, are always the same.
 """
-import ctypes
 import os
 from collections.abc import Callable
-from functools import cache, update_wrapper
+from functools import cache
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
-import llvmlite.binding as llvm
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, compiler
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from .arrays import LINE
-from .compile import Loop, inlined, kept
+from .compile import UNCOUNTED, Loop, inlined, kept
+from .launch import Launch, first_array, how_many, launched
 
 FEW = 2**15  # numbers: so few are for the thread that calls. A ReLU of them takes 7 µs, to have another begin 4
 FEW_POWERS = 2**12  # e^x of so many takes about as long
@@ -36,7 +34,7 @@ number, it took 10 µs in a step, like everything that Python has to fetch from 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
-def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool = False) -> Loop:
+def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool = False) -> Launch:
     """On all cores: `loop(…, thread, team)` on each of a `team` of threads.
 
     It is called from Python, without those two. It returns nothing, and must not fail. A `prange` over threads does the
@@ -51,70 +49,18 @@ def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool 
         return [*values, *([begun] if claims else []), thread, team]
 
     own = (COUNTER,) if claims else ()
-    return _launched(loop, few, makes_arrays, lambda arguments: (*arguments, *own, types.intp, types.intp), given)
+    return launched(
+        loop, lambda arguments: (*arguments, *own, types.intp, types.intp), given, few, makes_arrays)
 
 
-def divided(loop: Loop, few: int = FEW) -> Loop:
+def divided(loop: Loop, few: int = FEW) -> Launch:
     """`parallel`, each thread with a part of the arrays: of all that it is given, of equal length, so many rows."""
-    return _launched(loop, few, False, lambda arguments: arguments, _part)
+    return launched(loop, lambda arguments: arguments, _part, few)
 
 
-def _launched(
-    loop: Loop, few: int, makes_arrays: bool, kinds: Callable[..., Any], given: Callable[..., Any]
-) -> Loop:
-    """kinds : of what `loop` gets, from those of what is called with.  given : what a thread's loop gets."""
-    @intrinsic  # type: ignore[untyped-decorator]
-    def start(typing: Any, arguments: Any) -> Any:
-        signature = types.void(*kinds(tuple(arguments)))
-
-        def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> Any:
-            numba.get_num_threads()  # the linker knows numba's functions for threads then; also where this is loaded:
-            context.active_code_library._reload_init.add(numba.get_num_threads)
-            flags = compiler.Flags()
-            flags.error_model, flags.nrt = "numpy", makes_arrays
-            flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True  # it is part of this function
-            job = compiler.compile_internal(
-                context.typing_context, context.subtarget(enable_nrt=makes_arrays), context.active_code_library, loop,
-                signature.args, types.void, flags, {})
-
-            def call(inside: ir.IRBuilder, held: Any, thread: Any, team: Any) -> None:
-                values, begun = cgutils.unpack_tuple(inside, held)
-                values = cgutils.unpack_tuple(inside, values)
-                context.call_internal_no_propagate(
-                    inside, job.fndesc, signature, given(context, inside, arguments, values, begun, thread, team))
-
-            first = _first_array(context, builder, arguments, cgutils.unpack_tuple(builder, values[0]))
-            alone = builder.icmp_signed("<=", first.nitems, ir.IntType(64)(few)) if few else ir.IntType(1)(0)
-            begun = cgutils.alloca_once_value(builder, ir.IntType(64)(0))
-            held = cgutils.pack_struct(builder, [values[0], begun])
-            _on_each(builder, f"part_of_{loop.__name__}", held, alone, call)
-            return context.get_dummy_value()
-
-        return types.void(arguments), generate
-
-    # A function of its own for each loop, found where the loop is: numba's cache goes by file and line, and would not
-    # know `start` again in a closure.
-    there = loop.__code__
-    code = _run.__code__.replace(co_filename=there.co_filename, co_firstlineno=there.co_firstlineno)
-    run = FunctionType(code, {"start": start, "__name__": loop.__module__}, loop.__name__)
-    run.__qualname__ = loop.__qualname__
-    return update_wrapper(kept(run), loop)
-
-
-def _run(*arguments: Any) -> None:
-    start(arguments)  # type: ignore[name-defined] # noqa: F821 (`_launched` gives it one)
-
-
-def _first_array(context: Any, builder: ir.IRBuilder, kinds: Any, values: Any) -> Any:
-    """Of these, or of those in the tuples among these."""
-    for kind, value in zip(kinds, values, strict=True):
-        if isinstance(kind, types.Array):
-            return context.make_array(kind)(context, builder, value)
-        if isinstance(kind, types.BaseTuple):
-            array = _first_array(context, builder, kind, cgutils.unpack_tuple(builder, value))
-            if array is not None:
-                return array
-    return None
+def alone(loop: Loop) -> Launch:
+    """On the thread that calls: too little work to divide, but begun as those before and behind it are."""
+    return launched(loop, lambda arguments: arguments, lambda _, builder, kinds, values, *rest: values, None)
 
 
 def _part(
@@ -124,7 +70,7 @@ def _part(
 
     Of arrays of one dimension, parts begin where a line of the cache does.
     """
-    first = _first_array(context, builder, kinds, values)
+    first = first_array(context, builder, kinds, values)
     [length, *row] = cgutils.unpack_tuple(builder, first.shape)
     whole = ir.IntType(64)(-1 if row else -LINE)
     next_thread = builder.add(thread, thread.type(1))
@@ -148,47 +94,6 @@ def _part(
         return array._getvalue()
 
     return [part(*pair) for pair in zip(kinds, values, strict=True)]
-
-
-def _on_each(builder: ir.IRBuilder, name: str, given: Any, alone: Any, call: Callable[..., None]) -> None:
-    """call(builder, given, thread, team) on every thread, or if `alone`, on the one that calls. By the same function as
-    numba's own loops:
-
-        numba_parallel_for(part, args, dimensions, steps, data, 0, 1, threads)
-
-    It has each thread do part(args, dimensions, steps, data) for dimensions[0] places from args[0] on, which are
-    steps[0] apart. That is meant for arrays; here a place is the number of a thread, counted from LINE, for a place 0
-    would be none.
-    """
-    byte, word = ir.IntType(8).as_pointer(), ir.IntType(64)
-    kinds = [byte.as_pointer(), word.as_pointer(), word.as_pointer(), byte]
-    part = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
-    part.linkage = "internal"
-    part.attributes.add("noinline")  # once is enough
-    inside = ir.IRBuilder(part.append_basic_block())
-    first = inside.sub(inside.ptrtoint(inside.load(part.args[0]), word), word(LINE))
-    held = inside.load(inside.bitcast(part.args[3], given.type.as_pointer()))
-    size = inside.load(inside.gep(part.args[2], [word(1)]))
-    with cgutils.for_range(inside, inside.load(part.args[1]), intp=word) as loop:
-        call(inside, held, inside.add(first, loop.index), size)
-    inside.ret_void()
-
-    team = builder.call(
-        cgutils.get_or_insert_function(builder.module, ir.FunctionType(word, []), "get_num_threads"), [])
-    team = builder.select(alone, word(1), team)
-    steps = cgutils.alloca_once(builder, word, size=2)
-    builder.store(word(1), steps)
-    builder.store(team, builder.gep(steps, [word(1)]))
-    values = builder.inttoptr(word(LINE), byte), team, given
-    first_place, many, data = (cgutils.alloca_once_value(builder, value) for value in values)
-    kind = ir.FunctionType(ir.VoidType(), [byte] * 5 + [word] * 3)
-    start = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
-    pointers = [builder.bitcast(value, byte) for value in (part, first_place, many, steps, data)]
-    with builder.if_else(builder.icmp_signed("==", team, word(1))) as (here, everywhere):
-        with here:
-            builder.call(part, [first_place, many, steps, pointers[-1]])
-        with everywhere:
-            builder.call(start, [*pointers, word(0), word(1), team])
 
 
 def claim(next_job: NDArray[np.int64], some: int) -> int:
@@ -234,16 +139,26 @@ def _piece(first: int, last: int, size: int) -> tuple[int, int, int]:
 share, piece = inlined(_share), inlined(_piece)
 
 
-def threads() -> int:
+def _number() -> int:
+    return numba.get_num_threads()  # type: ignore[no-any-return]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _number_asked(typing: Any) -> Any:
+    return types.int64(), lambda context, builder, *_: how_many(context, builder)
+
+
+@overload(_number)  # type: ignore[untyped-decorator]
+def _number_in_compiled_code() -> Any:
+    return lambda: _number_asked()
+
+
+def _threads() -> int:
     """How many threads kernels run on: as many as there are cores, or ``NUMBA_NUM_THREADS``, or what was set since."""
-    return ask()()
+    return _number()
 
 
-@cache
-def ask() -> Callable[[], int]:
-    """The function that numba asks itself: 0.3 µs, where ``numba.get_num_threads`` takes 2, 28 times in a step."""
-    numba.get_num_threads()  # which gives it its name
-    return ctypes.CFUNCTYPE(ctypes.c_int)(llvm.address_of_symbol("get_num_threads"))
+threads: Callable[[], int] = kept(_threads, **UNCOUNTED)  # `numba.get_num_threads` takes 2 µs, at every call
 
 
 @cache

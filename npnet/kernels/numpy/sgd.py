@@ -1,4 +1,5 @@
 """The update rule of AlexNet §5, as printed, and the mean of what it makes."""
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,15 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 
 
-def sgd_update(w: Floats, v: Floats, g: Floats, rate: float, momentum: float, decay: float) -> None:
-    v *= momentum
-    v -= decay * rate * w
-    v -= rate * g
-    np.add(w, v, out=w)
+def sgd_update(
+    ws: Sequence[Floats], vs: Sequence[Floats], gs: Sequence[Floats], rates: Sequence[tuple[float, float]],
+    momentum: float,
+) -> None:
+    for w, v, g, (rate, decay) in zip(ws, vs, gs, rates, strict=True):
+        v *= momentum
+        v -= decay * rate * w
+        v -= rate * g
+        np.add(w, v, out=w)
 
 
 def average_update(w: Floats, a: Floats, share: float) -> None:

@@ -1,0 +1,207 @@
+"""How compiled loops begin, when Python says so.
+
+Numba's own call looks at every argument, what it is and where its numbers lie. With the tuples that a plan is, that
+takes 25 µs in a training step, where all that it touches comes from far memory; and most steps call the same loops with
+the same arrays. So a loop is not called here but written down: `Launch.block` keeps in a row of numbers where its code
+is, and what it is called with as compiled code sees it. `start` needs no more than where that row lies, 3 µs, and does
+several loops one after another.
+"""
+from collections.abc import Callable
+from functools import update_wrapper
+from types import FunctionType
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, compiler
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .arrays import LINE
+from .compile import UNCOUNTED, Loop, kept
+
+WORD, NUMBER, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+CODE, NEXT, VALUES = range(3)  # what a block holds: two addresses, and the arguments
+
+
+class Launch:
+    """A loop that Python calls, made by `launched`: at once, or written down for later."""
+
+    def __init__(self, loop: Loop, write: Loop) -> None:
+        self.write, self.words = write, 0
+        update_wrapper(self, loop)
+
+    def __call__(self, *arguments: Any) -> None:
+        block = self.block(arguments)
+        start(address(block))
+
+    def block(self, arguments: tuple[Any, ...]) -> NDArray[np.int64]:
+        """The call, for `start`. It says where arrays lie, and keeps none of them."""
+        while True:
+            block = np.empty(self.words, np.int64)
+            needed = self.write(block, *arguments)
+            if needed <= block.size:
+                return block
+            self.words = needed
+
+
+def address(block: NDArray[np.int64]) -> int:
+    return block.ctypes.data
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _begin(typing: Any, block: Any) -> Any:
+    """Calls what is written down there. Returns where the next is."""
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        row = builder.inttoptr(arguments[0], WORD.as_pointer())
+        code, following = (builder.gep(row, [WORD(place)]) for place in (CODE, NEXT))
+        function = builder.inttoptr(builder.load(code), ir.FunctionType(ir.VoidType(), [BYTE]).as_pointer())
+        builder.call(function, [builder.inttoptr(arguments[0], BYTE)])
+        return builder.load(following)
+
+    return types.int64(types.int64), generate
+
+
+def _start(block: int) -> None:
+    """The calls written down from this address on."""
+    while block != 0:
+        block = _begin(block)
+
+
+start = kept(_start, **UNCOUNTED)
+
+
+def how_many(context: Any, builder: ir.IRBuilder) -> Any:
+    """Threads."""
+    numba.get_num_threads()  # the linker knows numba's functions for threads then; also where this is loaded:
+    context.active_code_library._reload_init.add(numba.get_num_threads)
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads"), [])
+
+
+def launched(
+    loop: Loop, kinds: Callable[..., Any], given: Callable[..., Any], few: int | None = 0, makes_arrays: bool = False
+) -> Launch:
+    """`loop` on all threads.
+
+    kinds : of what it gets, from those of what is called with.  given : what a thread's loop gets.
+    few : if the first array has so many numbers or fewer, the thread that calls is alone; None: always.
+    makes_arrays : does the loop? Else numba need not count who uses an array (`compile.UNCOUNTED`).
+    """
+    @intrinsic  # type: ignore[untyped-decorator]
+    def note(typing: Any, block: Any, arguments: Any) -> Any:
+        """Fills the block, if there is room for it. Returns how many numbers it takes."""
+        signature = types.void(*kinds(tuple(arguments)))
+
+        def call(context: Any, module: ir.Module, kind: ir.Type) -> ir.Function:
+            """void (block): what it says is called."""
+            flags = compiler.Flags()
+            flags.error_model, flags.nrt = "numpy", makes_arrays
+            flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True  # it is part of this function
+            job = compiler.compile_internal(
+                context.typing_context, context.subtarget(enable_nrt=makes_arrays), context.active_code_library, loop,
+                signature.args, types.void, flags, {})
+
+            def written(builder: ir.IRBuilder, block: Any) -> Any:
+                return builder.load(builder.gep(builder.bitcast(block, kind.as_pointer()), [WORD(0), NUMBER(VALUES)]))
+
+            def part(builder: ir.IRBuilder, held: Any, thread: Any, team: Any) -> None:
+                block, begun = cgutils.unpack_tuple(builder, held)
+                values = cgutils.unpack_tuple(builder, written(builder, block))
+                context.call_internal_no_propagate(
+                    builder, job.fndesc, signature, given(context, builder, arguments, values, begun, thread, team))
+
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [BYTE]), f"call_{loop.__name__}")
+            function.linkage = "internal"
+            builder, [block] = ir.IRBuilder(function.append_basic_block()), function.args
+            held = cgutils.pack_struct(builder, [block, cgutils.alloca_once_value(builder, WORD(0))])
+            if few is None:
+                part(builder, held, WORD(0), WORD(1))
+            else:
+                alone = ir.IntType(1)(0)
+                if few:
+                    first = first_array(
+                        context, builder, arguments, cgutils.unpack_tuple(builder, written(builder, block)))
+                    alone = builder.icmp_signed("<=", first.nitems, WORD(few))
+                _on_each(context, builder, f"part_of_{loop.__name__}", held, alone, part)
+            builder.ret_void()
+            return function
+
+        def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> Any:
+            kind = ir.LiteralStructType([WORD, WORD, values[1].type])
+            code = call(context, builder.module, kind)
+            words = WORD(-(-context.get_abi_sizeof(kind) // 8))
+            array = context.make_array(block)(context, builder, values[0])
+            with builder.if_then(builder.icmp_signed("<=", words, array.nitems)):
+                there = builder.bitcast(array.data, kind.as_pointer())
+                for place, value in ((CODE, builder.ptrtoint(code, WORD)), (NEXT, WORD(0)), (VALUES, values[1])):
+                    builder.store(value, builder.gep(there, [WORD(0), NUMBER(place)]))
+            return words
+
+        return types.int64(block, arguments), generate
+
+    # A function of its own for each loop, found where the loop is: numba's cache goes by file and line, and would not
+    # know `note` again in a closure.
+    there = loop.__code__
+    code = _write.__code__.replace(co_filename=there.co_filename, co_firstlineno=there.co_firstlineno)
+    write = FunctionType(code, {"note": note, "__name__": loop.__module__}, loop.__name__)
+    write.__qualname__ = loop.__qualname__
+    return Launch(loop, kept(write, **UNCOUNTED))  # numba's count of who uses an array would be gone when it is begun
+
+
+def _write(block: Any, *arguments: Any) -> Any:
+    return note(block, arguments)  # type: ignore[name-defined] # noqa: F821 (`launched` gives it one)
+
+
+def first_array(context: Any, builder: ir.IRBuilder, kinds: Any, values: Any) -> Any:
+    """Of these, or of those in the tuples among these."""
+    for kind, value in zip(kinds, values, strict=True):
+        if isinstance(kind, types.Array):
+            return context.make_array(kind)(context, builder, value)
+        if isinstance(kind, types.BaseTuple):
+            array = first_array(context, builder, kind, cgutils.unpack_tuple(builder, value))
+            if array is not None:
+                return array
+    return None
+
+
+def _on_each(
+    context: Any, builder: ir.IRBuilder, name: str, given: Any, alone: Any, call: Callable[..., None]
+) -> None:
+    """call(builder, given, thread, team) on every thread, or if `alone`, on the one that calls. By the same function as
+    numba's own loops:
+
+        numba_parallel_for(part, args, dimensions, steps, data, 0, 1, threads)
+
+    It has each thread do part(args, dimensions, steps, data) for dimensions[0] places from args[0] on, which are
+    steps[0] apart. That is meant for arrays; here a place is the number of a thread, counted from LINE, for a place 0
+    would be none.
+    """
+    kinds = [BYTE.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTE]
+    part = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
+    part.linkage = "internal"
+    part.attributes.add("noinline")  # once is enough
+    inside = ir.IRBuilder(part.append_basic_block())
+    first = inside.sub(inside.ptrtoint(inside.load(part.args[0]), WORD), WORD(LINE))
+    held = inside.load(inside.bitcast(part.args[3], given.type.as_pointer()))
+    size = inside.load(inside.gep(part.args[2], [WORD(1)]))
+    with cgutils.for_range(inside, inside.load(part.args[1]), intp=WORD) as loop:
+        call(inside, held, inside.add(first, loop.index), size)
+    inside.ret_void()
+
+    team = builder.select(alone, WORD(1), how_many(context, builder))
+    steps = cgutils.alloca_once(builder, WORD, size=2)
+    builder.store(WORD(1), steps)
+    builder.store(team, builder.gep(steps, [WORD(1)]))
+    values = builder.inttoptr(WORD(LINE), BYTE), team, given
+    first_place, many, data = (cgutils.alloca_once_value(builder, value) for value in values)
+    kind = ir.FunctionType(ir.VoidType(), [BYTE] * 5 + [WORD] * 3)
+    on_all = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
+    pointers = [builder.bitcast(value, BYTE) for value in (part, first_place, many, steps, data)]
+    with builder.if_else(builder.icmp_signed("==", team, WORD(1))) as (here, everywhere):
+        with here:
+            builder.call(part, [first_place, many, steps, pointers[-1]])
+        with everywhere:
+            builder.call(on_all, [*pointers, WORD(0), WORD(1), team])
