@@ -77,7 +77,7 @@ def convolution(name, images, c, o, side, kernel, stride, pad, groups):
         ws, bs, ys = [w] * 3, [b] * 3, [device(*y.shape) for _ in range(3)]
         yield f"{name} × 3 forward", lambda: k.conv1x1_forward(x, ws, bs, True, ys), 3 * gflop
         yield f"{name} × 3 weights", lambda: k.conv1x1_backward_weight(ys, x, ws, bs), 3 * gflop
-        yield f"{name} × 3 data", lambda: k.conv1x1_backward_data(ys, ws, x), 3 * gflop
+        yield f"{name} × 3 data", lambda: k.conv1x1_backward_data(ys, ws, False, None, x), 3 * gflop
 
 
 def dense(n, i, o):

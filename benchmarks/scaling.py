@@ -98,7 +98,7 @@ def over_time(most):
 def main(out=None):
     most = numba.get_num_threads()
     result = {**limits.machine(), "cifar_18pct, microseconds per image": by_batch(most)}
-    for model, batch in (("cifar_18pct", 128), ("alexnet", 128)):
+    for model, batch in (("cifar_18pct", 128), ("alexnet", 128), ("googlenet", 32)):
         result[f"{model}, {most} threads against one"] = by_threads(model, batch, most)
         result[f"{model}, {most} processes against one"] = side_by_side(model, batch, most)
     result["bytes"] = over_time(most)

@@ -139,7 +139,9 @@ def conv1x1_calls(n, c, outputs, h, w):
         *(("conv1x1_forward", {"x": x, "ws": ws, "bs": bs, "rectify": rectify, "ys": new["ys"]})
           for rectify in (False, True)),
         ("conv1x1_backward_weight", {"dys": dys, "x": x, "dws": new["dws"], "dbs": new["dbs"]}),
-        ("conv1x1_backward_data", {"dys": dys, "ws": ws, "dx": fresh(x.shape)}),
+        *(("conv1x1_backward_data", {"dys": dys, "ws": ws, "add": add, "rectified": rectified,
+                                     "dx": normal(*x.shape, seed=9) if add else fresh(x.shape)})
+          for add in (False, True) for rectified in (None, np.maximum(0, x))),
     ]
 
 
@@ -351,8 +353,8 @@ def test_one_channel_may_have_any_stride(fast):
     for x in (grey[:, None], grey[..., None].transpose(0, 3, 1, 2)):
         for name, arguments in (("conv2d_forward", {"x": x, "w": w, "b": b, "stride": 1, "pad": 0, "groups": 1,
                                                     "rectify": False, "y": fresh((3, 2, 4, 5))}),
-                                ("conv1x1_backward_data", {"dys": [x], "ws": [w.swapaxes(0, 1).copy()],
-                                                           "dx": fresh((3, 2, 4, 5))})):
+                                ("conv1x1_backward_data", {"dys": [x], "ws": [w.swapaxes(0, 1).copy()], "add": False,
+                                                           "rectified": None, "dx": fresh((3, 2, 4, 5))})):
             y = arguments.popitem()
             results = []
             for backend in (definition, fast):

@@ -307,6 +307,7 @@ BACK_THROUGH = [
     lambda: LRN(3, alpha=0.5, beta=0.6, groups=2), lambda: LRNWithin(3, alpha=0.5),
     lambda: LRNWithin(2, alpha=0.5, beta=0.6), lambda: Concat(Conv2D(4, 2, 1, weight=WIDE), MaxPool2D(3, 1, pad=1)),
     lambda: Concat(Conv2D(4, 2, 1, weight=WIDE), Conv2D(4, 3, 1, weight=WIDE)),
+    lambda: Concat(MaxPool2D(3, 1, pad=1), Conv2D(4, 2, 1, weight=WIDE), AvgPool2D(3, 1, pad=1)),
 ]
 
 

@@ -182,7 +182,7 @@ def test_some_channels_of_an_array_are_written_and_read_as_a_whole_one(cuda):
             elif one.endswith("weight"):
                 cuda.conv1x1_backward_weight([dy], sent(cuda, read), *([result] for result in results))
             else:
-                cuda.conv1x1_backward_data([dy], [sent(cuda, read)], *results)
+                cuda.conv1x1_backward_data([dy], [sent(cuda, read)], False, None, *results)
             found.append([cuda.to_host(result) for result in results])
         for got, wanted in zip(*found, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-12)

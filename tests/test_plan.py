@@ -67,7 +67,7 @@ def test_googlenet_is_planned_in_no_time_and_nothing_is_left_behind():
     before = kernels._active
     made = plan.plan(lambda: models.build("googlenet"), (3, 224, 224))
     assert kernels._active is before
-    assert 1.9 < made.bytes(32) / 2**30 < 2.1  # measured: 2.1 GiB more than before, compiled kernels among them
+    assert 1.65 < made.bytes(32) / 2**30 < 1.85  # measured: 1.8 GiB more than before, compiled kernels among them
     assert made.largest(made.bytes(32)) == 32
     assert made.largest(made.bytes(32) - 1) == 31
     assert made.largest(1000) == 0

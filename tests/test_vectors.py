@@ -108,6 +108,13 @@ def test_so_many_numbers_are_moved_and_no_more(dtype):
         vectors.move_plus(source, 3, dtype(0.5), dtype(6), plain, 7, count)
         np.testing.assert_array_equal(fast, plain)
         np.testing.assert_array_equal(fast[7 : 7 + count], np.maximum(source[3 : 3 + count] + dtype(0.5), 6))
+        for made in (None, np.resize(np.array([1, 0, -1, np.nan], dtype), 80)):
+            run(vectors.add_to, source, 3, made, fast, 7, count)
+            vectors.add_to(source, 3, made, plain, 7, count)
+            np.testing.assert_array_equal(fast, plain)
+            passed = np.ones(count, bool) if made is None else np.arange(7, 7 + count) % 4 == 0
+            np.testing.assert_array_equal(fast[7 : 7 + count] != 0, passed)
+        assert np.count_nonzero(fast[: 7]) == np.count_nonzero(fast[7 + count :]) == 0
         end = np.arange(count, dtype=dtype)  # what lies behind is not read
         run(vectors.move, end, 0, fast, 0, count)
         np.testing.assert_array_equal(fast[:count], end)

@@ -143,8 +143,13 @@ class Backend(Protocol[A]):
         """Each of `dws` and `dbs`, as `conv2d_backward_weight`. Each of `dys` may be `channels`."""
         ...
 
-    def conv1x1_backward_data(self, dys: Sequence[A], ws: Sequence[A], dx: A) -> None:
-        """The sum of what `conv2d_backward_data` gives for each. Each of `dys` may be `channels`."""
+    def conv1x1_backward_data(
+        self, dys: Sequence[A], ws: Sequence[A], add: bool, rectified: A | None, dx: A
+    ) -> None:
+        """The sum of what `conv2d_backward_data` gives for each, and with `add` of what is in `dx`.
+
+        Each of `dys` may be `channels`.  rectified : as for `add_up`.
+        """
         ...
 
     # -- unshared convolution: the `local` layers of cuda-convnet ------------------------------------------------------

@@ -218,13 +218,24 @@ class Concat(Container):
         return parts
 
     def backward(self, dy: Array, done: bool = False) -> Array:
-        """`done` : dy has gone back through the ReLUs at the ends of all branches."""
+        """The branches' sum. Those that begin together add theirs to what the others pass on.
+
+        `done` : dy has gone back through the ReLUs at the ends of all branches.
+        """
         parts = [backward_through(left, part, done) for left, part in zip(self._left, self._split(dy), strict=True)]
-        if self._begun:
-            dx = self.together.backward([parts[i] for i in self._begun])
-            parts = [dx, *(part for i, part in enumerate(parts) if i not in self._begun)]
+        rectified = self.x if self.through_relu else None
+        others = [part for i, part in enumerate(parts) if i not in self._begun]
+        if not self._begun:
+            return self._sum(others, rectified)
+        dx = self._sum(others, None) if others else None
+        return self.together.backward([parts[i] for i in self._begun], dx, rectified)
+
+    def _sum(self, parts: Sequence[Array], rectified: Array | None) -> Array:
+        """Where it can be, in the array of the only part: nobody else reads it."""
+        if len(parts) == 1 and rectified is None:
+            return parts[0]
         dx = self.like("dx", parts[0])
-        self._call(self.kernels.add_up, tuple(parts), self.x if self.through_relu else None, dx)
+        self._call(self.kernels.add_up, tuple(parts), rectified, dx)
         return dx
 
     def backward_parameters(self, dy: Array) -> None:

@@ -151,12 +151,15 @@ class Conv1x1s:
         dws, dbs = tuple(w.grad for w in self.weights), tuple(b.grad for b in self.biases)
         self._call(self.layers[0].kernels.conv1x1_backward_weight, tuple(dys), self.layers[0].x, dws, dbs)
 
-    def backward(self, dys: Sequence[Array]) -> Array:
-        """The sum of their ∂L/∂x."""
+    def backward(self, dys: Sequence[Array], dx: Array | None = None, rectified: Array | None = None) -> Array:
+        """The sum of their ∂L/∂x; added to `dx`, if there is one.
+
+        rectified : x, if a ReLU made it and the gradient shall be that of what it was given.
+        """
         self.backward_parameters(dys)
-        dx = self.layers[0].like("dx", self.layers[0].x)
-        ws = tuple(w.value for w in self.weights)
-        self._call(self.layers[0].kernels.conv1x1_backward_data, tuple(dys), ws, dx)
+        add, ws = dx is not None, tuple(w.value for w in self.weights)
+        dx = self.layers[0].like("dx", self.layers[0].x) if dx is None else dx
+        self._call(self.layers[0].kernels.conv1x1_backward_data, tuple(dys), ws, add, rectified, dx)
         return dx
 
 

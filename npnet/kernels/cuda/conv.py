@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from .activation import relu_backward
 from .launch import inlined, launch, split
 from .product import Product, multiply
 from .reductions import SUM_THREADS, sums_of_maps
@@ -55,9 +56,13 @@ def conv1x1_backward_weight(dys: Sequence[Device], x: Device, dws: Sequence[Devi
         conv2d_backward_weight(dy, x, 1, 0, 1, dw, db)
 
 
-def conv1x1_backward_data(dys: Sequence[Device], ws: Sequence[Device], dx: Device) -> None:
+def conv1x1_backward_data(
+    dys: Sequence[Device], ws: Sequence[Device], add: bool, rectified: Device | None, dx: Device
+) -> None:
     for i, (dy, w) in enumerate(zip(dys, ws, strict=True)):
-        _backward_data(dy, w, 1, 0, 1, dx, add=i > 0)
+        _backward_data(dy, w, 1, 0, 1, dx, add=add or i > 0)
+    if rectified is not None:
+        relu_backward(dx, rectified, dx)
 
 
 # In what follows g = (C/groups, O/groups, H, W, OH, OW, stride, pad, a switch), channels are counted within their

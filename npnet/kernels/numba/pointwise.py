@@ -22,15 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .activation import relu_backward
 from .arrays import flat, images_apart, lowest, lying, reshaped, scratch, steps, zeros
-from .compile import serial
+from .compile import inlined, serial
 from .prepared import Loops, loop, prepared
 from .rows import add, set_all, total
 from .team import alone, claim, parallel, piece, share, threads
 from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
 from .tile import lanes as lanes_of
 from .turned import gather
-from .vectors import move, move_plus, will_read, will_write
+from .vectors import add_to, move, move_plus, will_read, will_write
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -39,11 +40,29 @@ Several = tuple[Floats, ...]
 SEVERAL = 3  # convolutions at a time, made up with empty ones: one compiled kernel does for one, two and three
 PIXELS = 400  # that the gradient of the weights sums over at a time
 TOGETHER = 4  # panels that a thread does one after another
+WRITTEN, ADDED, RECTIFIED = range(3)  # what becomes of y: `_put`
+
+
+def _put(
+    c: Floats, start: int, value: Any, least: Any, onto: int, made: Floats, y: Floats, place: int, count: int
+) -> None:
+    """y = value + what is in the tile, or `least` if that is less; or what is in the tile is added to y, and then
+    perhaps 0 put where `made` is not greater than 0."""
+    if onto == WRITTEN:
+        move_plus(c, start, value, least, y, place, count)
+    elif onto == ADDED:
+        add_to(c, start, None, y, place, count)
+    else:
+        add_to(c, start, made, y, place, count)
+
+
+put = inlined(_put)
 
 
 def _multiply_panels(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, pixels: int, some: Any,
-    offsets: Numbers, rows: Numbers, lanes: int, c: Floats, ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
+    made: Floats, pixels: int, some: Any, offsets: Numbers, rows: Numbers, lanes: int, c: Floats, ys: Several,
+    whither: Numbers
 ) -> None:
     """Panels of VECTORS · lanes pixels, from one to another, counted through all images; each lies within an image.
 
@@ -61,18 +80,21 @@ def _multiply_panels(
                 few, ahead = min(ROWS, outputs - o), then + o // ROWS * lanes if i == 0 and o < 4 * ROWS else 0
                 for r in range(few):
                     will_write(y, first + (o + r) * pixels, wide)
+                    if onto == RECTIFIED:
+                        will_read(made, first + (o + r) * pixels, wide)
                 for j in range(len(xs)):
                     taps = whence[j, 2]
                     if taps > 0:
                         weights, x = ws[i + j][o * way[0] :], xs[j][(whence[j, 0] + n * whence[j, 1]) * pixels + p :]
                         tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], j == 0, c, wide, ahead)
                 for r in range(few):
-                    move_plus(c, r * wide, bs[i][o + r], least, y, first + (o + r) * pixels, wide)
+                    put(c, r * wide, bs[i][o + r], least, onto, made, y, first + (o + r) * pixels, wide)
 
 
 def _multiply_rests(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, pixels: int, images: Any,
-    steps: Numbers, rows: Numbers, lanes: int, band: Floats, c: Floats, ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
+    made: Floats, pixels: int, images: Any, steps: Numbers, rows: Numbers, lanes: int, band: Floats, c: Floats,
+    ys: Several, whither: Numbers
 ) -> None:
     """The pixels of these images that are left over by whole panels, side by side in the band: a row for each tap."""
     wide = VECTORS * lanes
@@ -98,23 +120,25 @@ def _multiply_rests(
             for r in range(few):
                 for n in range(images[0], images[1]):
                     last = (whither[i, 0] + n * whither[i, 1] + o + r + 1) * pixels
-                    move_plus(c, r * across + (n - images[0]) * rest, bs[i][o + r], least, y, last - rest, rest)
+                    start = r * across + (n - images[0]) * rest
+                    put(c, start, bs[i][o + r], least, onto, made, y, last - rest, rest)
 
 
 def _multiply(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, sizes: Any, offsets: Numbers,
-    steps: Numbers, rows: Numbers, lanes: int, bands: Floats, tiles: Floats, ys: Several, whither: Numbers,
-    thread: int, team: int
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
+    made: Floats, sizes: Any, offsets: Numbers, steps: Numbers, rows: Numbers, lanes: int, bands: Floats,
+    tiles: Floats, ys: Several, whither: Numbers, thread: int, team: int
 ) -> None:
     """sizes : images, pixels, and how many images' rests are put together."""
     images, pixels, together = sizes
     panels = share(images * (pixels // (VECTORS * lanes)), thread, team)
-    multiply_panels(xs, whence, ws, way, bs, least, pixels, panels, offsets, rows, lanes, tiles[thread], ys, whither)
+    multiply_panels(xs, whence, ws, way, bs, least, onto, made, pixels, panels, offsets, rows, lanes, tiles[thread],
+                    ys, whither)
     first, last = share(-(-images // together) if pixels % (VECTORS * lanes) > 0 else 0, thread, team)
     for job in range(first, last):
         few = job * together, min(images, (job + 1) * together)
-        multiply_rests(xs, whence, ws, way, bs, least, pixels, few, steps, rows, lanes, bands[thread], tiles[thread],
-                       ys, whither)
+        multiply_rests(xs, whence, ws, way, bs, least, onto, made, pixels, few, steps, rows, lanes, bands[thread],
+                       tiles[thread], ys, whither)
 
 
 def _pack(
@@ -131,9 +155,9 @@ def _pack(
 
 
 def _multiply_packed(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, sizes: Any, steps: Numbers,
-    rows: Numbers, lanes: int, panels: Floats, tiles: Floats, ys: Several, whither: Numbers, next_job: Numbers,
-    thread: int, team: int
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
+    made: Floats, sizes: Any, steps: Numbers, rows: Numbers, lanes: int, panels: Floats, tiles: Floats, ys: Several,
+    whither: Numbers, next_job: Numbers, thread: int, team: int
 ) -> None:
     """As `_multiply`. Pixels are counted through all images, so a panel may lie in two of them.
 
@@ -145,14 +169,15 @@ def _multiply_packed(
     first = claim(next_job, some)
     while first < jobs:
         for job in range(first, min(jobs, first + some)):
-            multiply_panel(xs, whence, ws, way, bs, least, sizes, job * wide, steps, rows, lanes, panels[thread],
-                           tiles[thread], ys, whither)
+            multiply_panel(xs, whence, ws, way, bs, least, onto, made, sizes, job * wide, steps, rows, lanes,
+                           panels[thread], tiles[thread], ys, whither)
         first = claim(next_job, some)
 
 
 def _multiply_panel(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, sizes: Any, begin: int,
-    steps: Numbers, rows: Numbers, lanes: int, panel: Floats, c: Floats, ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
+    made: Floats, sizes: Any, begin: int, steps: Numbers, rows: Numbers, lanes: int, panel: Floats, c: Floats,
+    ys: Several, whither: Numbers
 ) -> None:
     """Pixels from `begin` on."""
     images, pixels, blocks = sizes
@@ -183,14 +208,14 @@ def _multiply_panel(
                          across)
                     block += 1
             anew = False
-    write(c, room, across, bs, least, pixels, begin, end, ys, whither)
+    write(c, room, across, bs, least, onto, made, pixels, begin, end, ys, whither)
 
 
 def _write(
-    c: Floats, room: int, across: int, bs: Several, least: Any, pixels: int, begin: int, end: int, ys: Several,
-    whither: Numbers
+    c: Floats, room: int, across: int, bs: Several, least: Any, onto: int, made: Floats, pixels: int, begin: int,
+    end: int, ys: Several, whither: Numbers
 ) -> None:
-    """y_i = b_i + what is in the tiles, `room` numbers each, or `least` if that is less."""
+    """`put` for all rows of the tiles, `room` numbers each."""
     p = begin
     while p < end:
         n, first, count = piece(p, end, pixels)
@@ -199,7 +224,7 @@ def _write(
             start = (whither[i, 0] + n * whither[i, 1]) * pixels + first
             for o in range(whither[i, 2]):
                 source = (block + o // ROWS) * room + o % ROWS * across + p - begin
-                move_plus(c, source, bs[i][o], least, ys[i], start + o * pixels, count)
+                put(c, source, bs[i][o], least, onto, made, ys[i], start + o * pixels, count)
             block += -(-whither[i, 2] // ROWS)
         p += count
 
@@ -309,27 +334,29 @@ def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
 
 def _product(
     xs: Sequence[Floats], whence: tuple[Maps, ...], ws: Sequence[Floats], turned: bool, bs: Sequence[Floats],
-    rectify: bool, ys: Sequence[Floats], whither: tuple[Maps, ...]
+    rectify: bool, ys: Sequence[Floats], whither: tuple[Maps, ...], onto: int = WRITTEN, made: Floats | None = None
 ) -> Loops:
-    """y_i = b_i + Σ_j w x_j, of the maps named.  ws : each (outputs, taps), turned (taps, outputs)."""
+    """y_i = b_i + Σ_j w x_j, of the maps named.  ws : each (outputs, taps), turned (taps, outputs).  onto : as `_put`.
+    """
     x, team = xs[0], threads()
     images, pixels, (lanes, wide) = x.shape[0], x.shape[2] * x.shape[3], (lanes_of(x.itemsize), widest(x.itemsize))
     most, taps = max(maps.channels for maps in whence), sum(maps.channels for maps in whence)
     way = (1, ws[0].shape[1]) if turned else (ws[0].shape[1], 1)
     targets, rows = _places(whither, way[0])
+    made = lying(ys[0] if made is None else made)
     if PACKED:
         blocks = sum(-(-maps.channels // ROWS) for maps in whither)
         panels, tiles = scratch(x.dtype, (team, STEPS * wide), (team, blocks * ROWS * wide))
         return [loop(
             multiply_packed, _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs),
-            lowest(rectify, x.dtype), (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels, tiles,
-            _filled_up(ys), targets)]
+            lowest(rectify, x.dtype), onto, made, (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels,
+            tiles, _filled_up(ys), targets)]
     together = max(1, min(wide // (pixels % wide or wide), -(-images // team)))
     bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))
     return [loop(
         multiply, _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs),
-        lowest(rectify, x.dtype), (images, pixels, together), steps(most, pixels), steps(taps, wide), rows, lanes,
-        bands, tiles, _filled_up(ys), targets)]
+        lowest(rectify, x.dtype), onto, made, (images, pixels, together), steps(most, pixels), steps(taps, wide), rows,
+        lanes, bands, tiles, _filled_up(ys), targets)]
 
 
 def _weight(
@@ -376,8 +403,15 @@ def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floa
 
 
 @prepared
-def conv1x1_backward_data(dys: Sequence[Floats], ws: Sequence[Floats], dx: Floats) -> Loops:
-    return _product(dys, _all(dys), _matrices(ws), True, [zeros(dx.shape[1], dx.dtype)], False, [dx], _all([dx]))
+def conv1x1_backward_data(
+    dys: Sequence[Floats], ws: Sequence[Floats], add: bool, rectified: Floats | None, dx: Floats
+) -> Loops:
+    onto, none = WRITTEN if not add else ADDED if rectified is None else RECTIFIED, [zeros(dx.shape[1], dx.dtype)]
+    loops = _product(
+        dys, _all(dys), _matrices(ws), True, none, False, [dx], _all([dx]), onto, rectified if add else None)
+    if rectified is None or add:
+        return loops
+    return [*loops, loop(relu_backward, dx, rectified, dx)]
 
 
 def _groups(w: Floats, b: Floats, groups: int) -> Iterator[tuple[int, list[Floats], list[Floats]]]:

@@ -75,6 +75,49 @@ def _move_plus(source: Any, start: Any, value: Any, least: Any, target: Any, pla
     return run
 
 
+def add_to(source: Floats, start: int, rectified: Floats | None, target: Floats, place: int, count: int) -> None:
+    """target[place + v] += source[start + v], likewise; then 0 where `rectified` is not greater than 0, if it is given.
+    """
+    for v in range(count):
+        number = target[place + v] + source[start + v]
+        target[place + v] = number if rectified is None or rectified[place + v] > 0 else 0
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_vector(
+    context: Any, source: Any, start: Any, rectified: Any, target: Any, place: Any, count: Any
+) -> Any:
+    """`rectified` or `count` may be None."""
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        registers = Registers(context, builder, signature.args[0].dtype)
+        source, target = (data(context, builder, signature, arguments, i) for i in (0, 3))
+        mask = None if count == types.none else registers.first(arguments[5])
+        values = builder.fadd(
+            registers.load(target, arguments[4], mask), registers.load(source, arguments[1], mask))
+        if rectified != types.none:
+            made = registers.load(data(context, builder, signature, arguments, 2), arguments[4], mask)
+            zero = registers.constant(0)
+            values = builder.select(builder.fcmp_ordered(">", made, zero), values, zero)
+        registers.store(values, target, arguments[4], mask)
+        return context.get_dummy_value()
+
+    return types.void(source, start, rectified, target, place, count), generate
+
+
+@overload(add_to)  # type: ignore[untyped-decorator]
+def _add_to(source: Any, start: Any, rectified: Any, target: Any, place: Any, count: Any) -> Any:
+    width = lanes(source.dtype.bitwidth // 8)
+
+    def run(source: Any, start: Any, rectified: Any, target: Any, place: Any, count: Any) -> None:
+        whole = count // width * width
+        for v in range(0, whole, width):
+            _add_vector(source, start + v, rectified, target, place + v, None)
+        if whole < count:
+            _add_vector(source, start + whole, rectified, target, place + whole, count - whole)
+
+    return run
+
+
 def pick(source: Floats, start: int, stride: int, target: Floats, place: int, count: int) -> None:
     """target[place + j] = source[start + j · stride] for j < count. Nothing beyond is read or written."""
     for j in range(count):

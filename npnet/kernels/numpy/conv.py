@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .activation import relu_forward
+from .activation import relu_backward, relu_forward
 
 Floats = NDArray[Any]
 
@@ -51,12 +51,17 @@ def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floa
         conv2d_backward_weight(dy, x, 1, 0, 1, dw, db)
 
 
-def conv1x1_backward_data(dys: Sequence[Floats], ws: Sequence[Floats], dx: Floats) -> None:
+def conv1x1_backward_data(
+    dys: Sequence[Floats], ws: Sequence[Floats], add: bool, rectified: Floats | None, dx: Floats
+) -> None:
     part = np.empty_like(dx)
-    dx[...] = 0
+    if not add:
+        dx[...] = 0
     for dy, w in zip(dys, ws, strict=True):
         conv2d_backward_data(dy, w, 1, 0, 1, part)
         dx += part
+    if rectified is not None:
+        relu_backward(dx, rectified, dx)
 
 
 def im2col(x: Floats, kernel: tuple[int, ...], stride: int, pad: int, out: tuple[int, int]) -> Floats:
