@@ -31,7 +31,7 @@ def one_after_another(loop):
     from npnet.kernels.numba.team import threads
 
     def run(*arguments):
-        begun = [np.zeros(1, np.int64)] if "next_job" in inspect.signature(loop).parameters else []
+        begun = [np.zeros(threads(), np.int64)] if "begun" in inspect.signature(loop).parameters else []
         for thread in range(threads()):
             loop(*arguments, *begun, thread, threads())
 

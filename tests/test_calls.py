@@ -1,4 +1,5 @@
 """Calls that are worked out once: they are, and when that would be wrong they are not."""
+import gc
 import threading
 import weakref
 
@@ -9,8 +10,12 @@ from npnet import kernels
 from npnet.kernels.calls import Calls
 from npnet.layers import LRN, Conv2D, Dense, MaxPool2D, ReLU, Sequential
 from npnet.layers.conv import Conv1x1s
+from npnet.train import SGD
 
-numba = pytest.importorskip("numba")
+pytest.importorskip("numba")
+import numba
+
+from npnet.kernels.numba.prepared import loop, prepared
 
 
 class Kernel:
@@ -160,6 +165,60 @@ def test_scratch_memory_is_given_back_before_more_is_taken(fast):
     fast.arrays.scratch(np.dtype(np.float32), (size + 1,))
     assert old() is None
     assert same(step(net, *some), expected)
+
+
+def test_where_there_is_no_more_memory_calls_are_worked_out_anew(fast):
+    """What they have kept was given back by then: they must not do nothing."""
+    net, some = net_of(), batch(4)
+    sgd = SGD(net.parameters(), rate=0.1)
+    expected = step(net, *some)
+    sgd.step()
+    before = [p.numpy() for p in net.parameters()]
+    with pytest.raises(MemoryError):
+        fast.arrays.scratch(np.dtype(np.float32), (2**58,))
+    sgd.step()
+    assert not any(np.array_equal(p.numpy(), w) for p, w in zip(net.parameters(), before, strict=True))
+    net.initialise(0)
+    for p in net.parameters():
+        p.grad[...] = np.nan
+    assert same(step(net, *some), expected)
+
+
+def test_a_call_that_runs_is_kept_whoever_lets_go_of_it(fast):
+    """Scratch memory of the thread that worked it out grows while another one runs it: all its loops still run."""
+    def kernel():
+        return [loop(lambda: asked[0].let_go()), loop(gc.collect), loop(seen.append, 1), loop(seen.append, 2)]
+
+    asked, seen = [], []
+    asked.append(prepared(kernel).prepare())
+    for _ in range(2):
+        asked[0]()
+    assert seen == [1, 2, 1, 2]
+
+
+def test_an_interrupted_plan_is_not_taken_for_the_next_one(fast):
+    """Of two threads, where there was one: their scratch memory would be too small."""
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("there is one thread only")
+    asked, before = [], numba.get_num_threads()
+
+    def kernel():
+        asked.append(numba.get_num_threads())
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return []
+
+    call = prepared(kernel).prepare()
+    try:
+        numba.set_num_threads(1)
+        call()
+        numba.set_num_threads(2)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        call()
+    finally:
+        numba.set_num_threads(before)
+    assert asked == [1, 2, 2]
 
 
 def test_scratch_memory_of_another_thread_is_not_used(fast):

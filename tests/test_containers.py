@@ -11,6 +11,7 @@ from npnet.layers import (
     Dense,
     Dropout,
     Gaussian,
+    Layer,
     LRNWithin,
     MaxPool2D,
     ReLU,
@@ -414,6 +415,30 @@ def test_a_relu_that_a_head_reads_is_gone_through_behind_the_sum(backend):
     both = pool.backward(dys[0]) + head.backward(dys[1]).reshape(y.shape)
     np.testing.assert_allclose(net.backward(dys), conv.backward(relu.backward(both)), rtol=1e-5, atol=1e-6)
     assert not net["pool"].through_relu
+
+
+class Stop(Layer):
+    """Passes no gradient on: always the same zeros, which it has made once."""
+
+    def forward(self, x, train=True):
+        self.zeros = np.zeros_like(np.array(x)) if getattr(self, "zeros", None) is None else self.zeros
+        return self.output(x.shape, x.dtype, x)
+
+    def backward(self, dy):
+        return self.zeros
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+
+@pytest.mark.parametrize("beside", [[Stop()], [Stop(), MaxPool2D(3, 1, pad=1)], [AvgPool2D(3, 1, pad=1)], []])
+def test_what_a_layer_of_ones_own_returns_is_not_added_to(beside):
+    net, x = Concat(Conv2D(2, 3, 1, weight=WIDE), *beside), images(2)
+    dy = np.ones_like(net.forward(x))
+    first = np.array(net.backward(dy))
+    net.forward(x)
+    np.testing.assert_array_equal(net.backward(dy), first)
+    assert all(not layer.zeros.any() for layer in beside if isinstance(layer, Stop))
 
 
 @pytest.mark.parametrize("behind", [(ReLU, ReLU), (ReLU, Tanh), (Tanh, Tanh)])

@@ -46,15 +46,27 @@ def test_every_thread_does_its_share():
         numba.set_num_threads(before)
 
 
-def _count(done, some, next_job, thread, team):
-    first = claim(next_job, some)
-    while first < done.size:
-        for job in range(first, min(done.size, first + some)):
+def _count(done, some, begun, thread, team):
+    first, last = claim(begun, done.size, some, thread, team)
+    while first < last:
+        for job in range(first, last):
             done[job] += 1
-        first = claim(next_job, some)
+        first, last = claim(begun, done.size, some, thread, team)
 
 
 count = parallel(_count, claims=True)
+
+
+@given(jobs=st.integers(0, 40), some=st.integers(1, 7), team=st.integers(1, 4))
+def test_a_thread_takes_the_jobs_of_its_own_share_first(jobs, some, team):
+    begun, of = np.zeros(team, np.int64), [range(*share(jobs, thread, team)) for thread in range(team)]
+    mine = [claim(begun, jobs, some, team - 1, team) for _ in range(-(-len(of[-1]) // some))]
+    assert [job for first, last in mine for job in range(first, last)] == list(of[-1])
+    others = []
+    while (piece := claim(begun, jobs, some, team - 1, team)) != (0, 0):
+        assert piece[1] - piece[0] <= some
+        others += range(*piece)
+    assert others == [job for jobs_of in of[:-1] for job in jobs_of]
 
 
 @pytest.mark.parametrize("some", [1, 7])

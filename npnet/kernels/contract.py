@@ -148,7 +148,7 @@ class Backend(Protocol[A]):
     ) -> None:
         """The sum of what `conv2d_backward_data` gives for each, and with `add` of what is in `dx`.
 
-        Each of `dys` may be `channels`.  rectified : as for `add_up`.
+        Each of `dys` may be `channels`; `dx` and `rectified` are whole.  rectified : as for `add_up`.
         """
         ...
 

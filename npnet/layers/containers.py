@@ -11,7 +11,7 @@ from .dense import Dense
 from .dropout import Dropout
 from .layer import Cost, Layer
 from .norm import LRN, LRNWithin
-from .pool import MaxPool2D
+from .pool import AvgPool2D, MaxPool2D
 
 
 class Container(Layer):
@@ -159,6 +159,9 @@ class Concat(Container):
         self.together = Conv1x1s(list(first.values()))
         self._begun = list(first)  # which branches begin with them
         self._left = [branch[1:] if i in first else branch for i, branch in enumerate(self._branches)]
+        beside = [type(branch[0]) for i, branch in enumerate(self._branches) if i not in first]
+        self._beside_pooling = beside in ([MaxPool2D], [AvgPool2D])  # whose dx is made anew each time, and free to be
+        # added to; not what a layer of the user's own returns
         self._rectify = all(self._left[i] and type(self._left[i][0]) is ReLU for i in first)
         self._last = [self._last_convolution(branch) for branch in self._branches]
         pairs = zip(self._last, self._branches, strict=True)
@@ -227,13 +230,10 @@ class Concat(Container):
         others = [part for i, part in enumerate(parts) if i not in self._begun]
         if not self._begun:
             return self._sum(others, rectified)
-        dx = self._sum(others, None) if others else None
+        dx = others[0] if self._beside_pooling else self._sum(others, None) if others else None
         return self.together.backward([parts[i] for i in self._begun], dx, rectified)
 
     def _sum(self, parts: Sequence[Array], rectified: Array | None) -> Array:
-        """Where it can be, in the array of the only part: nobody else reads it."""
-        if len(parts) == 1 and rectified is None:
-            return parts[0]
         dx = self.like("dx", parts[0])
         self._call(self.kernels.add_up, tuple(parts), rectified, dx)
         return dx

@@ -1,4 +1,5 @@
 """Stochastic gradient descent exactly as AlexNet §5 prints it."""
+from collections import defaultdict
 from collections.abc import Sequence
 
 from npnet.kernels import Array, Backend
@@ -44,17 +45,23 @@ class SGD:
             v = p.kernels.empty(p.shape, p.dtype)
             p.kernels.fill(v, 0.0)
             self.velocities.append(v)
-        self._groups = [_Group(self.parameters, self.velocities, backend)
-                        for backend in dict.fromkeys(p.kernels for p in self.parameters)]
+        self._calls: defaultdict[Backend[Array], Calls] = defaultdict(Calls)
+        self._rates: dict[Backend[Array], tuple[tuple[float, float], ...]] = {}
 
     def step(self) -> None:
-        """One update of every parameter from its `grad`."""
-        for group in self._groups:
-            for p, v in zip(group.parameters, group.velocities, strict=True):
-                if v.dtype != p.dtype:
-                    raise ValueError(f"{p.name} of dtype (={p.dtype}) must be {v.dtype}, as when the SGD was made")
-            rates = tuple((self._rate_of(p), self.weight_decay * p.decay) for p in group.parameters)
-            group.update(rates, self.momentum)
+        """One update of every parameter from its `grad`: by one call of each backend that holds some. (A net's columns
+        may have one each.)"""
+        groups: defaultdict[Backend[Array], list[tuple[Parameter, Array]]] = defaultdict(list)
+        for p, v in zip(self.parameters, self.velocities, strict=True):
+            if v.dtype != p.dtype:
+                raise ValueError(f"{p.name} of dtype (={p.dtype}) must be {v.dtype}, as when the SGD was made")
+            groups[p.kernels].append((p, v))
+        for backend, pairs in groups.items():
+            rates = tuple((self._rate_of(p), self.weight_decay * p.decay) for p, _ in pairs)
+            if rates != self._rates.get(backend):  # else the same object, for which the call has been worked out
+                self._rates[backend] = rates
+            ws, vs, gs = zip(*((p.value, v, p.grad) for p, v in pairs), strict=True)
+            self._calls[backend](backend.sgd_update, ws, vs, gs, self._rates[backend], self.momentum)
 
     def _rate_of(self, p: Parameter) -> float:
         rate = self.rate * p.rate
@@ -62,20 +69,3 @@ class SGD:
             if p.name.startswith(f"{layer}."):
                 rate *= times
         return rate
-
-
-class _Group:
-    """Parameters that are updated by one call: all that one backend holds. (A net's columns may have one each.)"""
-
-    def __init__(self, parameters: Sequence[Parameter], velocities: Sequence[Array], backend: Backend[Array]) -> None:
-        pairs = [pair for pair in zip(parameters, velocities, strict=True) if pair[0].kernels is backend]
-        self.parameters, self.velocities = tuple(p for p, _ in pairs), tuple(v for _, v in pairs)
-        self._backend, self._call = backend, Calls()
-        self._rates: tuple[tuple[float, float], ...] = ()
-
-    def update(self, rates: tuple[tuple[float, float], ...], momentum: float) -> None:
-        """By the rate and the decay of each."""
-        if rates != self._rates:  # else the same object: the call has been worked out for it
-            self._rates = rates
-        ws, gs = tuple(p.value for p in self.parameters), tuple(p.grad for p in self.parameters)
-        self._call(self._backend.sgd_update, ws, self.velocities, gs, self._rates, momentum)

@@ -45,8 +45,8 @@ def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
         for user in list(_scratch.users):
             user.let_go()
         _scratch.memory.pop(dtype, None)  # given back before more is taken
-        memory, _scratch.lies = aligned(starts[-1], dtype), object()
-        _scratch.memory[dtype] = memory
+        _scratch.lies = object()  # whether or not there is more
+        _scratch.memory[dtype] = memory = aligned(starts[-1], dtype)
     return [
         memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)]
 

@@ -191,7 +191,7 @@ def _correlate_packed(
 def _correlate(
     x: Floats, blocks: Floats, b: Floats, least: Any, way: Any, shape: Any, offsets: Numbers, steps: Numbers,
     rows: Numbers, lanes: int, copies: Floats, panels: Floats, sums: Floats, out: Any, y: Floats, apart: int,
-    next_job: Numbers, thread: int, team: int
+    begun: Numbers, thread: int, team: int
 ) -> None:
     """y[n, o, p] = b[o] + Σ_t w[o, t] · patch[t, p], for a band of the image and some channels at a time.
 
@@ -202,8 +202,8 @@ def _correlate(
     groups, width, channels = blocks.shape[0], b.size // blocks.shape[0], x.shape[1] // blocks.shape[0]
     moved = copies[thread, : shape[0] * shape[1] * shape[2] * shape[3] * shape[4]].reshape(shape)
     taps = blocks.shape[2] // channels
-    job = claim(next_job, 1)
-    while job < x.shape[0] * bands:
+    job, done = claim(begun, x.shape[0] * bands, 1, thread, team)
+    while job < done:
         n, band = job // bands, job % bands
         first, last = out[0] * band // bands, out[0] * (band + 1) // bands
         for g in range(groups):
@@ -220,7 +220,7 @@ def _correlate(
                 else:
                     correlate_band(copies[thread], blocks[g], b[g * width :], floor, some, offsets, rows, lanes,
                                    sums[thread], where, y)
-        job = claim(next_job, 1)
+        job, done = claim(begun, x.shape[0] * bands, 1, thread, team)
 
 
 def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None:

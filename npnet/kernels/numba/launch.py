@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .arrays import LINE
 from .compile import UNCOUNTED, Loop, kept
 
-WORD, NUMBER, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+WORD, PLACE, ADDRESS = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 CODE, NEXT, VALUES = range(3)  # what a block holds: two addresses, and the arguments
 
 
@@ -30,7 +30,7 @@ class Launch:
     """A loop that Python calls, made by `launched`: at once, or written down for later."""
 
     def __init__(self, loop: Loop, write: Loop) -> None:
-        self.write, self.words = write, 0
+        self.write, self.words = write, 0  # how long blocks have been so far
         update_wrapper(self, loop)
 
     def __call__(self, *arguments: Any) -> None:
@@ -57,8 +57,8 @@ def _begin(typing: Any, block: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         row = builder.inttoptr(arguments[0], WORD.as_pointer())
         code, following = (builder.gep(row, [WORD(place)]) for place in (CODE, NEXT))
-        function = builder.inttoptr(builder.load(code), ir.FunctionType(ir.VoidType(), [BYTE]).as_pointer())
-        builder.call(function, [builder.inttoptr(arguments[0], BYTE)])
+        function = builder.inttoptr(builder.load(code), ir.FunctionType(ir.VoidType(), [ADDRESS]).as_pointer())
+        builder.call(function, [builder.inttoptr(arguments[0], ADDRESS)])
         return builder.load(following)
 
     return types.int64(types.int64), generate
@@ -74,7 +74,7 @@ start = kept(_start, **UNCOUNTED)
 
 
 def how_many(context: Any, builder: ir.IRBuilder) -> Any:
-    """Threads."""
+    """Threads of the team: what `numba.get_num_threads` says. Code that calls that one numba does not keep on disk."""
     numba.get_num_threads()  # the linker knows numba's functions for threads then; also where this is loaded:
     context.active_code_library._reload_init.add(numba.get_num_threads)
     return builder.call(
@@ -84,19 +84,18 @@ def how_many(context: Any, builder: ir.IRBuilder) -> Any:
 def launched(
     loop: Loop, kinds: Callable[..., Any], given: Callable[..., Any], few: int | None = 0, makes_arrays: bool = False
 ) -> Launch:
-    """`loop` on all threads.
+    """`loop` on all threads of the team, or on the one that calls.
 
-    kinds : of what it gets, from those of what is called with.  given : what a thread's loop gets.
-    few : if the first array has so many numbers or fewer, the thread that calls is alone; None: always.
-    makes_arrays : does the loop? Else numba need not count who uses an array (`compile.UNCOUNTED`).
+    kinds : the types of what a thread's loop gets, from the types of what Python gives; given : its values likewise.
+    few, makes_arrays : as for `team.parallel`; few None: always on the thread that calls.
     """
     @intrinsic  # type: ignore[untyped-decorator]
     def note(typing: Any, block: Any, arguments: Any) -> Any:
         """Fills the block, if there is room for it. Returns how many numbers it takes."""
         signature = types.void(*kinds(tuple(arguments)))
 
-        def call(context: Any, module: ir.Module, kind: ir.Type) -> ir.Function:
-            """void (block): what it says is called."""
+        def caller(context: Any, module: ir.Module, kind: ir.Type) -> ir.Function:
+            """void (block): calls what is written there."""
             flags = compiler.Flags()
             flags.error_model, flags.nrt = "numpy", makes_arrays
             flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True  # it is part of this function
@@ -105,7 +104,7 @@ def launched(
                 signature.args, types.void, flags, {})
 
             def written(builder: ir.IRBuilder, block: Any) -> Any:
-                return builder.load(builder.gep(builder.bitcast(block, kind.as_pointer()), [WORD(0), NUMBER(VALUES)]))
+                return builder.load(builder.gep(builder.bitcast(block, kind.as_pointer()), [WORD(0), PLACE(VALUES)]))
 
             def part(builder: ir.IRBuilder, held: Any, thread: Any, team: Any) -> None:
                 block, begun = cgutils.unpack_tuple(builder, held)
@@ -113,31 +112,33 @@ def launched(
                 context.call_internal_no_propagate(
                     builder, job.fndesc, signature, given(context, builder, arguments, values, begun, thread, team))
 
-            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [BYTE]), f"call_{loop.__name__}")
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ADDRESS]), f"call_{loop.__name__}")
             function.linkage = "internal"
             builder, [block] = ir.IRBuilder(function.append_basic_block()), function.args
-            held = cgutils.pack_struct(builder, [block, cgutils.alloca_once_value(builder, WORD(0))])
+            counters = builder.alloca(WORD, size=how_many(context, builder))
+            cgutils.memset(builder, counters, builder.mul(WORD(8), how_many(context, builder)), 0)
+            held = cgutils.pack_struct(builder, [block, counters])
             if few is None:
                 part(builder, held, WORD(0), WORD(1))
             else:
-                alone = ir.IntType(1)(0)
+                by_itself = ir.IntType(1)(0)
                 if few:
                     first = first_array(
                         context, builder, arguments, cgutils.unpack_tuple(builder, written(builder, block)))
-                    alone = builder.icmp_signed("<=", first.nitems, WORD(few))
-                _on_each(context, builder, f"part_of_{loop.__name__}", held, alone, part)
+                    by_itself = builder.icmp_signed("<=", first.nitems, WORD(few))
+                _on_each(context, builder, f"part_of_{loop.__name__}", held, by_itself, part)
             builder.ret_void()
             return function
 
         def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> Any:
             kind = ir.LiteralStructType([WORD, WORD, values[1].type])
-            code = call(context, builder.module, kind)
+            code = caller(context, builder.module, kind)
             words = WORD(-(-context.get_abi_sizeof(kind) // 8))
             array = context.make_array(block)(context, builder, values[0])
             with builder.if_then(builder.icmp_signed("<=", words, array.nitems)):
                 there = builder.bitcast(array.data, kind.as_pointer())
                 for place, value in ((CODE, builder.ptrtoint(code, WORD)), (NEXT, WORD(0)), (VALUES, values[1])):
-                    builder.store(value, builder.gep(there, [WORD(0), NUMBER(place)]))
+                    builder.store(value, builder.gep(there, [WORD(0), PLACE(place)]))
             return words
 
         return types.int64(block, arguments), generate
@@ -168,10 +169,10 @@ def first_array(context: Any, builder: ir.IRBuilder, kinds: Any, values: Any) ->
 
 
 def _on_each(
-    context: Any, builder: ir.IRBuilder, name: str, given: Any, alone: Any, call: Callable[..., None]
+    context: Any, builder: ir.IRBuilder, name: str, given: Any, by_itself: Any, call: Callable[..., None]
 ) -> None:
-    """call(builder, given, thread, team) on every thread, or if `alone`, on the one that calls. By the same function as
-    numba's own loops:
+    """call(builder, given, thread, team) on every thread, or if `by_itself`, on the one that calls. By the function
+    that numba's own loops use:
 
         numba_parallel_for(part, args, dimensions, steps, data, 0, 1, threads)
 
@@ -179,7 +180,7 @@ def _on_each(
     steps[0] apart. That is meant for arrays; here a place is the number of a thread, counted from LINE, for a place 0
     would be none.
     """
-    kinds = [BYTE.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTE]
+    kinds = [ADDRESS.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), ADDRESS]
     part = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
     part.linkage = "internal"
     part.attributes.add("noinline")  # once is enough
@@ -191,15 +192,15 @@ def _on_each(
         call(inside, held, inside.add(first, loop.index), size)
     inside.ret_void()
 
-    team = builder.select(alone, WORD(1), how_many(context, builder))
+    team = builder.select(by_itself, WORD(1), how_many(context, builder))
     steps = cgutils.alloca_once(builder, WORD, size=2)
     builder.store(WORD(1), steps)
     builder.store(team, builder.gep(steps, [WORD(1)]))
-    values = builder.inttoptr(WORD(LINE), BYTE), team, given
+    values = builder.inttoptr(WORD(LINE), ADDRESS), team, given
     first_place, many, data = (cgutils.alloca_once_value(builder, value) for value in values)
-    kind = ir.FunctionType(ir.VoidType(), [BYTE] * 5 + [WORD] * 3)
+    kind = ir.FunctionType(ir.VoidType(), [ADDRESS] * 5 + [WORD] * 3)
     on_all = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
-    pointers = [builder.bitcast(value, BYTE) for value in (part, first_place, many, steps, data)]
+    pointers = [builder.bitcast(value, ADDRESS) for value in (part, first_place, many, steps, data)]
     with builder.if_else(builder.icmp_signed("==", team, WORD(1))) as (here, everywhere):
         with here:
             builder.call(part, [first_place, many, steps, pointers[-1]])

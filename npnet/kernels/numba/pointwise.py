@@ -40,29 +40,31 @@ Several = tuple[Floats, ...]
 SEVERAL = 3  # convolutions at a time, made up with empty ones: one compiled kernel does for one, two and three
 PIXELS = 400  # that the gradient of the weights sums over at a time
 TOGETHER = 4  # panels that a thread does one after another
-WRITTEN, ADDED, RECTIFIED = range(3)  # what becomes of y: `_put`
+WRITTEN, ADDED, RECTIFIED = range(3)  # what becomes of y: see `_put`
 
 
 def _put(
-    c: Floats, start: int, value: Any, least: Any, onto: int, made: Floats, y: Floats, place: int, count: int
+    c: Floats, start: int, value: Any, least: Any, onto: Any, y: Floats, place: int, count: int
 ) -> None:
     """y = value + what is in the tile, or `least` if that is less; or what is in the tile is added to y, and then
-    perhaps 0 put where `made` is not greater than 0."""
-    if onto == WRITTEN:
+    perhaps 0 put where what a ReLU made, which lies as y does, is not greater than 0.
+
+    onto : WRITTEN, ADDED or RECTIFIED, and what the ReLU made.
+    """
+    if onto[0] == WRITTEN:
         move_plus(c, start, value, least, y, place, count)
-    elif onto == ADDED:
+    elif onto[0] == ADDED:
         add_to(c, start, None, y, place, count)
     else:
-        add_to(c, start, made, y, place, count)
+        add_to(c, start, onto[1], y, place, count)
 
 
 put = inlined(_put)
 
 
 def _multiply_panels(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
-    made: Floats, pixels: int, some: Any, offsets: Numbers, rows: Numbers, lanes: int, c: Floats, ys: Several,
-    whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: Any, pixels: int, some: Any,
+    offsets: Numbers, rows: Numbers, lanes: int, c: Floats, ys: Several, whither: Numbers
 ) -> None:
     """Panels of VECTORS · lanes pixels, from one to another, counted through all images; each lies within an image.
 
@@ -80,21 +82,20 @@ def _multiply_panels(
                 few, ahead = min(ROWS, outputs - o), then + o // ROWS * lanes if i == 0 and o < 4 * ROWS else 0
                 for r in range(few):
                     will_write(y, first + (o + r) * pixels, wide)
-                    if onto == RECTIFIED:
-                        will_read(made, first + (o + r) * pixels, wide)
+                    if onto[0] == RECTIFIED:
+                        will_read(onto[1], first + (o + r) * pixels, wide)
                 for j in range(len(xs)):
                     taps = whence[j, 2]
                     if taps > 0:
                         weights, x = ws[i + j][o * way[0] :], xs[j][(whence[j, 0] + n * whence[j, 1]) * pixels + p :]
                         tile(weights, rows[i, few // ROWS], way[1], x, offsets[:taps], j == 0, c, wide, ahead)
                 for r in range(few):
-                    put(c, r * wide, bs[i][o + r], least, onto, made, y, first + (o + r) * pixels, wide)
+                    put(c, r * wide, bs[i][o + r], least, onto, y, first + (o + r) * pixels, wide)
 
 
 def _multiply_rests(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
-    made: Floats, pixels: int, images: Any, steps: Numbers, rows: Numbers, lanes: int, band: Floats, c: Floats,
-    ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: Any, pixels: int, images: Any,
+    steps: Numbers, rows: Numbers, lanes: int, band: Floats, c: Floats, ys: Several, whither: Numbers
 ) -> None:
     """The pixels of these images that are left over by whole panels, side by side in the band: a row for each tap."""
     wide = VECTORS * lanes
@@ -121,23 +122,23 @@ def _multiply_rests(
                 for n in range(images[0], images[1]):
                     last = (whither[i, 0] + n * whither[i, 1] + o + r + 1) * pixels
                     start = r * across + (n - images[0]) * rest
-                    put(c, start, bs[i][o + r], least, onto, made, y, last - rest, rest)
+                    put(c, start, bs[i][o + r], least, onto, y, last - rest, rest)
 
 
 def _multiply(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
-    made: Floats, sizes: Any, offsets: Numbers, steps: Numbers, rows: Numbers, lanes: int, bands: Floats,
-    tiles: Floats, ys: Several, whither: Numbers, thread: int, team: int
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: Any, sizes: Any,
+    offsets: Numbers, steps: Numbers, rows: Numbers, lanes: int, bands: Floats, tiles: Floats, ys: Several,
+    whither: Numbers, thread: int, team: int
 ) -> None:
     """sizes : images, pixels, and how many images' rests are put together."""
     images, pixels, together = sizes
     panels = share(images * (pixels // (VECTORS * lanes)), thread, team)
-    multiply_panels(xs, whence, ws, way, bs, least, onto, made, pixels, panels, offsets, rows, lanes, tiles[thread],
-                    ys, whither)
+    multiply_panels(xs, whence, ws, way, bs, least, onto, pixels, panels, offsets, rows, lanes, tiles[thread], ys,
+                    whither)
     first, last = share(-(-images // together) if pixels % (VECTORS * lanes) > 0 else 0, thread, team)
     for job in range(first, last):
         few = job * together, min(images, (job + 1) * together)
-        multiply_rests(xs, whence, ws, way, bs, least, onto, made, pixels, few, steps, rows, lanes, bands[thread],
+        multiply_rests(xs, whence, ws, way, bs, least, onto, pixels, few, steps, rows, lanes, bands[thread],
                        tiles[thread], ys, whither)
 
 
@@ -155,9 +156,9 @@ def _pack(
 
 
 def _multiply_packed(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
-    made: Floats, sizes: Any, steps: Numbers, rows: Numbers, lanes: int, panels: Floats, tiles: Floats, ys: Several,
-    whither: Numbers, next_job: Numbers, thread: int, team: int
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: Any, sizes: Any,
+    steps: Numbers, rows: Numbers, lanes: int, panels: Floats, tiles: Floats, ys: Several, whither: Numbers,
+    begun: Numbers, thread: int, team: int
 ) -> None:
     """As `_multiply`. Pixels are counted through all images, so a panel may lie in two of them.
 
@@ -166,18 +167,17 @@ def _multiply_packed(
     wide = VECTORS * lanes
     jobs = -(-sizes[0] * sizes[1] // wide)
     some = max(1, min(TOGETHER, jobs // (2 * team)))
-    first = claim(next_job, some)
-    while first < jobs:
-        for job in range(first, min(jobs, first + some)):
-            multiply_panel(xs, whence, ws, way, bs, least, onto, made, sizes, job * wide, steps, rows, lanes,
+    first, done = claim(begun, jobs, some, thread, team)
+    while first < done:
+        for job in range(first, done):
+            multiply_panel(xs, whence, ws, way, bs, least, onto, sizes, job * wide, steps, rows, lanes,
                            panels[thread], tiles[thread], ys, whither)
-        first = claim(next_job, some)
+        first, done = claim(begun, jobs, some, thread, team)
 
 
 def _multiply_panel(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: int,
-    made: Floats, sizes: Any, begin: int, steps: Numbers, rows: Numbers, lanes: int, panel: Floats, c: Floats,
-    ys: Several, whither: Numbers
+    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: Any, sizes: Any, begin: int,
+    steps: Numbers, rows: Numbers, lanes: int, panel: Floats, c: Floats, ys: Several, whither: Numbers
 ) -> None:
     """Pixels from `begin` on."""
     images, pixels, blocks = sizes
@@ -208,12 +208,12 @@ def _multiply_panel(
                          across)
                     block += 1
             anew = False
-    write(c, room, across, bs, least, onto, made, pixels, begin, end, ys, whither)
+    write(c, room, across, bs, least, onto, pixels, begin, end, ys, whither)
 
 
 def _write(
-    c: Floats, room: int, across: int, bs: Several, least: Any, onto: int, made: Floats, pixels: int, begin: int,
-    end: int, ys: Several, whither: Numbers
+    c: Floats, room: int, across: int, bs: Several, least: Any, onto: Any, pixels: int, begin: int, end: int,
+    ys: Several, whither: Numbers
 ) -> None:
     """`put` for all rows of the tiles, `room` numbers each."""
     p = begin
@@ -224,7 +224,7 @@ def _write(
             start = (whither[i, 0] + n * whither[i, 1]) * pixels + first
             for o in range(whither[i, 2]):
                 source = (block + o // ROWS) * room + o % ROWS * across + p - begin
-                put(c, source, bs[i][o], least, onto, made, ys[i], start + o * pixels, count)
+                put(c, source, bs[i][o], least, onto, ys[i], start + o * pixels, count)
             block += -(-whither[i, 2] // ROWS)
         p += count
 
@@ -334,28 +334,31 @@ def _filled_up(parts: Sequence[Floats]) -> tuple[Floats, ...]:
 
 def _product(
     xs: Sequence[Floats], whence: tuple[Maps, ...], ws: Sequence[Floats], turned: bool, bs: Sequence[Floats],
-    rectify: bool, ys: Sequence[Floats], whither: tuple[Maps, ...], onto: int = WRITTEN, made: Floats | None = None
+    rectify: bool, ys: Sequence[Floats], whither: tuple[Maps, ...], onto: int = WRITTEN,
+    rectified: Floats | None = None,
 ) -> Loops:
-    """y_i = b_i + Σ_j w x_j, of the maps named.  ws : each (outputs, taps), turned (taps, outputs).  onto : as `_put`.
+    """y_i = b_i + Σ_j w x_j, of the maps named.  ws : each (outputs, taps), turned (taps, outputs).
+
+    onto, rectified : as for `_put`.
     """
     x, team = xs[0], threads()
     images, pixels, (lanes, wide) = x.shape[0], x.shape[2] * x.shape[3], (lanes_of(x.itemsize), widest(x.itemsize))
     most, taps = max(maps.channels for maps in whence), sum(maps.channels for maps in whence)
     way = (1, ws[0].shape[1]) if turned else (ws[0].shape[1], 1)
     targets, rows = _places(whither, way[0])
-    made = lying(ys[0] if made is None else made)
+    where = onto, lying(ys[0] if rectified is None else rectified)
     if PACKED:
         blocks = sum(-(-maps.channels // ROWS) for maps in whither)
         panels, tiles = scratch(x.dtype, (team, STEPS * wide), (team, blocks * ROWS * wide))
         return [loop(
             multiply_packed, _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs),
-            lowest(rectify, x.dtype), onto, made, (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels,
+            lowest(rectify, x.dtype), where, (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels,
             tiles, _filled_up(ys), targets)]
     together = max(1, min(wide // (pixels % wide or wide), -(-images // team)))
     bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))
     return [loop(
         multiply, _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs),
-        lowest(rectify, x.dtype), onto, made, (images, pixels, together), steps(most, pixels), steps(taps, wide), rows,
+        lowest(rectify, x.dtype), where, (images, pixels, together), steps(most, pixels), steps(taps, wide), rows,
         lanes, bands, tiles, _filled_up(ys), targets)]
 
 
@@ -406,12 +409,12 @@ def conv1x1_backward_weight(dys: Sequence[Floats], x: Floats, dws: Sequence[Floa
 def conv1x1_backward_data(
     dys: Sequence[Floats], ws: Sequence[Floats], add: bool, rectified: Floats | None, dx: Floats
 ) -> Loops:
-    onto, none = WRITTEN if not add else ADDED if rectified is None else RECTIFIED, [zeros(dx.shape[1], dx.dtype)]
-    loops = _product(
-        dys, _all(dys), _matrices(ws), True, none, False, [dx], _all([dx]), onto, rectified if add else None)
-    if rectified is None or add:
-        return loops
-    return [*loops, loop(relu_backward, dx, rectified, dx)]
+    none, read = [zeros(dx.shape[1], dx.dtype)], rectified if add else None
+    onto = WRITTEN if not add else ADDED if rectified is None else RECTIFIED
+    loops = _product(  # dx and `rectified` must be whole arrays, for they are read alike
+        dys, _all(dys), _matrices(ws), True, none, False, [reshaped(dx, dx.shape)], _all([dx]), onto,
+        None if read is None else flat(read))
+    return loops if read is rectified else [*loops, loop(relu_backward, dx, rectified, dx)]
 
 
 def _groups(w: Floats, b: Floats, groups: int) -> Iterator[tuple[int, list[Floats], list[Floats]]]:

@@ -20,22 +20,24 @@ def loop(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., A
 class _Prepared:
     """A kernel's loops, worked out anew if there are other threads since, or scratch memory lies elsewhere."""
 
-    __slots__ = ("__weakref__", "arguments", "calls", "held", "kernel", "memory", "team")
+    __slots__ = ("__weakref__", "arguments", "kernel", "ready")
 
     def __init__(self, kernel: Callable[..., Loops], *arguments: Any) -> None:
-        self.kernel, self.arguments, self.team, self.memory = kernel, arguments, 0, object()
+        self.kernel, self.arguments = kernel, arguments
+        self.ready: tuple[int, object, list[Callable[[], Any]], list[Any]] | None = None
 
     def __call__(self) -> None:
-        if self.team != threads() or self.memory is not lying_of_scratch():
-            self.team = threads()
-            self.calls, self.held = joined(self.kernel(*self.arguments))
-            self.memory = lying_of_scratch()
+        ready = self.ready  # read once: another thread may have it let go of, and what runs must stay
+        if ready is None or ready[0] != threads() or ready[1] is not lying_of_scratch():
+            team = threads()
+            calls, held = joined(self.kernel(*self.arguments))
+            ready = self.ready = team, lying_of_scratch(), calls, held
             keep_scratch(self)
-        for call in self.calls:
+        for call in ready[2]:
             call()
 
     def let_go(self) -> None:
-        self.calls, self.held = [], []
+        self.ready = None
 
 
 def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:

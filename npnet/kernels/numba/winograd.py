@@ -163,7 +163,7 @@ def _multiply(
 def _correlate(
     x: Floats, x_shape: Any, x_apart: int, u: Floats, cut: Any, b: Floats, least: Any, way: Any, count: int,
     together: int, pad: int, lanes: int, rows: Numbers, offsets: Numbers, strips: Floats, rooms: Floats, vs: Floats,
-    ms: Floats, wrongs: Floats, y_shape: Any, finite: Any, y: Floats, apart: int, next_job: Numbers, thread: int,
+    ms: Floats, wrongs: Floats, y_shape: Any, finite: Any, y: Floats, apart: int, begun: Numbers, thread: int,
     team: int
 ) -> None:
     """x and y of one dimension, the next image `x_apart` in x and `apart` in y; rows of tiles in all, and how many of
@@ -174,8 +174,9 @@ def _correlate(
     shape, wrong = (x_shape[0] // groups, x_shape[1], x_shape[2]), wrongs[thread]
     size = shape[0] * shape[1] * shape[2]
     set_all(wrong, 0)
-    job = claim(next_job, 1)
-    while job * together < count:
+    jobs = -(-count // together)
+    job, done = claim(begun, jobs, 1, thread, team)
+    while job < done:
         some = job * together, min(count, (job + 1) * together)
         for part in range(groups * panels):
             g, panel = part // panels, part % panels
@@ -186,7 +187,7 @@ def _correlate(
             transform_outputs(
                 m, (across, y_shape[1], y_shape[2]), way, lanes, some, strip, b[first : first + across], least, wrong,
                 y[first * y_shape[1] * y_shape[2] :], apart)
-        job = claim(next_job, 1)
+        job, done = claim(begun, jobs, 1, thread, team)
     finite[thread] = total(wrong) == 0
 
 
