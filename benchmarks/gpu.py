@@ -23,6 +23,7 @@ if __name__ == "__main__":
 import numpy as np
 
 from npnet.bench import gpu, run, text
+from npnet.counter import Key
 from npnet.files import write_json
 from npnet.kernels import active
 from npnet.models.summary import aligned
@@ -121,7 +122,7 @@ def others(maps=(128, 96, 55), pooled=27, weights=(4096, 9216), scores=(128, 100
         yield f"{name} backward", lambda back=back: back(x, y, z), 3 * size
     yield "abs_tanh forward", lambda: k.abs_tanh_forward(x, y), 2 * size
     yield "abs_tanh backward", lambda: k.abs_tanh_backward(x, y, z, e), 4 * size
-    yield "dropout", lambda: k.dropout(x, 0.5, 2.0, 7, y), 2 * size
+    yield "dropout", lambda: k.dropout(x, 0.5, 2.0, Key(7), y), 2 * size
     yield "scale", lambda: k.scale(x, 0.5, y), 2 * size
     yield "copy", lambda: k.copy(x, y), 2 * size
     half = k.channels(y, 0, c // 2)

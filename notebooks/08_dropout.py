@@ -230,7 +230,7 @@ for backend in ("numpy", "numba"):
 # %%
 class AnotherMask(Dropout):
     def backward(self, dy):
-        self._key += 1  # the next step's
+        self._key.number += 1  # the next step's
         return super().backward(dy)
 
 

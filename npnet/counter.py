@@ -21,6 +21,21 @@ def key(*parts: int) -> int:
     return k
 
 
+class Key:
+    """A place for a key that changes from step to step: what was worked out for the place stays valid."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.numbers = np.array([number], np.uint64)
+
+    @property
+    def number(self) -> int:
+        return int(self.numbers[0])
+
+    @number.setter
+    def number(self, number: int) -> None:
+        self.numbers[0] = number
+
+
 def bits(key: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """64 random bits for each counter. Same shape as `counter`; the same key and counter give the same bits, always."""
     z = np.uint64(key) + counter * np.uint64(GOLDEN)

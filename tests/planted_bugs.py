@@ -254,7 +254,7 @@ class DropoutDrawnAgain(Dropout):
     """backward draws a mask of its own: dropout switched off for the check would have hidden it."""
 
     def backward(self, dy):
-        self._key = counter.key(1, self.step)
+        self._key.number = counter.key(1, self.step)
         return super().backward(dy)
 
 

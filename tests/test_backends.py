@@ -16,6 +16,7 @@ from plain import use_plain_loops
 
 import npnet
 from npnet import kernels
+from npnet.counter import Key
 from npnet.kernels import contract
 from npnet.kernels import numpy as definition
 from npnet.layers.layer import sliding_size
@@ -211,7 +212,7 @@ def pointwise_calls(*shape):
         calls.append((f"{name}_backward", {"dy": dy, **({"x": x} if name == "abs_tanh" else {}), "y": y,
                                            "dx": fresh(shape)}))
     for p, key in ((0.0, 0), (0.3, 12345), (0.5, 2**64 - 1)):
-        calls.append(("dropout", {"x": x, "p": p, "scale": 1 / (1 - p), "key": key, "y": fresh(shape)}))
+        calls.append(("dropout", {"x": x, "p": p, "scale": 1 / (1 - p), "key": Key(key), "y": fresh(shape)}))
     calls.append(("scale", {"x": x, "factor": 0.3, "y": fresh(shape)}))
     calls += [("add_up", {"parts": [normal(*x.shape, seed=i) for i in range(n)], "rectified": rectified,
                           "y": fresh(x.shape)})

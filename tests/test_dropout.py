@@ -57,6 +57,21 @@ def test_the_mask_is_a_function_of_seed_and_step():
     assert (mask(b) != first).any(), "another seed has another mask"
 
 
+@pytest.mark.parametrize("convention", ["paper", "inverted"])
+def test_step_after_step_forward_and_back_have_the_mask_of_the_step(convention):
+    """In the same arrays, for which calls are worked out once."""
+    layer, other = Dropout(0.4, convention), Dropout(0.4, convention)
+    x, dy = np.ones((2, 50), np.float32), np.full((2, 50), 2, np.float32)
+    for step in range(4):
+        other.set_step(step)
+        y, dx = np.array(layer.forward(x)), np.array(layer.backward(dy))
+        np.testing.assert_array_equal(y, other.forward(x.copy()))
+        np.testing.assert_array_equal(dx, 2 * y)
+    smaller = np.ones((1, 50), np.float32)
+    y = np.array(layer.forward(smaller))
+    np.testing.assert_array_equal(layer.backward(smaller), y)
+
+
 def test_an_evaluation_in_between_changes_no_mask():
     a, b = Dropout(), Dropout()
     mask(a), mask(b)

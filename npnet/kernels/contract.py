@@ -18,6 +18,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from npnet.counter import Key
+
 A = TypeVar("A")
 Shape = tuple[int, ...]
 
@@ -283,12 +285,13 @@ class Backend(Protocol[A]):
         """dx = dy sign(x) (1 − y²); 0 at x = 0."""
         ...
 
-    def dropout(self, x: A, p: float, scale: float, key: int, y: A) -> None:
+    def dropout(self, x: A, p: float, scale: float, key: Key, y: A) -> None:
         """y = scale · x where element e (counted in row-major order) is kept, else 0. Forward and backward alike.
 
         `x` and `y` may be the same array.
 
-        Element e is dropped if ``counter.quarters`` gives it less than p · 2^16: the mask is a function of `key` alone.
+        Element e is dropped if ``counter.quarters`` gives it less than p · 2^16: the mask is a function of the number
+        in `key` alone.
         """
         ...
 

@@ -160,8 +160,8 @@ class Concat(Container):
         self._begun = list(first)  # which branches begin with them
         self._left = [branch[1:] if i in first else branch for i, branch in enumerate(self._branches)]
         beside = [type(branch[0]) for i, branch in enumerate(self._branches) if i not in first]
-        self._beside_pooling = beside in ([MaxPool2D], [AvgPool2D])  # whose dx is made anew each time, and free to be
-        # added to; not what a layer of the user's own returns
+        # Its dx is made anew each time, and nobody else reads it: not so, perhaps, what a user's own layer returns
+        self._beside_pooling = beside in ([MaxPool2D], [AvgPool2D])
         self._rectify = all(self._left[i] and type(self._left[i][0]) is ReLU for i in first)
         self._last = [self._last_convolution(branch) for branch in self._branches]
         pairs = zip(self._last, self._branches, strict=True)

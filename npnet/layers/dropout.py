@@ -1,6 +1,7 @@
 """Dropout. AlexNet §4.2."""
 from npnet import counter
 from npnet.kernels import Array, Shape
+from npnet.kernels.calls import Calls
 
 from .activation import ReLU
 from .layer import Layer
@@ -44,7 +45,8 @@ class Dropout(Layer):
         self.train_scale, self.test_scale = (1.0, 1 - p) if convention == "paper" else (1 / (1 - p), 1.0)
         self.step = 0
         self._seed: int | None = None
-        self._key: int | None = None
+        self._key, self._masked = counter.Key(), False
+        self._call_back = Calls()
         self.left_to_relu = False
 
     def seed(self, *key: int) -> None:
@@ -62,16 +64,19 @@ class Dropout(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """Same shape out as in. Training draws the mask of the next step."""
+        before, self._masked = self._returned, train
         if train:
             y = self.output_over(x)
             seed = counter.key(0, self.place) if self._seed is None else self._seed
-            self._key = counter.key(seed, self.step)
+            self._key.number = counter.key(seed, self.step)
             self.step += 1
-            self.kernels.dropout(x, self.p, self.train_scale, self._key, y)
+            self._call(self.kernels.dropout, x, self.p, self.train_scale, self._key, y)
             self.left_to_relu = y is x and isinstance(self.over_input, ReLU) and self.train_scale == 1
         else:
-            self._key, y, self.left_to_relu = None, self.output(x.shape, x.dtype), False
+            y, self.left_to_relu = self.output(x.shape, x.dtype), False
             self.kernels.scale(x, self.test_scale, y)
+        if y is not before:
+            self._call_back.forget()
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -84,10 +89,10 @@ class Dropout(Layer):
         if self.left_to_relu:
             return dy
         dx = self.gradient_over(dy)
-        if self._key is None:
-            self.kernels.scale(dy, self.test_scale, dx)
+        if self._masked:
+            self._call_back(self.kernels.dropout, dy, self.p, self.train_scale, self._key, dx)
         else:
-            self.kernels.dropout(dy, self.p, self.train_scale, self._key, dx)
+            self.kernels.scale(dy, self.test_scale, dx)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:

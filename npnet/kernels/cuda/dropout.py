@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, uint64
 
-from npnet.counter import GOLDEN, MIX_1, MIX_2
+from npnet.counter import GOLDEN, MIX_1, MIX_2, Key
 
 from .launch import compiled, each, flat, scalar
 
@@ -15,9 +15,9 @@ A30, A27, A31, QUARTER = (np.uint64(bits) for bits in (30, 27, 31, 16))
 LOWEST = np.uint64(0xFFFF)
 
 
-def dropout(x: Device, p: float, scale: float, key: int, y: Device) -> None:
+def dropout(x: Device, p: float, scale: float, key: Key, y: Device) -> None:
     least = np.uint64(np.ceil(p * 2.0**16))  # a whole number is kept if it is at least p · 2^16
-    each(_dropout, -(-x.size // 4), flat(x), least, scalar(x, scale), np.uint64(key), flat(y))
+    each(_dropout, -(-x.size // 4), flat(x), least, scalar(x, scale), np.uint64(key.number), flat(y))
 
 
 def scale(x: Device, factor: float, y: Device) -> None:

@@ -1,6 +1,5 @@
 """Dropout's mask, a function of a key alone: `npnet.counter.quarters`. AlexNet §4.2."""
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,18 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from npnet.counter import GOLDEN, MIX_1, MIX_2
+from npnet.counter import GOLDEN, MIX_1, MIX_2, Key
 from npnet.kernels.numpy.dropout import scale
 
 from .arrays import LINE, flat
+from .prepared import Loops, loop, prepared
 from .team import parallel, share
 from .tile import BYTES, Registers, data
 
 __all__ = ["dropout", "scale"]
 
 Floats = NDArray[Any]
+Numbers = NDArray[np.uint64]
 STEP, FIRST, SECOND, LOWEST = np.uint64(GOLDEN), np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(2**16 - 1)
 
 HASHES = BYTES // 8  # in a vector register
@@ -88,20 +89,16 @@ def _keep(x: Any, first: Any, last: Any, threshold: Any, scale: Any, key: Any, y
     return run
 
 
-def _dropout(x: Floats, threshold: Any, scale: Any, key: Any, y: Floats, thread: int, team: int) -> None:
+def _dropout(x: Floats, threshold: Any, scale: Any, key: Numbers, y: Floats, thread: int, team: int) -> None:
+    """key : one number."""
     first, last = share(-(-x.size // LINE), thread, team)
-    keep(x, first * LINE, min(x.size, last * LINE), threshold, scale, key, y)
+    keep(x, first * LINE, min(x.size, last * LINE), threshold, scale, key[0], y)
 
 
 _mask = parallel(_dropout, FEW_DROPPED)
 
 
-@cache
-def _constants(p: float, scale: float, dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    """Made once: in a step, all that Python does is read from memory, and takes as long as these few numbers do."""
-    return np.uint64(math.ceil(p * 2.0**16)), dtype.type(scale)
-
-
-def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
-    row = flat(x)
-    _mask(row, *_constants(p, scale, x.dtype), np.uint64(key), row if y is x else flat(y))
+@prepared
+def dropout(x: Floats, p: float, scale: float, key: Key, y: Floats) -> Loops:
+    threshold, row = np.uint64(math.ceil(p * 2.0**16)), flat(x)
+    return [loop(_mask, row, threshold, x.dtype.type(scale), key.numbers, row if y is x else flat(y))]

@@ -49,8 +49,7 @@ def parallel(loop: Loop, few: int = 0, makes_arrays: bool = False, claims: bool 
         return [*values, *([begun] if claims else []), thread, team]
 
     own = (COUNTERS,) if claims else ()
-    return launched(
-        loop, lambda arguments: (*arguments, *own, types.intp, types.intp), given, few, makes_arrays)
+    return launched(loop, lambda arguments: (*arguments, *own, types.intp, types.intp), given, few, makes_arrays)
 
 
 def divided(loop: Loop, few: int = FEW) -> Launch:
@@ -157,6 +156,7 @@ def _take_in_compiled_code(begun: Any, whose: Any, some: Any) -> Any:
 
 
 def _number() -> int:
+    """What `threads` is compiled of."""
     return numba.get_num_threads()  # type: ignore[no-any-return]
 
 

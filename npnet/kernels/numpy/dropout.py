@@ -9,8 +9,8 @@ from npnet import counter
 Floats = NDArray[Any]
 
 
-def dropout(x: Floats, p: float, scale: float, key: int, y: Floats) -> None:
-    kept = counter.quarters(key, x.size).reshape(x.shape) >= p * 2.0**16
+def dropout(x: Floats, p: float, scale: float, key: counter.Key, y: Floats) -> None:
+    kept = counter.quarters(key.number, x.size).reshape(x.shape) >= p * 2.0**16
     y[...] = np.where(kept, x * x.dtype.type(scale), 0)  # not a product with the mask: ∞ · 0 would be NaN
 
 
