@@ -57,10 +57,12 @@ class SGD:
                 raise ValueError(f"{p.name} of dtype (={p.dtype}) must be {v.dtype}, as when the SGD was made")
             groups[p.kernels].append((p, v))
         for backend, pairs in groups.items():
-            rates = tuple((self._rate_of(p), self.weight_decay * p.decay) for p, _ in pairs)
+            rates = tuple([(self._rate_of(p), self.weight_decay * p.decay) for p, _ in pairs])
             if rates != self._rates.get(backend):  # else the same object, for which the call has been worked out
                 self._rates[backend] = rates
-            ws, vs, gs = zip(*((p.value, v, p.grad) for p, v in pairs), strict=True)
+            # Tuples of lists: of those that are made of generators Python keeps 2,000 for later, 200 KB
+            ws, gs = tuple([p.value for p, _ in pairs]), tuple([p.grad for p, _ in pairs])
+            vs = tuple([v for _, v in pairs])
             self._calls[backend](backend.sgd_update, ws, vs, gs, self._rates[backend], self.momentum)
 
     def _rate_of(self, p: Parameter) -> float:
