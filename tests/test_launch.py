@@ -85,6 +85,24 @@ def test_a_prepared_kernel_keeps_the_arrays_that_only_its_loops_know():
     np.testing.assert_array_equal(out, [6, 8, 9, 8, 9, 8, 9, 0, 0])
 
 
+def test_what_runs_keeps_its_arrays_whoever_lets_go_of_it():
+    """The thread that worked it out needs more scratch memory, while another one is at the first of its calls."""
+    out, asked, others = np.zeros(9), [], []
+
+    def let_go():
+        asked[0].let_go()
+        gc.collect()
+        others.extend(np.full(1000, -1.0) for _ in range(50))
+
+    def kernel():
+        return [loop(let_go), loop(append, out, (np.full(1000, 7.0), 1), 1)]
+
+    asked.append(prepared(kernel).prepare())
+    for _ in range(2):
+        asked[0]()
+    np.testing.assert_array_equal(out[:3], [2, 8, 8])
+
+
 def test_a_loop_stays_the_plain_function_it_was_made_of():
     assert isinstance(append, Launch)
     assert append.__wrapped__ is _append

@@ -115,18 +115,18 @@ def launched(
             function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ADDRESS]), f"call_{loop.__name__}")
             function.linkage = "internal"
             builder, [block] = ir.IRBuilder(function.append_basic_block()), function.args
-            counters = builder.alloca(WORD, size=how_many(context, builder))
-            cgutils.memset(builder, counters, builder.mul(WORD(8), how_many(context, builder)), 0)
+            team = WORD(1) if few is None else how_many(context, builder)
+            if few:
+                first = first_array(
+                    context, builder, arguments, cgutils.unpack_tuple(builder, written(builder, block)))
+                team = builder.select(builder.icmp_signed("<=", first.nitems, WORD(few)), WORD(1), team)
+            counters = builder.alloca(WORD, size=team)
+            cgutils.memset(builder, counters, builder.mul(WORD(8), team), 0)
             held = cgutils.pack_struct(builder, [block, counters])
             if few is None:
-                part(builder, held, WORD(0), WORD(1))
+                part(builder, held, WORD(0), team)
             else:
-                by_itself = ir.IntType(1)(0)
-                if few:
-                    first = first_array(
-                        context, builder, arguments, cgutils.unpack_tuple(builder, written(builder, block)))
-                    by_itself = builder.icmp_signed("<=", first.nitems, WORD(few))
-                _on_each(context, builder, f"part_of_{loop.__name__}", held, by_itself, part)
+                _on_each(builder, f"part_of_{loop.__name__}", held, team, part)
             builder.ret_void()
             return function
 
@@ -168,11 +168,9 @@ def first_array(context: Any, builder: ir.IRBuilder, kinds: Any, values: Any) ->
     return None
 
 
-def _on_each(
-    context: Any, builder: ir.IRBuilder, name: str, given: Any, by_itself: Any, call: Callable[..., None]
-) -> None:
-    """call(builder, given, thread, team) on every thread, or if `by_itself`, on the one that calls. By the function
-    that numba's own loops use:
+def _on_each(builder: ir.IRBuilder, name: str, given: Any, team: Any, call: Callable[..., None]) -> None:
+    """call(builder, given, thread, team) on every thread of the team; a team of one is the thread that calls. By the
+    function that numba's own loops use:
 
         numba_parallel_for(part, args, dimensions, steps, data, 0, 1, threads)
 
@@ -192,7 +190,6 @@ def _on_each(
         call(inside, held, inside.add(first, loop.index), size)
     inside.ret_void()
 
-    team = builder.select(by_itself, WORD(1), how_many(context, builder))
     steps = cgutils.alloca_once(builder, WORD, size=2)
     builder.store(WORD(1), steps)
     builder.store(team, builder.gep(steps, [WORD(1)]))

@@ -27,9 +27,8 @@ class _Prepared:
         self.ready: tuple[int, object, list[Callable[[], Any]], list[Any]] | None = None
 
     def __call__(self) -> None:
-        ready = self.ready  # read once: another thread may have it let go of, and what runs must stay
-        if ready is None or ready[0] != threads() or ready[1] is not lying_of_scratch():
-            team = threads()
+        team, ready = threads(), self.ready  # read once: another thread may let go of it, and what runs must stay
+        if ready is None or ready[0] != team or ready[1] is not lying_of_scratch():
             calls, held = joined(self.kernel(*self.arguments))
             ready = self.ready = team, lying_of_scratch(), calls, held
             keep_scratch(self)
