@@ -99,3 +99,97 @@ def test_a_layers_factor_multiplies_its_rate_alone(backend):
     sgd.factors = {"conv1": 0.0, "block": 0.0}
     sgd.step()
     assert [float(p.numpy()[0]) for p in both] == pytest.approx([0.9, 0.6, 0.8])
+
+
+def changed_rate(sgd, p):
+    sgd.rate = 0.3
+
+
+def changed_momentum(sgd, p):
+    sgd.momentum = 0.25
+
+
+def changed_decay(sgd, p):
+    sgd.weight_decay = 0.125
+
+
+def factors_set(sgd, p):
+    sgd.factors = {"conv1": 0.5}
+
+
+def factors_written(sgd, p):
+    sgd.factors["conv1"] = 0.5
+
+
+def own_rate(sgd, p):
+    p.rate = 3.0
+
+
+def own_decay(sgd, p):
+    p.decay = 2.0
+
+
+def other_name(sgd, p):
+    sgd.factors["conv2"] = 0.5
+    sgd.step()
+    p.name = "conv2.weight"
+
+
+def other_array(sgd, p):
+    new = p.kernels.empty(p.shape, p.dtype)
+    p.kernels.from_host(np.array([5.0, 7.0]), new)
+    p.exchange(new)
+
+
+def begun_anew(sgd, p):
+    p.initialise(1)
+
+
+def other_numbers(sgd, p):
+    p.assign(np.array([5.0, 7.0]))
+
+
+@pytest.mark.parametrize("change", [
+    changed_rate, changed_momentum, changed_decay, factors_set, factors_written, own_rate, own_decay, other_name,
+    other_array, begun_anew, other_numbers])
+def test_what_changes_between_two_steps_counts_at_the_next(backend, change):
+    p, beside = parameter([1.0, -2.0]), parameter([4.0])
+    p.name, beside.name = "conv1.weight", "fc.weight"
+    sgd = SGD([p, beside], rate=0.1)
+    give(beside, [1.0])
+    for _ in range(3):
+        give(p, [0.5, 0.25])
+        sgd.step()
+    change(sgd, p)
+    give(p, [0.5, 0.25])
+    w, v, others = p.numpy(), p.kernels.to_host(sgd.velocities[0]), beside.numpy()
+    rate = sgd.rate * p.rate * sgd.factors.get(p.name.partition(".")[0], 1.0)
+    v = sgd.momentum * v - sgd.weight_decay * p.decay * rate * w - rate * np.array([0.5, 0.25])
+    sgd.step()
+    np.testing.assert_allclose(p.numpy(), w + v, rtol=1e-14)
+    assert beside.numpy() != others
+
+
+def test_where_nothing_changes_no_parameter_is_asked_again(backend, monkeypatch):
+    """In a step of a small net to ask took longer than to update."""
+    p = parameter([1.0, -2.0])
+    sgd, asked = SGD([p], rate=0.1), []
+    monkeypatch.setattr(Parameter, "grad", property(lambda self: asked.append(self) or self._grad))
+    p._grad = p.kernels.empty(p.shape, p.dtype)
+    for _ in range(4):
+        sgd.factors = {}  # as a schedule says at every step
+        p.kernels.fill(p._grad, 1.0)
+        sgd.step()
+    assert asked == [p]
+
+
+def test_a_type_that_changes_afterwards_is_named_at_every_step(backend):
+    p = parameter([1.0])
+    sgd = SGD([p], rate=0.1)
+    sgd.step()
+    p.astype(np.float32)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"w of dtype \(=float32\) must be float64"):
+            sgd.step()
+    p.astype(np.float64)
+    sgd.step()

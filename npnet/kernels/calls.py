@@ -1,9 +1,16 @@
 """Calls that come again at every step, worked out once."""
 from collections.abc import Callable
+from functools import partial
 from operator import is_
 from typing import Any, ParamSpec
 
 P = ParamSpec("P")
+
+
+def worked_out(kernel: Callable[P, None], *arguments: P.args, **none: P.kwargs) -> Callable[[], None]:
+    """kernel(*arguments), for later. If the kernel has `prepare`, all that can be done beforehand is done."""
+    prepare = getattr(kernel, "prepare", None)
+    return partial(kernel, *arguments, **none) if prepare is None else prepare(*arguments)
 
 
 class Calls:

@@ -1,7 +1,7 @@
 """Parameters, how they begin, and how fast they learn. AlexNet §5."""
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,14 @@ class Parameter:
     rate, decay : float
         Factors on the optimiser's learning rate and weight decay; from the initialiser, free to be changed.
     """
+
+    latest_change: ClassVar[object] = object()
+    """Another object as soon as an attribute of any parameter has changed: which arrays, which factors, which name. So
+    who has asked all of them sees at a glance whether to ask again."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        Parameter.latest_change = object()
 
     def __init__(self, name: str, shape: Shape, initialiser: Initialiser) -> None:
         self.name, self.shape, self.initialiser = name, shape, initialiser
