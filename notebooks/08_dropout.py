@@ -230,7 +230,7 @@ for backend in ("numpy", "numba"):
 # %%
 class AnotherMask(Dropout):
     def backward(self, dy):
-        self._key.number += 1  # the next step's
+        self._key.step += 1  # the next one's
         return super().backward(dy)
 
 

@@ -211,8 +211,8 @@ def pointwise_calls(*shape):
         calls.append((f"{name}_forward", forward))
         calls.append((f"{name}_backward", {"dy": dy, **({"x": x} if name == "abs_tanh" else {}), "y": y,
                                            "dx": fresh(shape)}))
-    for p, key in ((0.0, 0), (0.3, 12345), (0.5, 2**64 - 1)):
-        calls.append(("dropout", {"x": x, "p": p, "scale": 1 / (1 - p), "key": Key(key), "y": fresh(shape)}))
+    for p, key in ((0.0, (0, 0)), (0.3, (12345, 7)), (0.5, (2**64 - 1, 2**63))):
+        calls.append(("dropout", {"x": x, "p": p, "scale": 1 / (1 - p), "key": Key(*key), "y": fresh(shape)}))
     calls.append(("scale", {"x": x, "factor": 0.3, "y": fresh(shape)}))
     calls += [("add_up", {"parts": [normal(*x.shape, seed=i) for i in range(n)], "rectified": rectified,
                           "y": fresh(x.shape)})

@@ -67,8 +67,8 @@ class Dropout(Layer):
         before, self._masked = self._returned, train
         if train:
             y = self.output_over(x)
-            seed = counter.key(0, self.place) if self._seed is None else self._seed
-            self._key.number = counter.key(seed, self.step)
+            self._key.seed = counter.key(0, self.place) if self._seed is None else self._seed
+            self._key.step = self.step
             self.step += 1
             self._call(self.kernels.dropout, x, self.p, self.train_scale, self._key, y)
             self.left_to_relu = y is x and isinstance(self.over_input, ReLU) and self.train_scale == 1
