@@ -124,10 +124,10 @@ class Sequential(Container):
 
     def backward_parameters(self, dy: Array) -> None:
         """Goes down to the first layer that has parameters, and no further."""
-        learning = [i for i, layer in enumerate(self.layers) if layer.parameters()]
-        if learning:
-            dy = backward_through(self.layers[learning[0] + 1 :], dy)
-            self.layers[learning[0]].backward_parameters(dy)
+        for i, layer in enumerate(self.layers):
+            if layer.parameters():
+                layer.backward_parameters(backward_through(self.layers[i + 1 :], dy))
+                return
 
     def output_shape(self, input_shape: Shape) -> Shape:
         for layer in self.layers:

@@ -34,7 +34,7 @@ class SoftmaxCrossEntropy(Layer):
         self.probabilities = self.like("probabilities", logits)
         summary = self.array("summary", (2,), np.float64)
         self._call(self.kernels.softmax_cross_entropy_forward, logits, labels, self.probabilities, summary)
-        loss, errors = self.kernels.to_host(summary)  # the only thing of a step that is copied back
+        loss, errors = self.kernels.to_host(summary).tolist()  # the only thing of a step that is copied back
         if errors < 0:
             raise ValueError(f"labels[{int(-1 - errors)}] (={int(loss)}) must be in 0 … {logits.shape[1] - 1}")
         self.errors = int(errors)
