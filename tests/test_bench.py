@@ -11,7 +11,7 @@ from npnet.bench.layers import Stopwatch, leaves, work
 from npnet.bench.run import PEERS
 from npnet.cli import main
 from npnet.errors import UserError
-from npnet.layers import Concat, Conv2D, Dropout, ReLU, Sequential
+from npnet.layers import Concat, Conv2D, Dense, Dropout, ReLU, Sequential
 
 
 @pytest.fixture
@@ -127,6 +127,14 @@ def test_what_dropout_leaves_to_the_relu_is_not_counted(backend):
     watch, x = Stopwatch(net), np.zeros((2, 3), np.float32)
     net.backward(np.ones_like(net.forward(x)))
     assert work(net, watch)["drop"]["bytes"] == (2 * 4 * 6, 0)
+
+
+def test_what_dropout_leaves_to_the_layer_behind_is_not_counted(backend):
+    net = Sequential(fc1=Dense(3, 4), drop1=Dropout(0.5, "inverted"), fc2=Dense(4, 2), drop2=Dropout(0.5))
+    watch, x = Stopwatch(net), np.zeros((2, 3), np.float32)
+    net.backward(np.ones_like(net.forward(x)))
+    assert work(net, watch)["drop1"]["bytes"] == (0, 0)
+    assert work(net, watch)["drop2"]["bytes"] == (2 * 4 * 4, 2 * 4 * 4)
 
 
 def test_steps_between_are_not_counted(backend):

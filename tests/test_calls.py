@@ -68,6 +68,85 @@ def test_each_kernel_has_a_call_of_its_own_and_a_plain_one_is_just_called():
     assert (one.prepared, other.prepared, seen) == (1, 1, [7, 7])
 
 
+class Told(Kernel):
+    """Whose calls can be put together."""
+
+    def __init__(self, name, seen):
+        super().__init__()
+        self.name, self.seen = name, seen
+
+    def prepare(self, *arguments):
+        self.prepared += 1
+        return Begun([(self.name, *arguments)], self.seen)
+
+
+class Begun:
+    def __init__(self, what, seen):
+        self.what, self.seen = what, seen
+
+    def __call__(self):
+        self.seen.append(self.what)
+
+    def then(self, other):
+        return Begun([*self.what, *other.what], self.seen)
+
+
+def test_calls_in_turn_are_one_call_that_is_worked_out_once():
+    call, seen, x, y = Calls(), [], np.zeros(3), np.zeros(2)
+    one, other = Told("one", seen), Told("other", seen)
+    for _ in range(2):
+        call.in_turn((one, x, 0.5), (other, y))
+    both = [("one", x, 0.5), ("other", y)]
+    assert (one.prepared, other.prepared) == (1, 1)
+    assert seen == [both, both]
+    call.in_turn((one, x, 0.25), (other, y))
+    assert (one.prepared, other.prepared) == (2, 2)
+    call.in_turn((other, y))
+    assert seen[2:] == [[("one", x, 0.25), ("other", y)], [("other", y)]]
+
+
+def test_plain_kernels_in_turn_are_just_called():
+    call, seen = Calls(), []
+    for _ in range(2):
+        call.in_turn((seen.append, 1), (seen.append, 2))
+    assert seen == [1, 2, 1, 2]
+
+
+def test_where_one_of_them_is_plain_so_is_the_other():
+    class Counted:
+        prepared = 0
+
+        def prepare(self, *arguments):
+            self.prepared += 1
+
+        def __call__(self, *arguments):
+            seen.append(arguments)
+
+    call, seen, counted = Calls(), [], Counted()
+    call.in_turn((counted, 1), (seen.append, 2))
+    assert (seen, counted.prepared) == ([(1,), 2], 0)
+
+
+def test_of_two_prepared_calls_the_second_may_move_what_the_first_was_given(fast):
+    """Scratch memory: the first is worked out anew, and does not keep what is no longer the thread's."""
+    from npnet.kernels.numba.arrays import scratch
+
+    asked, used = [], []
+
+    def kernel(size):
+        [room] = scratch(np.dtype(np.float32), (size,))
+        asked.append(size)
+        return [loop(used.append, room)]
+
+    more = fast.arrays._scratch.memory[np.dtype(np.float32)].size * 2 if fast.arrays._scratch.memory else 2**20
+    both = prepared(kernel).prepare(8).then(prepared(kernel).prepare(more))
+    for _ in range(2):
+        both()
+    assert asked == [8, more, 8, more]
+    assert np.shares_memory(used[0], used[1])
+    assert [room.size for room in used] == [8, more, 8, more]
+
+
 def test_another_batch_leaves_nothing_of_the_last_one():
     call, forward, backward, old = Calls(), Kernel(), Kernel(), np.zeros(3)
     call(forward, old)

@@ -3,7 +3,7 @@ import pytest
 
 import npnet
 from npnet import counter, kernels
-from npnet.layers import Dropout, ReLU, Sequential
+from npnet.layers import AvgPool2D, Dense, Dropout, MaxPool2D, ReLU, Sequential
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -170,3 +170,53 @@ def test_behind_a_relu_the_way_back_is_the_relus(convention, calls, monkeypatch)
     got = np.array(net.backward(dy))
     assert len(drawn) == calls
     np.testing.assert_array_equal(got, expected)
+
+
+def stack(kind, convention):
+    """Dropout before a fully connected layer, behind something; and once more at the end."""
+    behind = {"relu": [ReLU()], "pooling": [AvgPool2D(2, 2)], "flat": [Dense(32, 8), ReLU()], "nothing": []}[kind]
+    width = {"relu": 32, "pooling": 8, "flat": 8, "nothing": 32}[kind]
+    net = Sequential(*behind, Dropout(0.4, convention), Dense(width, 12), Dropout(0.3, convention), Dense(12, 3))
+    net.initialise(5)
+    return net
+
+
+@pytest.mark.parametrize("convention", ["paper", "inverted"])
+@pytest.mark.parametrize("kind", ["relu", "pooling", "flat", "nothing"])
+def test_with_the_layer_behind_it_dropout_does_what_it_does_alone(kind, convention):
+    """Training, testing and training again, of two sizes."""
+    rng = np.random.default_rng(0)
+    together, apart = stack(kind, convention), stack(kind, convention)
+    for images, train in ((4, True), (4, True), (3, False), (3, True), (4, True)):
+        x, dy = (rng.standard_normal(shape).astype(np.float32) for shape in ((images, 2, 4, 4), (images, 3)))
+        y, dx = np.array(together.forward(x, train)), np.array(together.backward(dy))
+        z = x
+        for layer in apart.layers:
+            z = np.array(layer.forward(z, train))
+        dz = dy
+        for layer in reversed(apart.layers):
+            dz = np.array(layer.backward(dz))
+        np.testing.assert_array_equal(y, z)
+        np.testing.assert_array_equal(dx, dz)
+        for p, q in zip(together.parameters(), apart.parameters(), strict=True):
+            np.testing.assert_array_equal(p.grad, q.grad)
+
+
+def test_dropout_is_begun_with_the_product_behind_it_and_not_over_what_a_user_brings():
+    net, x = stack("nothing", "inverted"), np.ones((4, 2, 4, 4), np.float32)
+    net.forward(x)
+    assert (x == 1).all()
+    assert (net[0].left, net[0].left_back) == (None, None)
+    assert net[2].left == net[2].left_back == (0.3, net[2].train_scale, net[2]._key)
+    net.forward(x, train=False)
+    assert (net[2].left, net[2].left_back) == (None, None), "of the training step before"
+
+
+def test_dropout_over_what_backward_will_ask_for_is_done_elsewhere():
+    """Of pooling, nobody but dropout asks for the output; of dropout in front, its own may not be written over."""
+    net = Sequential(MaxPool2D(2, 2), Dropout(0.4), Dense(8, 3))
+    net.forward(np.ones((2, 2, 4, 4), np.float32))
+    assert net[1].left is not None
+    other = Sequential(Dropout(0.4), Dense(32, 3))
+    other.forward(np.ones((2, 2, 4, 4), np.float32))
+    assert other[0].left is None

@@ -108,8 +108,9 @@ def work(net: Layer, watch: Stopwatch, itemsize: int = 4) -> dict[str, dict[str,
             more = len(layer.children()) + 1 if isinstance(layer, Concat) else 0  # branches, and their sum
             forward, backward = ARRAYS[type(layer)]
             size = [math.prod(shape) * itemsize for shape in (x, y)]
-            once = (name, "forward") not in watch.done
-            back = (name, "backward") not in watch.done and not (isinstance(layer, Dropout) and layer.left_to_relu)
+            drop = layer if isinstance(layer, Dropout) else None
+            once = (name, "forward") not in watch.done and not (drop and drop.left)
+            back = (name, "backward") not in watch.done and not (drop and (drop.left_back or drop.left_to_relu))
             table[name] = {"bytes": (once * (forward[0] * size[0] + forward[1] * size[1]),
                                      back * ((backward[0] + more) * size[0] + backward[1] * size[1]))}
     return table

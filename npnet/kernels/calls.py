@@ -38,6 +38,26 @@ class Calls:
             self._last[kernel] = arguments, (call := prepare(*arguments))
         call()
 
+    def in_turn(self, *calls: tuple[Any, ...]) -> None:
+        """kernel(*arguments) for each (kernel, *arguments), one after the other: as one call, if all have `prepare`."""
+        if len(calls) == 1:
+            self(*calls[0])
+            return
+        kernels = tuple([kernel for kernel, *_ in calls])
+        before, call = self._last.get(kernels, ((), None))
+        if call is None or not _same(before, calls):
+            if not all(hasattr(kernel, "prepare") for kernel in kernels):
+                for kernel, *arguments in calls:
+                    kernel(*arguments)
+                return
+            if call is not None:
+                self.forget()
+            call, *others = [kernel.prepare(*arguments) for kernel, *arguments in calls]
+            for other in others:
+                call = call.then(other)
+            self._last[kernels] = calls, call
+        call()
+
     def forget(self) -> None:
         """Nothing is kept."""
         self._last.clear()

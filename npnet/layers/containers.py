@@ -71,7 +71,8 @@ def forward_through(
 ) -> Array:
     """One after another, for which `share_memory` has been called. A convolution or a fully connected layer with a ReLU
     behind it does the ReLU's work while it writes its result; `rectified` : so it was with the x of the first layer.
-    On the way back it is done by the layer behind it, if that has in hand what the ReLU asks for.
+    On the way back it is done by the layer behind it, if that has in hand what the ReLU asks for. What dropout before a
+    fully connected layer has to do is begun together with that layer's product.
 
     last : a convolution that writes its result to `place`.
     """
@@ -82,20 +83,33 @@ def forward_through(
             type(layer) is MaxPool2D or type(layer) is LRN or type(layer) is LRNWithin or type(layer) is Concat
         ):  # they can go back `through_relu`
             x = layer.forward(x, train, before is not None and rectifies(before))
-        elif type(layer) is Conv2D or type(layer) is Dense:
+        elif type(layer) is Conv2D:
             rectified = type(behind) is ReLU
             where = (place,) if layer is last else ()
             x = layer.forward(x, train, rectified, *where)
+        elif type(layer) is Dropout and type(behind) is Dense:
+            x = layer.forward(x, train, True)
+        elif type(layer) is Dense:
+            rectified = type(behind) is ReLU
+            left = (before.left,) if type(before) is Dropout and before.left else ()
+            x = layer.forward(x, train, rectified, *left)
         else:
             x = layer.forward(x, train)
     return x
 
 
 def backward_through(layers: Sequence[Layer], dy: Array, done: bool = False) -> Array:
-    """The way back of `forward_through`. `done` : dy has gone back through the ReLU that is last."""
+    """The way back of `forward_through`, of the same layers.
+
+    done : dy has gone back through the ReLU that is last.
+    """
     for layer, before in zip(reversed(layers), [*reversed(layers[:-1]), None], strict=False):
-        dy = layer.backward(dy, True) if done and rectifies(layer) else layer.backward(dy)
-        done = before is not None and rectifies(before) and layer.through_relu
+        if type(layer) is Dense and type(before) is Dropout and before.left_back:
+            dy, done = layer.backward(dy, before.left_back), True
+        else:
+            dy = (layer.backward(dy, True) if done and (rectifies(layer) or type(layer) is Dropout)
+                  else layer.backward(dy))
+            done = before is not None and rectifies(before) and layer.through_relu
     return dy
 
 

@@ -4,6 +4,7 @@ import math
 from npnet.kernels import Array, Shape
 
 from .conv import check_channels
+from .dropout import Mask
 from .layer import Cost, Layer, check_input
 from .parameter import Constant, Gaussian, Initialiser
 
@@ -40,30 +41,40 @@ class Dense(Layer):
         self.x: Array
         self.input_shape: Shape
 
-    def forward(self, x: Array, train: bool = True, rectify: bool = False) -> Array:
+    def forward(
+        self, x: Array, train: bool = True, rectify: bool = False, dropped: Mask | None = None
+    ) -> Array:
         """(N, in_features) or (N, C, H, W) → (N, out_features). Keeps a reference to `x`. With `rectify`, what a ReLU
-        would make of it."""
+        would make of it.
+
+        dropped : a mask that x is to go through first, where it lies.
+        """
         self.input_shape = x.shape
         self.output_shape(x.shape[1:])
         self.x = self.shaped("x", x, (x.shape[0], self.in_features))
         check_input(self, self.x, (self.in_features,), "Dense")
         y = self.output((x.shape[0], self.out_features), x.dtype)
-        self._call(self.kernels.dense_forward, self.x, self.weight.value, self.bias.value, rectify, y)
+        first = [] if dropped is None else [(self.kernels.dropout, self.x, *dropped, self.x)]
+        w, b = self.weight.value, self.bias.value
+        self._call.in_turn(*first, (self.kernels.dense_forward, self.x, w, b, rectify, y))
         return y
 
     def backward_parameters(self, dy: Array) -> None:
         self.check_gradient(dy)
         self._call(self.kernels.dense_backward_weight, dy, self.x, self.weight.grad, self.bias.grad)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array, dropped: Mask | None = None) -> Array:
         r"""(N, out_features) → the shape of x.
 
         .. math:: \frac{\partial L}{\partial w} = dy^T x \qquad \frac{\partial L}{\partial b} = \sum_n dy_n \qquad
                   \frac{\partial L}{\partial x} = dy \, w
+
+        dropped : the mask that x went through; the gradient is that of what it was before.
         """
         self.backward_parameters(dy)
         dx = self.like("dx", self.x)
-        self._call(self.kernels.dense_backward_data, dy, self.weight.value, dx)
+        then = [] if dropped is None else [(self.kernels.dropout, dx, *dropped, dx)]
+        self._call.in_turn((self.kernels.dense_backward_data, dy, self.weight.value, dx), *then)
         return self.shaped("dx", dx, self.input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -6,6 +6,9 @@ from npnet.kernels.calls import Calls
 from .activation import ReLU
 from .layer import Layer
 
+Mask = tuple[float, float, counter.Key]
+"""p, the factor of what is kept, the key: what the kernel `dropout` is told beside arrays."""
+
 
 class Dropout(Layer):
     r"""Sets each number to 0 with probability p while training, so that no unit can rely on another. AlexNet §4.2.
@@ -48,6 +51,8 @@ class Dropout(Layer):
         self._key, self._masked = counter.Key(), False
         self._call_back = Calls()
         self.left_to_relu = False
+        self.left: Mask | None = None  # to the layer behind, forward
+        self.left_back: Mask | None = None
 
     def seed(self, *key: int) -> None:
         self._seed, self.step = counter.key(*key), 0
@@ -62,31 +67,41 @@ class Dropout(Layer):
     def set_step(self, step: int) -> None:
         self.step = step
 
-    def forward(self, x: Array, train: bool = True) -> Array:
-        """Same shape out as in. Training draws the mask of the next step."""
-        before, self._masked = self._returned, train
+    def forward(self, x: Array, train: bool = True, leave: bool = False) -> Array:
+        """Same shape out as in. Training draws the mask of the next step.
+
+        leave : if x may be written over, it is left as it is; the layer behind shall put it through the mask `left`,
+        and its gradient through `left_back`.
+        """
+        before, self._masked, self.left = self._returned, train, None
         if train:
             y = self.output_over(x)
             self._key.seed = counter.key(0, self.place) if self._seed is None else self._seed
             self._key.step = self.step
             self.step += 1
-            self._call(self.kernels.dropout, x, self.p, self.train_scale, self._key, y)
+            if leave and y is x:
+                self.left = self.p, self.train_scale, self._key
+            else:
+                self._call(self.kernels.dropout, x, self.p, self.train_scale, self._key, y)
             self.left_to_relu = y is x and isinstance(self.over_input, ReLU) and self.train_scale == 1
         else:
             y, self.left_to_relu = self.output(x.shape, x.dtype), False
             self.kernels.scale(x, self.test_scale, y)
+        self.left_back = None if self.left_to_relu else self.left
         if y is not before:
             self._call_back.forget()
         return y
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array, done: bool = False) -> Array:
         """∂L/∂x = m ∘ ∂L/∂y, with the mask of the last `forward`: drawn again, not stored.
 
         Over the output of a ReLU whatever was dropped is 0, and the ReLU, which asks for y > 0, will make those
         gradients 0: then dy is left to it as it is.
+
+        done : dy is the result already, since the layer behind has put it through `left_back`.
         """
         self.check_gradient(dy)
-        if self.left_to_relu:
+        if done or self.left_to_relu:
             return dy
         dx = self.gradient_over(dy)
         if self._masked:

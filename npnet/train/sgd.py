@@ -65,7 +65,7 @@ class SGD:
             update()
 
     def _numbers(self) -> tuple[Any, ...]:
-        return self.rate, self.momentum, self.weight_decay, self.factors.copy()
+        return self.rate, self.momentum, self.weight_decay, dict(self.factors)
 
     def _work_out(self) -> list[Callable[[], None]]:
         """One call of each backend that holds parameters. (A net's columns may have one each.)"""

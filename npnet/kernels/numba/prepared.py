@@ -38,6 +38,16 @@ class _Prepared:
     def let_go(self) -> None:
         self.ready = None
 
+    def then(self, other: "_Prepared") -> "_Prepared":
+        """This and then the other, as one call."""
+        def both() -> Loops:
+            lying, loops = None, []
+            while lying is not lying_of_scratch():  # the other may need more, and have moved what this one was given
+                lying, loops = lying_of_scratch(), [*self.kernel(*self.arguments), *other.kernel(*other.arguments)]
+            return loops
+
+        return _Prepared(both)
+
 
 def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:
     """The same as calls without arguments, where one `start` can do several as one call; and what must be kept for
