@@ -3,7 +3,8 @@
     python benchmarks/gpu.py [FOLDER [MINUTES]]      # default: results/bench/gpu, 8
 
 Stages, one after the other, each writing what it found before the next begins; those for which no time is left are
-named. PyTorch, where it is installed and sees the GPU, is measured in turns with npnet, in float32 without TF32.
+named. PyTorch, where it is installed and sees the GPU, is measured in turns with npnet, in float32 without TF32. The
+exit code is 1 if a stage failed, which says how, and 2 without a GPU.
 """
 import importlib.util
 import os
@@ -25,7 +26,7 @@ import numpy as np
 from npnet.bench import gpu, run, text
 from npnet.counter import Key
 from npnet.files import write_json
-from npnet.kernels import active
+from npnet.kernels import active, using
 from npnet.models.summary import aligned
 
 NETS = (("alexnet", 128), ("googlenet", 32), ("alexnet", 256), ("googlenet", 128))
@@ -252,7 +253,13 @@ def python(left, *arguments, into=None):
 
 
 def main(folder="results/bench/gpu", minutes="8"):
-    out, end = Path(folder), time.perf_counter() + 60 * float(minutes)
+    out, end, failed = Path(folder), time.perf_counter() + 60 * float(minutes), 0
+    try:
+        with using("cuda"):
+            pass
+    except ImportError as error:
+        print(f"gpu.py: {error}", file=sys.stderr)
+        return 2
     out.mkdir(parents=True, exist_ok=True)
     nets = [(f"{model} {batch}", net, (model, batch), 60 if model == "alexnet" else 90) for model, batch in NETS]
     stages = [("kernels", kernels, (), 60), ("tests", tests, (), 60), nets[0], ("steps", steps, (), 20), nets[1],
@@ -266,9 +273,11 @@ def main(folder="results/bench/gpu", minutes="8"):
         try:
             stage(out, left, *arguments)
         except Exception as error:  # the next stages may do
+            failed = 1
             print(f"{name}: {type(error).__name__}: {error}", flush=True)
         print(f"-- {name}: {time.perf_counter() - began:.0f} s\n", flush=True)
+    return failed
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -9,6 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":
+    from npnet.kernels import using
+
+    try:
+        with using("cuda"):
+            pass
+    except ImportError as error:
+        print(f"gpu_product.py: {error}", file=sys.stderr)
+        sys.exit(2)
+
 import numpy as np
 from numba import cuda
 

@@ -318,6 +318,16 @@ def test_without_a_gpu_it_is_said_in_one_line():
     assert "NUMBA_ENABLE_CUDASIM=1 simulates one" in found.stderr
 
 
+@pytest.mark.skipif(not SIMULATED, reason="there is a GPU")
+@pytest.mark.parametrize("name", ["gpu", "gpu_product"])
+def test_the_benchmarks_of_a_gpu_say_so_too(name, tmp_path):
+    root = Path(__file__).parent.parent
+    found = without_the_simulator(str(root / "benchmarks" / f"{name}.py"), str(tmp_path / "out"), "1")
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
+    assert found.stderr.startswith(f"{name}.py: backend 'cuda' needs an NVIDIA GPU and its driver (")
+    assert not (tmp_path / "out").exists()
+
+
 def benchmark(name):
     path = Path(__file__).parent.parent / "benchmarks" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
