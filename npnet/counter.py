@@ -32,6 +32,9 @@ class Key:
         self.numbers = np.array([seed & MASK, step & MASK], np.uint64)
         self._places = self.numbers.data
 
+    def __reduce__(self) -> tuple[type["Key"], tuple[int, int]]:
+        return Key, (self.seed, self.step)
+
     @property
     def seed(self) -> int:
         return self._places[0]

@@ -105,6 +105,19 @@ def test_calls_in_turn_are_one_call_that_is_worked_out_once():
     assert seen[2:] == [[("one", x, 0.25), ("other", y)], [("other", y)]]
 
 
+def test_of_calls_in_turn_too_nothing_is_left_of_the_last_batch():
+    call, seen, old = Calls(), [], np.zeros(3)
+    one, other = Told("one", seen), Told("other", seen)
+    call.in_turn((one, old), (other, 0.5))
+    call(one, old)
+    seen.clear()
+    gone = weakref.ref(old)
+    del old
+    assert gone() is not None
+    call.in_turn((one, np.zeros(4)), (other, 0.5))
+    assert gone() is None
+
+
 def test_plain_kernels_in_turn_are_just_called():
     call, seen = Calls(), []
     for _ in range(2):

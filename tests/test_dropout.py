@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 
@@ -170,6 +172,35 @@ def test_behind_a_relu_the_way_back_is_the_relus(convention, calls, monkeypatch)
     got = np.array(net.backward(dy))
     assert len(drawn) == calls
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("convention", "calls"), [("paper", 1), ("inverted", 2)])
+def test_behind_a_relu_nothing_is_left_to_a_layer_either(convention, calls, monkeypatch):
+    """What the ReLU will do need not be done by the product behind dropout."""
+    net = Sequential(Dense(6, 5), ReLU(), Dropout(0.4, convention), Dense(5, 3))
+    drawn, draw = [], net.kernels.dropout
+    monkeypatch.setattr(net.kernels, "dropout", lambda *arguments: drawn.append(1) or draw(*arguments))
+    net.forward(np.ones((4, 6), np.float32))
+    net.backward(np.ones((4, 3), np.float32))
+    assert len(drawn) == calls
+    assert net[2].left is not None
+    assert (net[2].left_back is None) == (calls == 1)
+
+
+def test_a_dropout_that_somebody_has_replaced_leaves_nothing():
+    net = Sequential(Dense(6, 5), Dropout(0.4), Dense(5, 3))
+    x = np.ones((4, 6), np.float32)
+    net.forward(x)
+    net[1].forward = lambda x, *rest: x
+    y = np.array(net.forward(x))
+    np.testing.assert_array_equal(y, net[2].forward(net[0].forward(x)))
+
+
+def test_a_key_can_be_copied():
+    one = counter.Key(2**64 - 1, 7)
+    other = copy.deepcopy(one)
+    other.step += 1
+    assert (one.number, other.number) == (counter.key(2**64 - 1, 7), counter.key(2**64 - 1, 8))
 
 
 def stack(kind, convention):

@@ -162,3 +162,13 @@ def test_a_wrong_input_is_named(pool):
         pool(2, 2).forward(np.zeros((2, 12)))
     with pytest.raises(ValueError, match=r"size \(=3\) must be at most length \+ 2·pad \(=2\)"):
         pool(3, 2, rounding="floor").forward(np.zeros((1, 1, 2, 4)))
+
+
+@pytest.mark.parametrize("size", [15, 16, 17])
+def test_windows_with_more_pixels_than_a_byte_can_tell_apart(backend, size):
+    """Their last pixel is the largest: number 224, 255 and 288."""
+    layer, x = MaxPool2D(size, 1), np.zeros((1, 1, size, size), np.float32)
+    x[0, 0, -1, -1] = 1
+    assert layer.forward(x) == 1
+    dx = np.array(layer.backward(np.full((1, 1, 1, 1), 3, np.float32)))
+    np.testing.assert_array_equal(dx, 3 * x)

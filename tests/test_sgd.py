@@ -193,3 +193,32 @@ def test_a_type_that_changes_afterwards_is_named_at_every_step(backend):
             sgd.step()
     p.astype(np.float64)
     sgd.step()
+
+
+def test_what_is_updated_cannot_be_exchanged_unnoticed():
+    sgd = SGD([parameter([1.0])])
+    for name in ("parameters", "velocities"):
+        with pytest.raises(AttributeError):
+            setattr(sgd, name, ())
+
+
+def test_an_interrupted_step_is_not_taken_for_one_with_the_old_rate(backend, monkeypatch):
+    p = parameter([0.0])
+    sgd = SGD([p], rate=0.25, momentum=0.0, weight_decay=0.0)
+    give(p, [1.0])
+    sgd.step()
+    numbers, asked = SGD._numbers, []
+
+    def interrupted(self):
+        asked.append(1)
+        if len(asked) == 2:  # the calls are there, what they were made for is not noted yet
+            raise KeyboardInterrupt
+        return numbers(self)
+
+    sgd.rate = 0.5
+    monkeypatch.setattr(SGD, "_numbers", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sgd.step()
+    sgd.rate = 0.25
+    sgd.step()
+    assert p.numpy() == [-0.5]

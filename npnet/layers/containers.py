@@ -88,6 +88,7 @@ def forward_through(
             where = (place,) if layer is last else ()
             x = layer.forward(x, train, rectified, *where)
         elif type(layer) is Dropout and type(behind) is Dense:
+            layer.left = layer.left_back = None  # of the step before, if somebody has replaced `forward`
             x = layer.forward(x, train, True)
         elif type(layer) is Dense:
             rectified = type(behind) is ReLU
@@ -99,7 +100,7 @@ def forward_through(
 
 
 def backward_through(layers: Sequence[Layer], dy: Array, done: bool = False) -> Array:
-    """The way back of `forward_through`, of the same layers.
+    """The way back of `forward_through`, of the same layers or the last of them.
 
     done : dy has gone back through the ReLU that is last.
     """
