@@ -122,10 +122,11 @@ def normalise(
 
 
 def _three_quarters(registers: Registers, value: Any) -> Any:
-    """value^−¾, of r = value^−½: r² r^−½. Of ∞ it is 0 and of 0 it is ∞, as r is, not 0 · ∞."""
-    build, root = registers.builder, registers.inverse_root(value)
-    power = build.fmul(build.fmul(root, root), registers.inverse_root(root))
-    return registers.kept_at_limits(root, power)
+    """value^−¾, of r = value^−½: r² r^−½. Of ∞ it is 0 and of 0 it is ∞, as an estimate of r is; that is asked once, at
+    the end."""
+    build, (estimate, root) = registers.builder, registers.near_inverse_root(value)
+    _, fourth = registers.near_inverse_root(root)
+    return registers.kept_at_limits(estimate, build.fmul(build.fmul(root, root), fourth))
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -238,15 +238,20 @@ class Registers:
         return self.builder.call(function, [value])
 
     def inverse_root(self, value: Any) -> Any:
-        """1 / √value of positive numbers.
+        """1 / √value of positive numbers."""
+        return self.kept_at_limits(*self.near_inverse_root(value))
+
+    def near_inverse_root(self, value: Any) -> tuple[Any, Any]:
+        """1 / √value of positive numbers: about, and as exactly as float32 says it, but of 0 and ∞ NaN.
 
         Roots and quotients of a vector take the processor ten cycles each, an estimate to 14 bits two; a step of
         Newton's, y ← y (3 − value y²) / 2, makes 28 bits of 14, more than float32 has. (Of the 12 that AVX2 has, it
-        makes 22, so it takes two.) That of ∞ is 0 and that of 0 is ∞, of which a step would make 0 · ∞.
+        makes 22, so it takes two.) That of ∞ is 0 and that of 0 is ∞, of which a step makes 0 · ∞.
         """
         build = self.builder
         if ESTIMATES is None or self.itemsize != 4 or self.vector.count % (BYTES // 4):
-            return build.fdiv(self.constant(1), self.root(value))
+            exact = build.fdiv(self.constant(1), self.root(value))
+            return exact, exact
         parts = [self._estimate(self.shuffle(value, value, range(i, i + BYTES // 4)))
                  for i in range(0, self.vector.count, BYTES // 4)]
         y = parts[0] if len(parts) == 1 else self.shuffle(parts[0], parts[1], range(self.vector.count))
@@ -254,12 +259,16 @@ class Registers:
         for _ in range(1 if BYTES == 64 else 2):
             square = build.fmul(build.fmul(half, better), better, flags=("contract",))
             better = build.fmul(better, build.fadd(self.constant(1.5), square, flags=("contract",)))
-        return self.kept_at_limits(y, better)
+        return y, better
 
-    def kept_at_limits(self, value: Any, otherwise: Any) -> Any:
-        """The value where it is 0 or ∞."""
-        zero, infinite = (self.builder.fcmp_ordered("==", value, self.constant(limit)) for limit in (0, np.inf))
-        return self.builder.select(self.builder.or_(zero, infinite), value, otherwise)
+    def kept_at_limits(self, estimate: Any, better: Any) -> Any:
+        """What was made better, but the estimate where that is 0 or ∞."""
+        if BYTES == 64:  # then it is NaN. (AVX2's estimate of what is nearly 0 is ∞ too, and −∞ is made of that.)
+            wrong = self.builder.fcmp_unordered("uno", better, better)
+        else:
+            wrong = self.builder.or_(*(
+                self.builder.fcmp_ordered("==", estimate, self.constant(limit)) for limit in (0, np.inf)))
+        return self.builder.select(wrong, estimate, better)
 
     def _estimate(self, value: Any) -> Any:
         """Of one register."""
