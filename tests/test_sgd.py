@@ -207,16 +207,16 @@ def test_an_interrupted_step_is_not_taken_for_one_with_the_old_rate(backend, mon
     sgd = SGD([p], rate=0.25, momentum=0.0, weight_decay=0.0)
     give(p, [1.0])
     sgd.step()
-    numbers, asked = SGD._numbers, []
+    ask, asked = SGD._asked, []
 
     def interrupted(self):
         asked.append(1)
         if len(asked) == 2:  # the calls are there, what they were made for is not noted yet
             raise KeyboardInterrupt
-        return numbers(self)
+        return ask(self)
 
     sgd.rate = 0.5
-    monkeypatch.setattr(SGD, "_numbers", interrupted)
+    monkeypatch.setattr(SGD, "_asked", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sgd.step()
     sgd.rate = 0.25

@@ -1,8 +1,8 @@
 """Calls that come again at every step, worked out once."""
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from operator import is_
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 P = ParamSpec("P")
 
@@ -43,24 +43,30 @@ class Calls:
         if len(calls) == 1:
             self(*calls[0])
             return
-        kernels = tuple([kernel for kernel, *_ in calls])
-        before, call = self._last.get(kernels, ((), None))
-        if call is None or not _same(before, calls):
-            if not all(hasattr(kernel, "prepare") for kernel in kernels):
-                for kernel, *arguments in calls:
-                    kernel(*arguments)
-                return
-            if call is not None:
-                self.forget()
-            call, *others = [kernel.prepare(*arguments) for kernel, *arguments in calls]
-            for other in others:
-                call = call.then(other)
-            self._last[kernels] = calls, call
-        call()
+        together: Any = _InTurn(tuple([kernel for kernel, *_ in calls]))
+        self(together, *[call[1:] for call in calls])
 
     def forget(self) -> None:
         """Nothing is kept."""
         self._last.clear()
+
+
+class _InTurn(NamedTuple):
+    """Kernels as one, which gets a tuple of arguments for each."""
+
+    kernels: tuple[Any, ...]
+
+    def __call__(self, *arguments: tuple[Any, ...]) -> None:
+        for kernel, some in zip(self.kernels, arguments, strict=True):
+            kernel(*some)
+
+    @property
+    def prepare(self) -> Callable[..., Callable[[], None]] | None:
+        return self._prepared if all(hasattr(kernel, "prepare") for kernel in self.kernels) else None
+
+    def _prepared(self, *arguments: tuple[Any, ...]) -> Any:
+        calls = [kernel.prepare(*some) for kernel, some in zip(self.kernels, arguments, strict=True)]
+        return reduce(lambda one, other: one.then(other), calls)
 
 
 def _same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:

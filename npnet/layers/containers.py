@@ -88,7 +88,7 @@ def forward_through(
             where = (place,) if layer is last else ()
             x = layer.forward(x, train, rectified, *where)
         elif type(layer) is Dropout and type(behind) is Dense:
-            layer.left = layer.left_back = None  # of the step before, if somebody has replaced `forward`
+            layer.left = None  # of the step before, if somebody has replaced `forward`
             x = layer.forward(x, train, True)
         elif type(layer) is Dense:
             rectified = type(behind) is ReLU

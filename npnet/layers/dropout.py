@@ -51,8 +51,12 @@ class Dropout(Layer):
         self._key, self._masked = counter.Key(), False
         self._call_back = Calls()
         self.left_to_relu = False
-        self.left: Mask | None = None  # to the layer behind, forward
-        self.left_back: Mask | None = None
+        self.left: Mask | None = None
+
+    @property
+    def left_back(self) -> Mask | None:
+        """What is `left` to the layer behind on the way back: nothing, if the ReLU before will do it."""
+        return None if self.left_to_relu else self.left
 
     def seed(self, *key: int) -> None:
         self._seed, self.step = counter.key(*key), 0
@@ -87,7 +91,6 @@ class Dropout(Layer):
         else:
             y, self.left_to_relu = self.output(x.shape, x.dtype), False
             self.kernels.scale(x, self.test_scale, y)
-        self.left_back = None if self.left_to_relu else self.left
         if y is not before:
             self._call_back.forget()
         return y

@@ -67,15 +67,16 @@ class SGD:
         Most steps update the same arrays by the same rates as the one before. To look at all of them for that took
         longer than the update itself of a CIFAR-10 net: 50 µs of 95.
         """
-        if self._worked_out_for != (Parameter.latest_change, *self._numbers()):
+        if self._worked_out_for != self._asked():
             self._worked_out_for, self._updates = (), []  # whatever interrupts what follows
             self._updates = self._work_out()  # which may be what gives a parameter its arrays
-            self._worked_out_for = (Parameter.latest_change, *self._numbers())
+            self._worked_out_for = self._asked()
         for update in self._updates:
             update()
 
-    def _numbers(self) -> tuple[Any, ...]:
-        return self.rate, self.momentum, self.weight_decay, dict(self.factors)
+    def _asked(self) -> tuple[Any, ...]:
+        """All that the calls depend on."""
+        return Parameter.latest_change, self.rate, self.momentum, self.weight_decay, dict(self.factors)
 
     def _work_out(self) -> list[Callable[[], None]]:
         """One call of each backend that holds parameters. (A net's columns may have one each.)"""

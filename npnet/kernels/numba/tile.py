@@ -242,7 +242,7 @@ class Registers:
         return self.kept_at_limits(*self.near_inverse_root(value))
 
     def near_inverse_root(self, value: Any) -> tuple[Any, Any]:
-        """1 / √value of positive numbers: about, and as exactly as float32 says it, but of 0 and ∞ NaN.
+        """1 / √value of positive numbers: about, and as exactly as float32 says it, where that is neither 0 nor ∞.
 
         Roots and quotients of a vector take the processor ten cycles each, an estimate to 14 bits two; a step of
         Newton's, y ← y (3 − value y²) / 2, makes 28 bits of 14, more than float32 has. (Of the 12 that AVX2 has, it
