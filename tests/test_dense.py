@@ -53,6 +53,34 @@ def test_rows_in_pieces_and_images_in_blocks_make_the_same(monkeypatch, plainly)
     assert np.isnan(found).sum() == 3, "of one image all outputs"
 
 
+@pytest.mark.parametrize("plainly", [False, True])
+@pytest.mark.parametrize("together", [1, 3, 4])
+def test_gradients_are_the_same_however_many_columns_are_taken_at_a_time(monkeypatch, together, plainly):
+    """Of fewer and more outputs than are summed over at a time, of inputs that are no whole panels."""
+    pytest.importorskip("numba")
+    from plain import use_plain_loops
+
+    from npnet.kernels import numpy as definition
+    from npnet.kernels.numba import dense, panels, rows, vectors
+
+    monkeypatch.setattr(dense, "TOGETHER", together)
+    if plainly:
+        use_plain_loops((dense, panels, rows, vectors), monkeypatch)
+    rng = np.random.default_rng(0)
+    shapes = ((1, 1, 1), (5, 400, 3)) if plainly else ((9, 500, 161), (3, 1001, 330), (5, 97, 11))
+    for images, inputs, outputs in shapes:
+        dy, x = rng.standard_normal((images, outputs)), rng.standard_normal((images, inputs))
+        w = rng.standard_normal((outputs, inputs))
+        dx, dw, db = np.full_like(x, np.nan), np.full_like(w, np.nan), np.full(outputs, np.nan)
+        right_dx, right_dw, right_db = np.empty_like(x), np.empty_like(w), np.empty(outputs)
+        dense.dense_backward_data(dy, w, dx)
+        dense.dense_backward_weight(dy, x, dw, db)
+        definition.dense_backward_data(dy, w, right_dx)
+        definition.dense_backward_weight(dy, x, right_dw, right_db)
+        for found, right in ((dx, right_dx), (dw, right_dw), (db, right_db)):
+            np.testing.assert_allclose(found, right, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("team", [1, 2, 3])
 def test_every_gradient_is_packed_by_one_of_the_team(team):
     """Also where there are fewer blocks than threads; what is behind the last output is 0."""

@@ -64,6 +64,55 @@ def test_columns_brought_together_or_not_give_the_same(monkeypatch, shape, packe
     conv._plan.cache_clear()
 
 
+@pytest.mark.parametrize(("together", "sums"), [(1, 24_000), (3, 10**9), (7, 10**9), (4, 1)])
+def test_however_many_panels_are_filled_at_a_time(monkeypatch, together, sums):
+    """Also several products of one x, one sum of several, and that added to what is there, where a ReLU let it through.
+    """
+    for name, value in (("PACKED", True), ("TOGETHER", together), ("SUMS", sums)):
+        monkeypatch.setattr(pointwise, name, value)
+    rng = np.random.default_rng(together)
+    for images, channels, side, outputs in ((40, 170, 3, (9, 2, 4)), (11, 5, 9, (170, 161, 1)), (8, 33, 12, (7, 3))):
+        x, made = rng.standard_normal((2, images, channels, side, side))
+        ws = [rng.standard_normal((o, channels, 1, 1)) for o in outputs]
+        bs = [rng.standard_normal(o) for o in outputs]
+        dys = [rng.standard_normal((images, o, side, side)) for o in outputs]
+        for rectify in (True, False):
+            ys, expected = ([np.full_like(dy, np.nan) for dy in dys] for _ in range(2))
+            fast.conv1x1_forward(x, ws, bs, rectify, ys)
+            definition.conv1x1_forward(x, ws, bs, rectify, expected)
+            for y, right in zip(ys, expected, strict=True):
+                np.testing.assert_allclose(y, right, rtol=1e-11, atol=1e-11)
+        for add, rectified in ((False, None), (True, None), (True, made)):
+            dx, right = np.ones((2, *x.shape))
+            fast.conv1x1_backward_data(dys, ws, add, rectified, dx)
+            definition.conv1x1_backward_data(dys, ws, add, rectified, right)
+            np.testing.assert_allclose(dx, right, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("team", [1, 2, 5])
+def test_every_weight_is_packed_by_one_of_the_team(team):
+    """In the order in which they are read: of some taps all outputs; along the taps or across."""
+    whence, whither = np.array([(0, 0, 330), (0, 0, 0), (0, 0, 0)]), np.array([(0, 0, 9), (0, 0, 3), (0, 0, 0)])
+    ws = [np.random.default_rng(0).standard_normal((o, 330)) for o in (9, 3, 3)]
+    each, rows = tile.even_steps(330), tile.ROWS
+    for turned in (False, True):
+        flat = tuple(np.ascontiguousarray(w.T if turned else w).ravel() for w in ws)
+        way, step = ((1, 9), rows) if turned else ((330, 1), 1)
+        if turned:  # all of one width: they make one y
+            flat = flat[:1] * 3
+        blocks = [(0, 0), (0, rows), (0, 2 * rows)][: -(-9 // rows)] + ([] if turned else [(1, 0)])
+        some = whither if not turned else np.array([(0, 0, 9), (0, 0, 0), (0, 0, 0)])
+        packed = np.full(3 * len(blocks) * rows * tile.STEPS, np.nan)
+        for thread in range(team):
+            pointwise._pack_weights(flat, way, whence, some, step, packed, thread, team)
+        for part, block in np.ndindex(-(-330 // each), len(blocks)):
+            i, o = blocks[block]
+            here = packed.reshape(-1, rows * tile.STEPS)[part * len(blocks) + block]
+            here = here.reshape(-1, rows).T if turned else here.reshape(rows, -1)
+            right = ws[i][o : o + rows, part * each : (part + 1) * each]
+            np.testing.assert_array_equal(here[: len(right), : right.shape[1]], right)
+
+
 @given(st.integers(1, 5000))
 def test_steps_are_few_and_even(count):
     each = tile.even_steps(count)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from . import pointwise, winograd
 from .arrays import Shapes, aligned, images_apart, lowest, lying, maps, reshaped, scratch, zeros
 from .compile import serial
+from .panels import move_columns
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .prepared import Loops, loop, prepared, run
 from .rows import add, set_all, total
@@ -175,7 +176,7 @@ def _correlate_packed(
         for tap in range(0, taps, each):
             count = min(each, taps - tap)
             for t in range(count):
-                move(copies, p + offsets[tap + t], panel, t * wide, across)
+                move_columns(copies, p + offsets[tap + t], panel, t * wide, across)
             for o in range(0, outputs, ROWS):
                 if tap == 0:
                     for r in range(o, min(outputs, o + ROWS)):

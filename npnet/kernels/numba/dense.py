@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from .arrays import LINE, flat, lowest, scratch
 from .compile import serial
 from .dots import dots
+from .panels import ask_for_panels, fill_panels, move_columns
 from .prepared import Loops, loop, prepared
 from .rows import add, set_all
 from .team import parallel, share, threads
-from .tile import FIRST_ROWS, ROWS, STEPS, VECTORS, in_line, tile, whole, widest
+from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, in_line, tile, whole, widest
 from .tile import lanes as lanes_of
-from .vectors import move, will_read, will_write
+from .vectors import move, will_write
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
 
 FEW_PACKED = 2**14  # gradients: so few are for the thread that calls
+TOGETHER = 4 if PACKED else 1  # panels of w that are filled at a time
 PANELS = 8  # that the gradient of the weights writes of a row before it goes on to the next
 
 NEAR, MOST, FEW = 4096, 128, 12
@@ -66,45 +68,56 @@ def _forward(
                          bias.size)
 
 
-def _take(
-    b: Floats, width: int, first: int, some: Any, columns: int, places: Numbers, panel: Floats
-) -> None:
-    """panel[places[s] + v] = b[some[0] + s, first + v].  width : of b."""
-    for s in range(some[1] - some[0]):
-        move(b, (some[0] + s) * width + first, panel, places[s], columns)
+def _pack_rows(dy: Floats, sizes: Any, near: Floats, thread: int, team: int) -> None:
+    """near[o // STEPS, n, o % STEPS] = dy[n, o].  Rows of dy may lie a power of two apart."""
+    count, outputs, _ = sizes
+    first, last = share(near.shape[0], thread, team)
+    for part in range(first, last):
+        for n in range(count):
+            move(dy, n * outputs + part * STEPS, near[part, n], 0, min(STEPS, outputs - part * STEPS))
 
 
 def _data(
-    dy: Floats, w: Floats, sizes: Any, rows: Numbers, places: Numbers, lanes: int, panels: Floats, sums: Floats,
-    dx: Floats, thread: int, team: int
+    near: Floats, w: Floats, sizes: Any, some: int, rows: Numbers, places: Numbers, lanes: int, panels: Floats,
+    sums: Floats, dx: Floats, thread: int, team: int
 ) -> None:
-    """dx[n, i] = Σ_o dy[n, o] w[o, i], some panels of it on each thread.  sizes : N, O, I."""
-    width, (count, _, inputs) = VECTORS * lanes, sizes
-    first_panel, last_panel = share(-(-inputs // width), thread, team)
-    for panel in range(first_panel, last_panel):
-        first = panel * width
-        columns = min(width, inputs - first)
-        multiply_panel(dy, w, sizes, first, columns, rows, places, lanes, panels[thread], sums[thread])
+    """dx[n, i] = Σ_o dy[n, o] w[o, i], `some` columns of it at a time.  near : dy as `_pack_rows` makes it.  sizes : N,
+    O, I."""
+    wide, (count, _, inputs) = VECTORS * lanes, sizes
+    first_job, last_job = share(-(-inputs // some), thread, team)
+    for job in range(first_job, last_job):
+        first = job * some
+        columns = min(some, inputs - first)
+        multiply_panels(near, w, sizes, first, columns, rows, places, lanes, panels[thread], sums[thread])
         for n in range(count):
-            move(sums[thread, n // ROWS], n % ROWS * whole(columns, lanes), dx, n * inputs + first, columns)
+            for panel in range(-(-columns // wide)):
+                here = min(wide, columns - panel * wide)
+                move_columns(sums[thread, panel, n // ROWS], n % ROWS * whole(here, lanes), dx,
+                             n * inputs + first + panel * wide, here)
 
 
-def _multiply_panel(
-    dy: Floats, w: Floats, sizes: Any, first: int, columns: int, rows: Numbers, places: Numbers, lanes: int,
-    panel: Floats, sums: Floats
+def _multiply_panels(
+    near: Floats, w: Floats, sizes: Any, first: int, columns: int, rows: Numbers, places: Numbers, lanes: int,
+    panels: Floats, sums: Floats
 ) -> None:
-    """sums[n // ROWS] = the tile of Σ_o dy[n, o] w[o, first + v].  dy and w of one dimension."""
+    """sums[panel, n // ROWS] = the tile of Σ_o dy[n, o] w[o, first + panel · wide + v].  w of one dimension."""
     count, outputs, inputs = sizes
-    across = whole(columns, lanes)
-    for o in range(0, outputs, STEPS):
+    wide = VECTORS * lanes
+    tiles = -(-columns // wide) * -(-count // ROWS)
+    for part in range(near.shape[0]):
+        o, job = part * STEPS, 0
         last = min(outputs, o + STEPS)
-        take(w, inputs, first, (o, last), columns, places, panel)
-        ahead, some = min(outputs, last + STEPS) - last, -(-ROWS * STEPS // count)
-        for n in range(0, count, ROWS):  # meanwhile the rows that are taken next come from memory
-            for row in range(n // ROWS * some, min((n // ROWS + 1) * some, ahead)):
-                will_read(w, (last + row) * inputs + first, columns)
-            here = rows[min(count - n, ROWS) - 1]
-            tile(dy[n * outputs + o :], here, 1, panel, places[: last - o], o == 0, sums[n // ROWS], across)
+        fill_panels(w, (0, 0), inputs, o, last - o, first, first + columns, wide, panels)
+        ahead = min(outputs, last + STEPS) - last
+        each = -(-ahead // tiles)
+        for panel in range(-(-columns // wide)):
+            across = whole(columns - panel * wide, lanes)
+            for n in range(0, count, ROWS):  # meanwhile the rows that are taken next come from memory
+                ask_for_panels(w, (0, 0), inputs, last + job * each, min(each, ahead - job * each), first,
+                               first + columns)
+                tile(near[part, n:].reshape(-1), rows[min(count - n, ROWS) - 1], 1, panels[panel * STEPS * wide :],
+                     places[: last - o], part == 0, sums[panel, n // ROWS], across)
+                job += 1
 
 
 def _weight_panels(
@@ -116,7 +129,8 @@ def _weight_panels(
     images, width = blocks.shape[1], VECTORS * lanes
     for panel in range(-(-columns // width)):
         here = min(width, columns - panel * width)
-        take(x, inputs, first + panel * width, (0, images), here, places, panels[panel])
+        for n in range(images):
+            move_columns(x, n * inputs + first + panel * width, panels[panel], places[n], here)
     for block in range(blocks.shape[0]):
         for panel in range(-(-columns // width)):
             here = min(width, columns - panel * width)
@@ -125,7 +139,7 @@ def _weight_panels(
                 will_write(dw, ((block + 1) * ROWS + r) * inputs + first + panel * width, here)
             tile(blocks[block].reshape(-1), rows, ROWS, panels[panel], places[:images], True, c, across)
             for r in range(min(ROWS, outputs - block * ROWS)):
-                move(c, r * across, dw, (block * ROWS + r) * inputs + first + panel * width, here)
+                move_columns(c, r * across, dw, (block * ROWS + r) * inputs + first + panel * width, here)
 
 
 def _weight(
@@ -153,15 +167,15 @@ def _pack(dy: Floats, blocks: Floats, db: Floats, thread: int, team: int) -> Non
             move(dy[n], block * ROWS, blocks[block, n], 0, min(ROWS, db.size - block * ROWS))
 
 
-take, pack = serial(_take), parallel(_pack, FEW_PACKED)
-multiply_panel, weight_panels = serial(_multiply_panel), serial(_weight_panels)
+pack, pack_rows = parallel(_pack, FEW_PACKED), parallel(_pack_rows, FEW_PACKED)
+multiply_panels, weight_panels = serial(_multiply_panels), serial(_weight_panels)
 forward, data, weight = parallel(_forward), parallel(_data), parallel(_weight)
 
 
 @cache
-def _places(count: int, depth: int, itemsize: int) -> tuple[Numbers, Numbers]:
+def _places(count: int, itemsize: int) -> tuple[Numbers, Numbers]:
     """Where the rows of a tile of dy begin, [k − 1] if there are k of them; where the steps are in a panel."""
-    rows = np.minimum(np.arange(ROWS), np.arange(ROWS)[:, None]) * depth
+    rows = np.minimum(np.arange(ROWS), np.arange(ROWS)[:, None]) * STEPS
     return rows, np.arange(max(STEPS, count), dtype=np.int64) * widest(itemsize)
 
 
@@ -178,7 +192,7 @@ def dense_forward(x: Floats, w: Floats, b: Floats, rectify: bool, y: Floats) -> 
 @prepared
 def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> Loops:
     (images, outputs), team, wide = dy.shape, threads(), widest(dy.itemsize)
-    _, places = _places(images, images, dy.itemsize)
+    _, places = _places(images, dy.itemsize)
     blocks, panels, tiles = scratch(
         dy.dtype, (-(-outputs // ROWS), images, ROWS), (team, PANELS, images * wide), (team, ROWS * wide))
     return [
@@ -189,7 +203,12 @@ def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> Loop
 @prepared
 def dense_backward_data(dy: Floats, w: Floats, dx: Floats) -> Loops:
     (count, outputs), team, wide = dy.shape, threads(), widest(dy.itemsize)
-    rows, places = _places(count, outputs, dy.itemsize)
-    panels, sums = scratch(dy.dtype, (team, STEPS * wide), (team, -(-count // ROWS), ROWS * wide))
-    return [loop(data, flat(dy), flat(w), (*dy.shape, w.shape[1]), rows, places, lanes_of(dy.itemsize), panels, sums,
-                 flat(dx))]
+    rows, places = _places(count, dy.itemsize)
+    many = max(1, min(TOGETHER, -(-w.shape[1] // wide) // (4 * team)))
+    near, panels, sums = scratch(
+        dy.dtype, (-(-outputs // STEPS), count, STEPS), (team, many * STEPS * wide),
+        (team, many, -(-count // ROWS), ROWS * wide))
+    sizes = *dy.shape, w.shape[1]
+    return [
+        loop(pack_rows, flat(dy), sizes, near),
+        loop(data, near, flat(w), sizes, many * wide, rows, places, lanes_of(dy.itemsize), panels, sums, flat(dx))]

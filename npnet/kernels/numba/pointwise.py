@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from .activation import relu_backward
 from .arrays import flat, images_apart, lowest, lying, reshaped, scratch, steps, zeros
 from .compile import inlined, serial
+from .panels import ask_for_panels, fill_panels
 from .prepared import Loops, loop, prepared
 from .rows import add, set_all, total
 from .team import alone, claim, parallel, piece, share, threads
-from .tile import PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
+from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, in_vector, tile, whole, widest
 from .tile import lanes as lanes_of
 from .turned import gather
 from .vectors import add_to, move, move_plus, will_read, will_write
@@ -39,7 +40,9 @@ Several = tuple[Floats, ...]
 
 SEVERAL = 3  # convolutions at a time, made up with empty ones: one compiled kernel does for one, two and three
 PIXELS = 400  # that the gradient of the weights sums over at a time
-TOGETHER = 4  # panels that a thread does one after another
+TOGETHER, SUMS = 4, 24_000
+"""So many panels are brought close together at a time, if their sums, of all outputs, are no more than so many."""
+ASKED = 4  # every so manyth tile asks for what is packed next: where it is takes a twentieth of a tile to find out
 WRITTEN, ADDED, RECTIFIED = range(3)  # what becomes of y: see `_put`
 
 
@@ -142,90 +145,128 @@ def _multiply(
                        tiles[thread], ys, whither)
 
 
-def _pack(
-    x: Floats, there: Numbers, pixels: int, taps: Any, begin: int, end: int, wide: int, panel: Floats
+def _pack_weights(
+    ws: Several, way: Any, whence: Numbers, whither: Numbers, step: int, packed: Floats, thread: int, team: int
 ) -> None:
-    """panel[t · wide + p − begin] = x[taps[0] + t, p] of pixels p, counted through all images, and so many taps."""
-    p = begin
-    while p < end:
-        n, first, count = piece(p, end, pixels)
-        start = (there[0] + n * there[1] + taps[0]) * pixels + first
-        for t in range(taps[1]):
-            move(x, start + t * pixels, panel, t * wide + p - begin, count)
-        p += count
+    """packed = the weights in the order in which `_multiply_some` reads them: of some taps ROWS outputs one after the
+    other, each with room for STEPS taps, or, of w turned, for ROWS outputs of each of STEPS taps.
+
+    Where rows of w lie a power of two apart, a cache keeps few of them, and of w turned each step of a tile reads
+    another line for the sake of ROWS numbers.  step : from one tap to the next.
+    """
+    blocks, block = 0, 0
+    for i in range(len(ws)):
+        blocks += -(-whither[i, 2] // ROWS)
+    for j in range(len(ws)):
+        some = even_steps(whence[j, 2]) if whence[j, 2] > 0 else 1
+        for tap in range(0, whence[j, 2], some):
+            taps, (first, last), before = min(some, whence[j, 2] - tap), share(blocks, thread, team), block
+            for i in range(len(ws)):
+                for o in range(0, whither[i, 2], ROWS):
+                    few, start, place = min(ROWS, whither[i, 2] - o), o * way[0] + tap * way[1], block * ROWS * STEPS
+                    if first <= block - before < last and step == 1:
+                        for r in range(ROWS):
+                            move(ws[i + j], start + r % few * way[0], packed, place + r * STEPS, taps)
+                    elif first <= block - before < last:
+                        w = ws[i + j]
+                        for t in range(taps):
+                            for r in range(ROWS):
+                                packed[place + t * ROWS + r] = w[start + t * way[1] + r % few]
+                    block += 1
 
 
 def _multiply_packed(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: Any, sizes: Any,
+    xs: Several, whence: Numbers, weights: Floats, step: int, bs: Several, least: Any, onto: Any, sizes: Any,
     steps: Numbers, rows: Numbers, lanes: int, panels: Floats, tiles: Floats, ys: Several, whither: Numbers,
     begun: Numbers, thread: int, team: int
 ) -> None:
     """As `_multiply`. Pixels are counted through all images, so a panel may lie in two of them.
 
-    sizes : images, pixels, tiles of outputs.
+    weights : as `_pack_weights` makes them.  sizes : images, pixels, pixels of some panels, tiles of outputs.
     """
-    wide = VECTORS * lanes
-    jobs = -(-sizes[0] * sizes[1] // wide)
-    some = max(1, min(TOGETHER, jobs // (2 * team)))
-    first, done = claim(begun, jobs, some, thread, team)
-    while first < done:
-        for job in range(first, done):
-            multiply_panel(xs, whence, ws, way, bs, least, onto, sizes, job * wide, steps, rows, lanes,
-                           panels[thread], tiles[thread], ys, whither)
-        first, done = claim(begun, jobs, some, thread, team)
+    jobs = -(-sizes[0] * sizes[1] // sizes[2])
+    job, done = claim(begun, jobs, 1, thread, team)
+    while job < done:
+        multiply_some(xs, whence, weights, step, bs, least, onto, sizes, job * sizes[2], steps, rows, lanes,
+                      panels[thread], tiles[thread], ys, whither)
+        job, done = claim(begun, jobs, 1, thread, team)
 
 
-def _multiply_panel(
-    xs: Several, whence: Numbers, ws: Several, way: Any, bs: Several, least: Any, onto: Any, sizes: Any, begin: int,
-    steps: Numbers, rows: Numbers, lanes: int, panel: Floats, c: Floats, ys: Several, whither: Numbers
+def _multiply_some(
+    xs: Several, whence: Numbers, weights: Floats, step: int, bs: Several, least: Any, onto: Any, sizes: Any,
+    begin: int, steps: Numbers, rows: Numbers, lanes: int, panels: Floats, c: Floats, ys: Several, whither: Numbers
 ) -> None:
-    """Pixels from `begin` on."""
-    images, pixels, blocks = sizes
-    wide, room = VECTORS * lanes, ROWS * VECTORS * lanes
-    end, anew = min(images * pixels, begin + wide), True
-    across = whole(end - begin, lanes)
+    """Pixels from `begin` on: of some of the taps all panels, of each of these all outputs.
+
+    What is packed next, and where the last sums go, is asked for meanwhile.
+    """
+    images, pixels, some_pixels, blocks = sizes
+    wide, room, before, all_pixels = VECTORS * lanes, ROWS * VECTORS * lanes, 0, images * pixels
+    end = min(all_pixels, begin + some_pixels)
+    many = -(-(end - begin) // wide)
     for j in range(len(xs)):
         some = even_steps(whence[j, 2]) if whence[j, 2] > 0 else 1
         for tap in range(0, whence[j, 2], some):
-            taps, block = (tap, min(some, whence[j, 2] - tap)), 0
-            pack(xs[j], whence[j], pixels, taps, begin, end, wide, panel)
-            k, p, then = j, begin, tap + some  # what is packed next
-            if then >= whence[j, 2]:
+            count = min(some, whence[j, 2] - tap)
+            fill_panels(xs[j], whence[j], pixels, tap, count, begin, end, wide, panels)
+            k, then, p = j, tap + count, begin
+            if then == whence[j, 2]:
                 k, then = j + 1, 0
-            if k == len(xs) or whence[k, 2] == 0:
-                k, p = 0, begin + wide
-            n, p = p // pixels, p % pixels
-            ahead = (whence[k, 0] + n * whence[k, 1] + then) * pixels + p
+            last = k == len(xs) or whence[k, 2] == 0
+            if last:
+                k, p = 0, begin + some_pixels
             more = min(STEPS, whence[k, 2] - then)
-            each = -(-more // blocks)
-            for i in range(len(ys)):
-                for o in range(0, whither[i, 2], ROWS):
-                    few = min(ROWS, whither[i, 2] - o)
-                    for t in range(block * each, min(more, (block + 1) * each)):
-                        will_read(xs[k], ahead + t * pixels, wide)
-                    weights = ws[i + j][o * way[0] + tap * way[1] :]
-                    tile(weights, rows[i, few // ROWS], way[1], panel, steps[: taps[1]], anew, c[block * room :],
-                         across)
-                    block += 1
-            anew = False
-    write(c, room, across, bs, least, onto, pixels, begin, end, ys, whither)
+            each, job = ASKED * -(-more // (blocks * many)), 0
+            for panel in range(many):
+                first = begin + panel * wide
+                stop, block = min(end, first + wide), before
+                across = whole(stop - first, lanes)
+                for i in range(len(ys)):
+                    for o in range(0, whither[i, 2], ROWS):
+                        few, sums = min(ROWS, whither[i, 2] - o), c[job * room :]
+                        if job % ASKED == 0:
+                            next_ = job // ASKED * each
+                            ask_for_panels(xs[k], whence[k], pixels, then + next_, min(each, more - next_), p,
+                                           min(all_pixels, p + some_pixels))
+                        if last:
+                            expect(ys[i], onto, whither[i], pixels, o, few, first, stop)
+                        tile(weights[block * ROWS * STEPS :], rows, step, panels[panel * STEPS * wide :],
+                             steps[:count], j + tap == 0, sums, across)
+                        if last:
+                            write(sums, across, bs[i], least, onto, pixels, o, few, first, stop, ys[i], whither[i])
+                        block, job = block + 1, job + 1
+            before += blocks
 
 
-def _write(
-    c: Floats, room: int, across: int, bs: Several, least: Any, onto: Any, pixels: int, begin: int, end: int,
-    ys: Several, whither: Numbers
+def _expect(
+    y: Floats, onto: Any, there: Numbers, pixels: int, o: int, few: int, begin: int, end: int
 ) -> None:
-    """`put` for all rows of the tiles, `room` numbers each."""
+    """For what `_write` writes, and reads besides."""
     p = begin
     while p < end:
         n, first, count = piece(p, end, pixels)
-        block = 0
-        for i in range(len(ys)):
-            start = (whither[i, 0] + n * whither[i, 1]) * pixels + first
-            for o in range(whither[i, 2]):
-                source = (block + o // ROWS) * room + o % ROWS * across + p - begin
-                put(c, source, bs[i][o], least, onto, ys[i], start + o * pixels, count)
-            block += -(-whither[i, 2] // ROWS)
+        start = (there[0] + n * there[1] + o) * pixels + first
+        for r in range(few):
+            will_write(y, start + r * pixels, count)
+            if onto[0] == RECTIFIED:
+                will_read(onto[1], start + r * pixels, count)
+        p += count
+
+
+def _write(
+    c: Floats, across: int, b: Floats, least: Any, onto: Any, pixels: int, o: int, few: int, begin: int, end: int,
+    y: Floats, there: Numbers
+) -> None:
+    """`put` for the rows of a tile: outputs from `o` on, of pixels counted through all images."""
+    p = begin
+    while p < end:
+        n, first, count = piece(p, end, pixels)
+        start = (there[0] + n * there[1] + o) * pixels + first
+        for r in range(few):
+            if count == VECTORS * in_vector(c):
+                put(c, r * across, b[o + r], least, onto, y, start + r * pixels, VECTORS * in_vector(c))
+            else:
+                put(c, r * across + p - begin, b[o + r], least, onto, y, start + r * pixels, count)
         p += count
 
 
@@ -294,8 +335,8 @@ def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: 
 
 multiply_panels, multiply_rests, sum_products = (
     serial(_multiply_panels), serial(_multiply_rests), serial(_sum_products))
-pack, write, multiply_panel = serial(_pack), serial(_write), serial(_multiply_panel)
-multiply_packed = parallel(_multiply_packed, claims=True)
+expect, write, multiply_some = serial(_expect), serial(_write), serial(_multiply_some)
+pack_weights, multiply_packed = parallel(_pack_weights), parallel(_multiply_packed, claims=True)
 multiply, backward_weight, collect = parallel(_multiply), parallel(_backward_weight), alone(_collect)
 
 
@@ -349,11 +390,16 @@ def _product(
     where = onto, lying(ys[0] if rectified is None else rectified)
     if PACKED:
         blocks = sum(-(-maps.channels // ROWS) for maps in whither)
-        panels, tiles = scratch(x.dtype, (team, STEPS * wide), (team, blocks * ROWS * wide))
-        return [loop(
-            multiply_packed, _filled_up(xs), _places(whence, 1)[0], _filled_up(ws), way, _filled_up(bs),
-            lowest(rectify, x.dtype), where, (images, pixels, blocks), steps(STEPS, wide), rows, lanes, panels,
-            tiles, _filled_up(ys), targets)]
+        many = max(1, min(TOGETHER, SUMS // (blocks * ROWS * wide), -(-images * pixels // wide) // (2 * team)))
+        packed, panels, tiles = scratch(
+            x.dtype, (blocks * ROWS * sum(-(-maps.channels // STEPS) for maps in whence) * STEPS,),
+            (team, many * STEPS * wide), (team, many * blocks * ROWS * wide))
+        sources, step, row = _places(whence, 1)[0], ROWS if turned else 1, 1 if turned else STEPS
+        return [
+            loop(pack_weights, _filled_up(ws), way, sources, targets, step, packed),
+            loop(multiply_packed, _filled_up(xs), sources, packed, step, _filled_up(bs), lowest(rectify, x.dtype),
+                 where, (images, pixels, many * wide, blocks), steps(STEPS, wide), FIRST_ROWS * row, lanes, panels,
+                 tiles, _filled_up(ys), targets)]
     together = max(1, min(wide // (pixels % wide or wide), -(-images // team)))
     bands, tiles = scratch(x.dtype, (team, taps * wide), (team, ROWS * wide))
     return [loop(
