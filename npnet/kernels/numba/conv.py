@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from . import pointwise, winograd
 from .arrays import Shapes, aligned, images_apart, lowest, lying, maps, reshaped, scratch, zeros
 from .compile import serial
-from .panels import move_columns
+from .panels import move_columns, move_columns_plus
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
 from .prepared import Loops, loop, prepared, run
 from .rows import add, set_all, total
@@ -186,7 +186,7 @@ def _correlate_packed(
         for o in range(outputs):
             value = b[o] if some[0] == 0 else b.dtype.type(0)
             source = o // ROWS * ROWS * wide + o % ROWS * across
-            move_plus(sums, source, value, least, y, start + o * apart + p, columns)
+            move_columns_plus(sums, source, value, least, y, start + o * apart + p, columns)
 
 
 def _correlate(
@@ -239,13 +239,14 @@ def _turn(dy: Floats, first: int, last: int, lanes: int, panels: Floats) -> None
 
 
 def _backward_weight(
-    dy: Floats, x: Floats, way: Any, shape: Any, offsets: Numbers, steps: Numbers, lanes: int, copies: Floats,
-    panels: Floats, small: Floats, partial: Floats, out: Any, db: Floats, thread: int, team: int
+    dy: Floats, x: Floats, way: Any, shape: Any, offsets: Numbers, steps: Numbers, some: int, lanes: int,
+    copies: Floats, panels: Floats, small: Floats, partial: Floats, out: Any, db: Floats, thread: int, team: int
 ) -> None:
     """partial[thread, g, o // wide, part, t // ROWS] = the tile of Σ_p patch[t, p] · dy[o, p]; db = Σ_p dy[o, p].
 
     dy (N, O, pixels).  panels (team, blocks of o, pixels of a band · wide): dy turned, so that the channels of a pixel
-    are neighbours, `wide` of them (VECTORS · lanes).  A part is as many channels as are copied at a time.
+    are neighbours, `wide` of them (VECTORS · lanes).  some : pixels that are summed over at a time.  A part is as many
+    channels as are copied at a time.
     """
     above, left, stride, spread, bands = way
     _, groups, blocks, parts, tiles, _ = partial.shape
@@ -267,10 +268,13 @@ def _backward_weight(
                 copy(x[n, begin:end], first // out[1], (above, left), stride, spread, moved)
                 for block in range(blocks):
                     across = whole(width - block * VECTORS * lanes, lanes)
+                    for p in range(0, last - first, some):
+                        here = steps[p : min(last - first, p + some)]
+                        for k in range(tiles):
+                            tile(copies[thread, p:], offsets[k * ROWS :], 1, panels[thread, block], here, p == 0, c[k],
+                                 across)
                     for k in range(tiles):
-                        tile(copies[thread], offsets[k * ROWS :], 1, panels[thread, block], steps[: last - first],
-                             True, c, across)
-                        add(c[: ROWS * across], partial[thread, g, block, part, k, : ROWS * across])
+                        add(c[k, : ROWS * across], partial[thread, g, block, part, k, : ROWS * across])
 
 
 def _collect(partial: Floats, some: int, lanes: int, dbs: Floats, dw: Floats, db: Floats) -> None:
@@ -330,7 +334,7 @@ def _plan(
         "blocks": (groups, -(-width // ROWS), channels * kh * kw, ROWS),
         "panels": (team, -(-width // wide), pixels * wide),
         "partial": (team, groups, -(-width // wide), -(-channels // some), offsets.size // ROWS, ROWS * wide),
-        "small": (team, ROWS * wide),
+        "small": (team, offsets.size // ROWS, ROWS * wide),
         "db": (team, outputs),
     }
     way = _Way(bands, shape, offsets, np.arange(max(pixels, STEPS), dtype=np.int64) * wide)
@@ -399,8 +403,8 @@ def _weight(dy: Floats, x: Floats, stride: int, pad: int, groups: int, dw: Float
     lanes = lanes_of(x.itemsize)
     return [
         *copied,
-        loop(backward_weight, maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps, lanes,
-             copies, panels, small, sums, dy.shape[2:], dbs),
+        loop(backward_weight, maps(dy), x, (pad, pad, stride, 1, way.bands), way.shape, way.offsets, way.steps,
+             STEPS if PACKED else way.steps.size, lanes, copies, panels, small, sums, dy.shape[2:], dbs),
         loop(collect, sums, way.shape[0] * dw.shape[2] * dw.shape[3], lanes, dbs, _rows(dw, groups), db)]
 
 
