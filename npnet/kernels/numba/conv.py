@@ -271,10 +271,9 @@ def _backward_weight(
                     for p in range(0, last - first, some):
                         here = steps[p : min(last - first, p + some)]
                         for k in range(tiles):
-                            tile(copies[thread, p:], offsets[k * ROWS :], 1, panels[thread, block], here, p == 0, c[k],
+                            tile(copies[thread, p:], offsets[k * ROWS :], 1, panels[thread, block], here, True, c,
                                  across)
-                    for k in range(tiles):
-                        add(c[k, : ROWS * across], partial[thread, g, block, part, k, : ROWS * across])
+                            add(c[: ROWS * across], partial[thread, g, block, part, k, : ROWS * across])
 
 
 def _collect(partial: Floats, some: int, lanes: int, dbs: Floats, dw: Floats, db: Floats) -> None:
@@ -334,7 +333,7 @@ def _plan(
         "blocks": (groups, -(-width // ROWS), channels * kh * kw, ROWS),
         "panels": (team, -(-width // wide), pixels * wide),
         "partial": (team, groups, -(-width // wide), -(-channels // some), offsets.size // ROWS, ROWS * wide),
-        "small": (team, offsets.size // ROWS, ROWS * wide),
+        "small": (team, ROWS * wide),
         "db": (team, outputs),
     }
     way = _Way(bands, shape, offsets, np.arange(max(pixels, STEPS), dtype=np.int64) * wide)
