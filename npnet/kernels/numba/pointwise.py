@@ -155,13 +155,13 @@ def _pack_weights(
     another line for the sake of ROWS numbers.  step : from one tap to the next.
     """
     blocks, block = 0, 0
-    for i in range(len(ws)):
+    for i in range(whither.shape[0]):
         blocks += -(-whither[i, 2] // ROWS)
-    for j in range(len(ws)):
+    for j in range(whence.shape[0]):
         some = even_steps(whence[j, 2]) if whence[j, 2] > 0 else 1
         for tap in range(0, whence[j, 2], some):
             taps, (first, last), before = min(some, whence[j, 2] - tap), share(blocks, thread, team), block
-            for i in range(len(ws)):
+            for i in range(whither.shape[0]):
                 for o in range(0, whither[i, 2], ROWS):
                     few, start, place = min(ROWS, whither[i, 2] - o), o * way[0] + tap * way[1], block * ROWS * STEPS
                     if first <= block - before < last and step == 1:
@@ -215,7 +215,7 @@ def _multiply_some(
             last = k == len(xs) or whence[k, 2] == 0
             if last:
                 k, p = 0, begin + some_pixels
-            more = min(STEPS, whence[k, 2] - then)
+            more = min(even_steps(whence[k, 2]), whence[k, 2] - then)
             each, job = ASKED * -(-more // (blocks * many)), 0
             for panel in range(many):
                 first = begin + panel * wide
