@@ -116,7 +116,7 @@ def _multiply_panels(
             across = whole(columns - panel * wide, lanes)
             for n in range(0, count, ROWS):  # meanwhile the rows that are taken next come from memory
                 ask_for_panels(w, (0, 0), inputs, last + job * each, min(each, ahead - job * each), first,
-                               first + columns)
+                               first + columns, False)
                 tile(near[part, n:].reshape(-1), rows[min(count - n, ROWS) - 1], 1, panels[panel * STEPS * wide :],
                      places[: last - o], part == 0, sums[panel, n // ROWS], across)
                 job += 1

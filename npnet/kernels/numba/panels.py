@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .compile import inlined, serial
 from .team import piece
 from .tile import STEPS, VECTORS, in_vector
-from .vectors import move_plus, will_read
+from .vectors import move_plus, will_read, will_write
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -55,13 +55,19 @@ def _fill_panels(
         p += count
 
 
-def _ask_for_panels(x: Floats, there: Any, pixels: int, tap: int, taps: int, begin: int, end: int) -> None:
-    """For what `fill_panels` is going to read."""
+def _ask_for_panels(
+    x: Floats, there: Any, pixels: int, tap: int, taps: int, begin: int, end: int, write: bool
+) -> None:
+    """For what `fill_panels` is going to read, or what is going to be written there."""
     p = begin
     while p < end and taps > 0:
         n, first, count = piece(p, end, pixels)
         for t in range(tap, tap + taps):
-            will_read(x, (there[0] + n * there[1] + t) * pixels + first, count)
+            start = (there[0] + n * there[1] + t) * pixels + first
+            if write:
+                will_write(x, start, count)
+            else:
+                will_read(x, start, count)
         p += count
 
 

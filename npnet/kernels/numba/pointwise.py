@@ -227,30 +227,17 @@ def _multiply_some(
                         if job % ASKED == 0:
                             next_ = job // ASKED * each
                             ask_for_panels(xs[k], whence[k], pixels, then + next_, min(each, more - next_), p,
-                                           min(all_pixels, p + some_pixels))
+                                           min(all_pixels, p + some_pixels), False)
                         if last:
-                            expect(ys[i], onto, whither[i], pixels, o, few, first, stop)
+                            ask_for_panels(ys[i], whither[i], pixels, o, few, first, stop, True)
+                            if onto[0] == RECTIFIED:
+                                ask_for_panels(onto[1], whither[i], pixels, o, few, first, stop, False)
                         tile(weights[block * ROWS * STEPS :], rows, step, panels[panel * STEPS * wide :],
                              steps[:count], j + tap == 0, sums, across)
                         if last:
                             write(sums, across, bs[i], least, onto, pixels, o, few, first, stop, ys[i], whither[i])
                         block, job = block + 1, job + 1
             before += blocks
-
-
-def _expect(
-    y: Floats, onto: Any, there: Numbers, pixels: int, o: int, few: int, begin: int, end: int
-) -> None:
-    """For what `_write` writes, and reads besides."""
-    p = begin
-    while p < end:
-        n, first, count = piece(p, end, pixels)
-        start = (there[0] + n * there[1] + o) * pixels + first
-        for r in range(few):
-            will_write(y, start + r * pixels, count)
-            if onto[0] == RECTIFIED:
-                will_read(onto[1], start + r * pixels, count)
-        p += count
 
 
 def _write(
@@ -335,7 +322,7 @@ def _collect(partial: Floats, db: Floats, block: int, row: int, lanes: int, dw: 
 
 multiply_panels, multiply_rests, sum_products = (
     serial(_multiply_panels), serial(_multiply_rests), serial(_sum_products))
-expect, write, multiply_some = serial(_expect), serial(_write), serial(_multiply_some)
+write, multiply_some = serial(_write), serial(_multiply_some)
 pack_weights, multiply_packed = parallel(_pack_weights), parallel(_multiply_packed, claims=True)
 multiply, backward_weight, collect = parallel(_multiply), parallel(_backward_weight), alone(_collect)
 
