@@ -1,4 +1,5 @@
 """What is compiled is kept on disk, and found again; what only compiled code calls becomes part of it."""
+import gc
 import os
 import pickle
 import subprocess
@@ -9,9 +10,14 @@ import pytest
 
 pytest.importorskip("numba")
 
+from numba import types
+from numba.core.codegen import CPUCodeLibrary
+from numba.extending import intrinsic
+
 from npnet.kernels.numba import rows
-from npnet.kernels.numba.compile import _Files, serial
+from npnet.kernels.numba.compile import MANY, _Files, kept, serial
 from npnet.kernels.numba.team import parallel, share
+from npnet.kernels.numba.vectors import move
 
 
 @pytest.mark.parametrize("moment", ["_save_data", "_save_index"])
@@ -180,3 +186,50 @@ def test_what_compiled_code_calls_can_be_sent_to_another_process():
     result = subprocess.run([sys.executable, "-c", code, pickle.dumps(rows.total).hex()],
                             capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-500:]
+
+
+thresholds = []
+
+
+@intrinsic
+def look(typing):
+    """Compiles to nothing."""
+    def generate(context, *_):
+        thresholds.append(gc.get_threshold())
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def of_no_file(source, **names):
+    """A function that numba has no place for on disk, and compiles anew."""
+    exec(f"def function{source}", names)
+    return names["function"]
+
+
+@pytest.mark.parametrize(("threshold", "meanwhile"), [
+    ((70, 5, 6), (MANY, 5, 6)), ((0, 5, 6), (0, 5, 6)), ((2 * MANY, 5, 6), (2 * MANY, 5, 6))])
+def test_python_looks_for_unused_objects_as_often_as_before(threshold, meanwhile):
+    """Seldom while numba compiles, and never if it is not to."""
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(*threshold)
+        kept(of_no_file("(): look()", look=look))()
+        assert thresholds.pop() == meanwhile
+        assert gc.get_threshold() == threshold
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_of_what_stands_in_for_a_loop_no_machine_code_is_made_alone(monkeypatch):
+    made, optimise = [], CPUCodeLibrary._optimize_final_module
+
+    def optimised(library):
+        made.append(library.name)
+        optimise(library)
+
+    monkeypatch.setattr(CPUCodeLibrary, "_optimize_final_module", optimised)
+    x = np.arange(40, dtype=np.float32)
+    kept(of_no_file("(x): move(x, 0, x, 20, 20)", move=move))(x)
+    np.testing.assert_array_equal(x[20:], np.arange(20))
+    assert made == ["function"]

@@ -14,11 +14,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import steps
-from .compile import serial
+from .compile import overload, serial
 from .reductions import sum_rows
 from .tile import Registers, data, in_vector, mask_of
 from .tile import lanes as lanes_of
@@ -106,7 +106,7 @@ def _sum_columns(
     return types.void(x, start, apart, rows, count, total, place, end), generate
 
 
-@overload(sum_columns, inline="always")  # type: ignore[untyped-decorator]
+@overload(sum_columns, inline="always")
 def _over_sum_columns(
     x: Any, start: Any, apart: Any, rows: Any, count: Any, total: Any, place: Any, end: Any, lanes: Any
 ) -> Any:
@@ -149,7 +149,7 @@ def _spread(
     return types.void(shares, first, count, sees, where, row, place), generate
 
 
-@overload(spread, inline="always")  # type: ignore[untyped-decorator]
+@overload(spread, inline="always")
 def _over_spread(
     shares: Any, first: Any, count: Any, sees: Any, where: Any, row: Any, place: Any, lanes: Any
 ) -> Any:

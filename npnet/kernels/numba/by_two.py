@@ -18,10 +18,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from .arrays import LINE
-from .compile import serial
+from .compile import overload, serial
 from .sweeps import SOON, Floats, Mask, Places, Sum, Vectors, changing, nothing, results, size_of
 from .tile import BYTES, Registers, ask_for, data, in_vector, mask_of
 from .tile import lanes as lanes_of
@@ -179,7 +179,7 @@ def _pooled(
                       count, end, what), generate
 
 
-@overload(pooled, inline="always")  # type: ignore[untyped-decorator]
+@overload(pooled, inline="always")
 def _over_pooled(
     x: Any, start: Any, width: Any, next_row: Any, inside: Any, apart: Any, at: Any, before: Any, first: Any, last: Any,
     size: Any, y: Any, argmax: Any, out: Any, wide: Any, count: Any, end: Any, lanes: Any, what: Any
@@ -308,7 +308,7 @@ def _passed_back(
                       upper, lower, whole, end), generate
 
 
-@overload(passed_back, inline="always")  # type: ignore[untyped-decorator]
+@overload(passed_back, inline="always")
 def _over_passed_back(
     dy: Any, argmax: Any, at: Any, next_row: Any, first: Any, last: Any, size: Any, there: Any, room: Any, begin: Any,
     kept: Any, wide: Any, dx: Any, place: Any, width: Any, upper: Any, lower: Any, whole: Any, end: Any, lanes: Any

@@ -5,17 +5,21 @@ equation, which stays callable. It is compiled by assignment, ``pack = serial(_p
 combination of types, and kept on disk (numba's cache), so that the next start finds it ready. What runs on all cores:
 `team`.
 """
+import gc
 import itertools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
 import numba
+import numba.extending
 from numba.core import bytecode, codegen, compiler
 from numba.core.caching import IndexDataCacheFile
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
 Loop = Callable[..., Any]
@@ -60,14 +64,31 @@ class _Files(IndexDataCacheFile):  # type: ignore[misc]
         self._save_index(self._load_index() | {key: name})
 
 
+MANY = 100_000  # objects more, before Python looks which of them nothing but each other refers to
+
+
+class _Kept(CPUDispatcher):  # type: ignore[misc]
+    """Numba's function that Python calls. Python looks for unused objects whenever there are 700 more; a compiler makes
+    millions, and uses nearly all: looking took a twentieth of AlexNet's first step."""
+
+    def compile(self, types: Any) -> Any:
+        with global_compiler_lock:
+            first, *others = gc.get_threshold()
+            gc.set_threshold(first and max(first, MANY), *others)  # 0 is never
+            try:
+                return super().compile(types)
+            finally:
+                gc.set_threshold(first, *others)
+
+
 def kept(loop: Loop, **options: Any) -> Loop:
     """Compiled, and kept on disk; where nothing can be written, compiled again by each process."""
-    try:
-        fast: Any = numba.njit(nogil=True, cache=True, error_model="numpy", **options)(loop)
-    except RuntimeError:  # no folder for the cache: neither beside the package nor in the user's home
-        return cast(Loop, numba.njit(nogil=True, error_model="numpy", **options)(loop))
-    files = fast._cache._cache_file
-    files.__class__, files._version = _Files, version()
+    fast: Any = numba.njit(nogil=True, error_model="numpy", **options)(loop)
+    fast.__class__ = _Kept
+    with suppress(RuntimeError):  # no folder for the cache: neither beside the package nor in the user's home
+        fast.enable_caching()
+        files = fast._cache._cache_file
+        files.__class__, files._version = _Files, version()
     return cast(Loop, fast)
 
 
@@ -123,6 +144,21 @@ def serial_sums(loop: Loop) -> Loop:
     """`serial`, and sums are added up in whichever order is quickest (always the same one): in the order they are
     written in, they could not become vector additions."""
     return cast(Loop, _Part(loop, fastmath={"reassoc"}, **UNCOUNTED))
+
+
+PART = {"pipeline_class": _AsPart, **UNCOUNTED}
+"""Numba's options for what it compiles of its own accord: 50 small functions of AlexNet's, each made machine code of
+and then compiled again where it is called, were a sixth of its first step."""
+
+
+def overload(loop: Loop, **options: Any) -> Callable[[Loop], Loop]:
+    """What compiled code calls in place of `loop`, as `numba.extending.overload` has it; a part of what calls it."""
+    return cast(Callable[[Loop], Loop], numba.extending.overload(loop, jit_options=PART, **options))
+
+
+def jitable(loop: Loop) -> Loop:
+    """Compiled as a part of what calls it; Python calls it as it is."""
+    return cast(Loop, numba.extending.register_jitable(**PART)(loop))
 
 
 def inlined(loop: Loop) -> Loop:

@@ -10,9 +10,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from .compile import overload
 from .tile import ROWS, VECTORS, Registers, ask_for, data
 
 Floats = NDArray[Any]
@@ -101,7 +102,7 @@ def _dots(
     return types.void(x, line, w, depth, count, images, outputs, ahead, anew, bias, least, y, width), generate
 
 
-@overload(dots)  # type: ignore[untyped-decorator]
+@overload(dots)
 def _in_vectors(
     x: Any, line: Any, w: Any, depth: Any, count: Any, images: Any, outputs: Any, ahead: Any, anew: Any, bias: Any,
     least: Any, y: Any, width: Any

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from npnet.counter import GOLDEN, MIX_1, MIX_2, Key
 from npnet.kernels.numpy.dropout import scale
 
 from .arrays import LINE, flat
-from .compile import inlined
+from .compile import inlined, overload
 from .prepared import Loops, loop, prepared
 from .team import parallel, share
 from .tile import BYTES, Registers, data
@@ -79,7 +79,7 @@ def _keep_vector(
     return types.void(x, first, count, threshold, scale, key, y), generate
 
 
-@overload(keep)  # type: ignore[untyped-decorator]
+@overload(keep)
 def _keep(x: Any, first: Any, last: Any, threshold: Any, scale: Any, key: Any, y: Any) -> Any:
     width = 4 * HASHES
 

@@ -19,8 +19,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
+from .compile import jitable
 from .transforms import Matrix, square
 
 OUT = 4
@@ -63,7 +63,7 @@ def _squares(name: str, matrix: Callable[[int], Matrix]) -> Callable[..., None]:
         else:
             of_five(*arguments)
 
-    register_jitable(by)  # compiled where it is called
+    jitable(by)  # compiled where it is called
     return by
 
 

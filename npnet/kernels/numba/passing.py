@@ -8,9 +8,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from .compile import serial
+from .compile import overload, serial
 from .sweeps import SOON, Floats, Kind, Places, Vectors
 from .tile import Registers, ask_for, data
 
@@ -102,7 +102,7 @@ def _passed_back(
     return types.void(dy, argmax, at, rows, reach, wide, count, size, v, row, pad, limit, dx, place, end), generate
 
 
-@overload(passed_back, inline="always")  # type: ignore[untyped-decorator]
+@overload(passed_back, inline="always")
 def _over_passed_back(
     dy: Any, argmax: Any, at: Any, rows: Any, reach: Any, wide: Any, count: Any, size: Any, stride: Any, v: Any,
     row: Any, pad: Any, limit: Any, dx: Any, place: Any, end: Any, lanes: Any, kind: Any

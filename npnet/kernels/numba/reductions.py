@@ -11,10 +11,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import LINE
+from .compile import overload
 from .tile import Registers, ask_for, data, lanes
 
 Floats = NDArray[Any]
@@ -74,7 +75,7 @@ def _sums(plain: Callable[..., None], squared: bool) -> None:
 
     add.__name__ = f"add_{plain.__name__}"
 
-    @overload(plain)  # type: ignore[untyped-decorator]
+    @overload(plain)
     def _sum(source: Any, taps: Any, total: Any, place: Any, count: Any) -> Any:
         width = lanes(source.dtype.bitwidth // 8)
         many = TOGETHER * width
@@ -160,7 +161,7 @@ def _normalise(
     return types.void(a, taps, v, count, alpha, k, place, d, b), generate
 
 
-@overload(normalise, inline="always")  # type: ignore[untyped-decorator]
+@overload(normalise, inline="always")
 def _normalise_vector(
     a: Any, taps: Any, v: Any, count: Any, alpha: Any, k: Any, place: Any, d: Any, b: Any, lanes: Any
 ) -> Any:
@@ -197,7 +198,7 @@ def _divide(context: Any, a: Any, d: Any, place: Any, count: Any, alpha: Any, k:
     return types.void(a, d, place, count, alpha, k, b), generate
 
 
-@overload(divide, inline="always")  # type: ignore[untyped-decorator]
+@overload(divide, inline="always")
 def _divide_vector(a: Any, d: Any, place: Any, count: Any, alpha: Any, k: Any, b: Any, lanes: Any) -> Any:
     def run(a: Any, d: Any, place: Any, count: Any, alpha: Any, k: Any, b: Any, lanes: Any) -> None:
         _divide(a, d, place, count, alpha, k, b)
@@ -233,7 +234,7 @@ def _share_out(
     return types.void(db, b, d, start, count, shares, place), generate
 
 
-@overload(share_out, inline="always")  # type: ignore[untyped-decorator]
+@overload(share_out, inline="always")
 def _share_out_vector(
     db: Any, b: Any, d: Any, start: Any, count: Any, shares: Any, place: Any, lanes: Any
 ) -> Any:
@@ -290,7 +291,7 @@ def _take_shares(
     return types.void(db, a, d, start, count, shares, taps, v, factor, rectified, da), generate
 
 
-@overload(take_shares, inline="always")  # type: ignore[untyped-decorator]
+@overload(take_shares, inline="always")
 def _take_shares_vector(
     db: Any, a: Any, d: Any, start: Any, count: Any, shares: Any, taps: Any, v: Any, factor: Any, rectified: Any,
     da: Any, lanes: Any

@@ -17,10 +17,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compile import inlined, serial
+from .compile import inlined, overload, serial
 from .tile import Registers, ask_for, data
 
 Floats = NDArray[Any]
@@ -219,7 +219,7 @@ def _across(
     return types.void(x, start, inside, apart, before, at, count, size, best, which, place, what), generate
 
 
-@overload(across, inline="always")  # type: ignore[untyped-decorator]
+@overload(across, inline="always")
 def _over_across(
     x: Any, start: Any, inside: Any, apart: Any, before: Any, at: Any, count: Any, size: Any, stride: Any,
     best: Any, which: Any, place: Any, lanes: Any, what: Any, kind: Any
@@ -265,7 +265,7 @@ def _down(
     return types.void(best, which, place, apart, size, y, argmax, out, count, end, what), generate
 
 
-@overload(down, inline="always")  # type: ignore[untyped-decorator]
+@overload(down, inline="always")
 def _over_down(
     best: Any, which: Any, place: Any, apart: Any, size: Any, y: Any, argmax: Any, out: Any, count: Any, end: Any,
     lanes: Any, what: Any
@@ -314,7 +314,7 @@ def _down_maps(
         best, which, place, width, size, pad, rows, height, y, argmax, out, count, end, what), generate
 
 
-@overload(down_maps, inline="always")  # type: ignore[untyped-decorator]
+@overload(down_maps, inline="always")
 def _over_down_maps(
     best: Any, which: Any, place: Any, width: Any, size: Any, pad: Any, rows: Any, height: Any, y: Any, argmax: Any,
     out: Any, count: Any, end: Any, lanes: Any, what: Any

@@ -15,11 +15,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import LINE
-from .compile import UNCOUNTED, Loop, inlined, kept
+from .compile import UNCOUNTED, Loop, inlined, jitable, kept, overload
 from .launch import Launch, first_array, how_many, launched
 
 FEW = 2**15  # numbers: so few are for the thread that calls. A ReLU of them takes 7 µs, to have another begin 4
@@ -111,7 +111,7 @@ def _piece(first: int, last: int, size: int) -> tuple[int, int, int]:
 share, piece = inlined(_share), inlined(_piece)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@jitable
 def claim(begun: NDArray[np.int64], jobs: int, some: int, thread: int, team: int) -> tuple[int, int]:
     """Of so many jobs the next that nobody has begun, at most `some`, from one to another; none if there are none.
 
@@ -147,7 +147,7 @@ def _take(typing: Any, begun: Any, whose: Any, some: Any) -> Any:
     return types.int64(begun, types.int64, types.int64), generate
 
 
-@overload(take)  # type: ignore[untyped-decorator]
+@overload(take)
 def _take_in_compiled_code(begun: Any, whose: Any, some: Any) -> Any:
     def run(begun: Any, whose: Any, some: Any) -> int:
         return _take(begun, whose, some)  # type: ignore[no-any-return]
@@ -165,7 +165,7 @@ def _number_asked(typing: Any) -> Any:
     return types.int64(), lambda context, builder, *_: how_many(context, builder)
 
 
-@overload(_number)  # type: ignore[untyped-decorator]
+@overload(_number)
 def _number_in_compiled_code() -> Any:
     return lambda: _number_asked()
 

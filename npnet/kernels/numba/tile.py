@@ -16,10 +16,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import LINE
+from .compile import jitable, overload
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -74,7 +75,7 @@ def in_line(x: Floats) -> int:
 
 
 def _known(numbers: Callable[[Floats], int], itemsize: Callable[[int], int]) -> None:
-    @overload(numbers, inline="always")  # type: ignore[untyped-decorator]
+    @overload(numbers, inline="always")
     def in_compiled_code(x: Any) -> Any:
         count = itemsize(x.dtype.bitwidth // 8)
 
@@ -93,7 +94,7 @@ def widest(itemsize: int) -> int:
     return VECTORS * lanes(itemsize)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@jitable
 def whole(columns: int, lanes: int) -> int:
     """The width of the tile for so many columns more: whole vectors, VECTORS at most."""
     return -(-min(columns, VECTORS * lanes) // lanes) * lanes
@@ -108,7 +109,7 @@ cache gives a line in a cycle, and reading them where they lie is faster. Where 
 STEPS = 160  # that are summed over at a time: so many columns stay in the first-level cache (32 KB), beside the rows
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@jitable
 def even_steps(count: int) -> int:
     """How many at a time, if as few times as possible, and about as many each time."""
     return -(-count // -(-count // STEPS))
@@ -431,7 +432,7 @@ def _registers(vectors: int) -> Callable[..., None]:
 one, two, most = (_registers(vectors) for vectors in (1, 2, VECTORS))
 
 
-@overload(tile)  # type: ignore[untyped-decorator]
+@overload(tile)
 def _tile(
     a: Any, rows: Any, step: Any, b: Any, offsets: Any, anew: Any, c: Any, width: Any, ahead: Any = None
 ) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from .compile import overload
 from .tile import Registers, data, lanes
 
 Floats = NDArray[Any]
@@ -123,7 +124,7 @@ def square(name: str, matrix: Matrix) -> Callable[..., None]:
 
     instructions.__name__ = f"square_{name}"
 
-    @overload(combine)  # type: ignore[untyped-decorator]
+    @overload(combine)
     def _combine(
         source: Any, down: Any, along: Any, count: Any, target: Any, lower: Any, right: Any, b: Any = None,
         least: Any = None, wrong: Any = None

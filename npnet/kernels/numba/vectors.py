@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import LINE
+from .compile import jitable, overload
 from .tile import Registers, ask_for, data, lanes
 
 Floats = NDArray[Any]
@@ -34,7 +35,7 @@ def move_plus(
         target[place + v] = number
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@jitable
 def move(source: Floats, start: int, target: Floats, place: int, count: int) -> None:
     """target[place + v] = source[start + v], likewise."""
     move_plus(source, start, None, None, target, place, count)
@@ -61,7 +62,7 @@ def _move_vector(
     return types.void(source, start, value, least, target, place, count), generate
 
 
-@overload(move_plus)  # type: ignore[untyped-decorator]
+@overload(move_plus)
 def _move_plus(source: Any, start: Any, value: Any, least: Any, target: Any, place: Any, count: Any) -> Any:
     width = lanes(source.dtype.bitwidth // 8)
 
@@ -104,7 +105,7 @@ def _add_vector(
     return types.void(source, start, rectified, target, place, count), generate
 
 
-@overload(add_to)  # type: ignore[untyped-decorator]
+@overload(add_to)
 def _add_to(source: Any, start: Any, rectified: Any, target: Any, place: Any, count: Any) -> Any:
     width = lanes(source.dtype.bitwidth // 8)
 
@@ -153,7 +154,7 @@ def _pick_vector(stride: int) -> Callable[..., None]:
 pick_2, pick_4 = _pick_vector(2), _pick_vector(4)
 
 
-@overload(pick)  # type: ignore[untyped-decorator]
+@overload(pick)
 def _pick(source: Any, start: Any, stride: Any, target: Any, place: Any, count: Any) -> Any:
     """The papers' strides are said apart."""
     width = lanes(source.dtype.bitwidth // 8)
@@ -232,7 +233,7 @@ turn_1, turn_past = _turn(1, False), _turn(1, True)
 turn_2, turn_4 = _turn(2, False), _turn(4, False)
 
 
-@overload(transpose)  # type: ignore[untyped-decorator]
+@overload(transpose)
 def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any, count: Any = None) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, size: Any, count: Any = None) -> None:
         turn_1(source, step, target, stride, count)
@@ -240,7 +241,7 @@ def _transpose(source: Any, step: Any, target: Any, stride: Any, size: Any, coun
     return run
 
 
-@overload(transpose_past)  # type: ignore[untyped-decorator]
+@overload(transpose_past)
 def _transpose_past(source: Any, step: Any, target: Any, stride: Any, size: Any) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, size: Any) -> None:
         turn_past(source, step, target, stride, None)
@@ -257,7 +258,7 @@ def transpose_groups(source: Floats, step: int, target: Floats, stride: int, eac
                 target[j * stride + i * each + k] = source[i * step + j * each + k]
 
 
-@overload(transpose_groups)  # type: ignore[untyped-decorator]
+@overload(transpose_groups)
 def _transpose_groups(source: Any, step: Any, target: Any, stride: Any, each: Any, size: Any) -> Any:
     def run(source: Any, step: Any, target: Any, stride: Any, each: Any, size: Any) -> None:
         if each == 2:
@@ -322,7 +323,7 @@ def _from_lanes(context: Any, room: Any, places: Any, p: Any, x: Any, start: Any
     return types.void(room, places, p, x, start, step), generate
 
 
-@overload(to_lanes)  # type: ignore[untyped-decorator]
+@overload(to_lanes)
 def _to(x: Any, start: Any, step: Any, places: Any, p: Any, count: Any, room: Any, size: Any) -> Any:
     def run(x: Any, start: Any, step: Any, places: Any, p: Any, count: Any, room: Any, size: Any) -> None:
         _to_lanes(x, start, step, places, p, count, room)
@@ -330,7 +331,7 @@ def _to(x: Any, start: Any, step: Any, places: Any, p: Any, count: Any, room: An
     return run
 
 
-@overload(from_lanes)  # type: ignore[untyped-decorator]
+@overload(from_lanes)
 def _from(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> Any:
     def run(room: Any, places: Any, p: Any, x: Any, start: Any, step: Any, size: Any) -> None:
         _from_lanes(room, places, p, x, start, step)
@@ -362,7 +363,7 @@ def _before_line(context: Any, x: Any) -> Any:
     return types.int64(x), generate
 
 
-@overload(before_line)  # type: ignore[untyped-decorator]
+@overload(before_line)
 def _over_before_line(x: Any) -> Any:
     def run(x: Any) -> int:
         return _before_line(x)  # type: ignore[no-any-return]
@@ -387,7 +388,7 @@ def _ahead(ask: Callable[..., None], write: bool) -> None:
 
     touch.__name__ = f"touch_{write}"
 
-    @overload(ask)  # type: ignore[untyped-decorator]
+    @overload(ask)
     def _ask(x: Any, start: Any, count: Any) -> Any:
         step = LINE * 8 // x.dtype.bitwidth
 
