@@ -6,7 +6,9 @@ import pytest
 
 pytest.importorskip("numba")
 
-from npnet.kernels.numba.launch import Launch, address, start
+import numba
+
+from npnet.kernels.numba.launch import ANY, Launch, address, start
 from npnet.kernels.numba.prepared import joined, loop, prepared
 from npnet.kernels.numba.team import alone, parallel, threads
 
@@ -32,9 +34,9 @@ def test_a_call_that_is_written_down_reads_what_is_in_the_arrays_when_it_is_begu
     block = append.block((log, (numbers, 5), 2.0))
     numbers[-1] = 3
     assert not log.any()
-    start(address(block))
+    start(address(block), ANY)
     numbers[-1] = 4
-    start(address(block))
+    start(address(block), ANY)
     np.testing.assert_array_equal(log, [2, 11, 13, 0, 0, 0, 0, 0, 0])
 
 
@@ -52,7 +54,7 @@ def test_arguments_of_other_types_and_lengths_have_room():
     for parts in ((np.ones(3),), (np.ones((3, 1, 1), np.float32),), (np.ones(2), np.ones(1)), (np.ones(1),) * 7):
         out = np.zeros(1)
         block = sum_all.block((out, parts))
-        start(address(block))
+        start(address(block), ANY)
         sum_all(out, parts)
         assert out[0] == 2 * sum(part.size for part in parts)
         words.append(block.size)
@@ -69,6 +71,28 @@ def test_several_loops_in_their_order_are_one_call_as_far_as_compiled_code_goes(
     np.testing.assert_array_equal(log[:5], [4, 1, 2, 3, 1])
     np.testing.assert_array_equal(seen[0][:5], [2, 1, 2, 0, 0])
     assert (marks == 1).all()
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="there is one thread only")
+@pytest.mark.parametrize("first", ["compiled", "python"])
+def test_with_other_threads_nothing_of_what_was_joined_is_called(first):
+    """It may have scratch memory for fewer."""
+    log, before = np.zeros(9), numba.get_num_threads()
+    loops = [loop(append, log, (np.full(1, 5.0), 0), 1), loop(np.copyto, np.ones(1), np.ones(1))]
+    numba.set_num_threads(1)
+    try:
+        [call, *others], _held = joined(loops if first == "compiled" else loops[::-1])
+        assert len(others) == (1 if first == "compiled" else 2)
+        numba.set_num_threads(2)
+        assert call() is False
+        assert not log.any()
+        numba.set_num_threads(1)
+        assert call() is True
+        for other in others:
+            other()
+        assert log[1] == 5
+    finally:
+        numba.set_num_threads(before)
 
 
 def test_a_prepared_kernel_keeps_the_arrays_that_only_its_loops_know():

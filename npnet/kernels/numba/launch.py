@@ -23,6 +23,7 @@ from .arrays import LINE
 from .compile import UNCOUNTED, Loop, kept
 
 WORD, PLACE, ADDRESS = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+ANY, NOTHING = 0, 0  # threads: however many there are; where nothing is written down
 CODE, NEXT, VALUES = range(3)  # what a block holds: two addresses, and the arguments
 
 
@@ -35,7 +36,7 @@ class Launch:
 
     def __call__(self, *arguments: Any) -> None:
         block = self.block(arguments)
-        start(address(block))
+        start(address(block), ANY)
 
     def block(self, arguments: tuple[Any, ...]) -> NDArray[np.int64]:
         """The call, for `start`. It says where arrays lie, and keeps none of them."""
@@ -64,21 +65,33 @@ def _begin(typing: Any, block: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-def _start(block: int) -> None:
-    """The calls written down from this address on."""
-    while block != 0:
-        block = _begin(block)
-
-
-start = kept(_start, **UNCOUNTED)
-
-
 def how_many(context: Any, builder: ir.IRBuilder) -> Any:
     """Threads of the team: what `numba.get_num_threads` says. Code that calls that one numba does not keep on disk."""
     numba.get_num_threads()  # the linker knows numba's functions for threads then; also where this is loaded:
     context.active_code_library._reload_init.add(numba.get_num_threads)
     return builder.call(
         cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads"), [])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def number(typing: Any) -> Any:
+    """`how_many`, for compiled code."""
+    return types.int64(), lambda context, builder, *_: how_many(context, builder)
+
+
+def _start(block: int, team: int) -> bool:
+    """The calls written down from this address on. False, and nothing is called, if there are not so many threads.
+
+    To ask that by itself took 12 µs in a step of cifar_18pct, whose update takes 120.
+    """
+    if team not in (ANY, number()):
+        return False
+    while block != NOTHING:
+        block = _begin(block)
+    return True
+
+
+start = kept(_start, **UNCOUNTED)
 
 
 def launched(
@@ -137,7 +150,7 @@ def launched(
             array = context.make_array(block)(context, builder, values[0])
             with builder.if_then(builder.icmp_signed("<=", words, array.nitems)):
                 there = builder.bitcast(array.data, kind.as_pointer())
-                for place, value in ((CODE, builder.ptrtoint(code, WORD)), (NEXT, WORD(0)), (VALUES, values[1])):
+                for place, value in ((CODE, builder.ptrtoint(code, WORD)), (NEXT, WORD(NOTHING)), (VALUES, values[1])):
                     builder.store(value, builder.gep(there, [WORD(0), PLACE(place)]))
             return words
 

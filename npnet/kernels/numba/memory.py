@@ -1,6 +1,7 @@
 """Arrays of this backend are NumPy's. What copies whole maps does so on all threads."""
 import math
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from npnet.kernels.numpy.memory import channels, fill, finish, from_host, receive, room, to_host, upload, view
 
 from .activation import relu_back_here, relu_backward
-from .arrays import aligned, flat, images_apart, lying
+from .arrays import LINE, aligned, flat, images_apart, lying
 from .prepared import Loops, loop, prepared
 from .rows import add, add_two
 from .team import divided, parallel, piece, share
@@ -25,10 +26,35 @@ __all__ = [
 Floats = NDArray[Any]
 
 SIZE = 8192  # numbers of every part that are added at a time: the sum stays in the cache
+PAGE = 2**21  # bytes: a huge page
+
+
+class _Page:
+    """For small arrays, one after another. The system has a table of where pages of memory lie, which the processor
+    reads again for every 4 KB of what it has not used for a while; NumPy asks for pages of 2 MB for arrays of 4 MB or
+    more. The update of cifar_18pct, 0.4 MB of weights, took a fifth longer with pages of 4 KB."""
+
+    def __init__(self) -> None:
+        self.lock, self.free = threading.Lock(), np.empty(0, np.uint8)
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """So many bytes. All memory is given back when no array in it is left."""
+        with self.lock:
+            if size > self.free.size:
+                memory = np.empty(2 * PAGE, np.uint8)
+                self.free = memory[-memory.ctypes.data % PAGE :][:PAGE]
+            taken, self.free = self.free[:size], self.free[-(-size // LINE) * LINE :]
+            return taken
+
+
+_page = _Page()
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
-    return aligned(math.prod(shape), dtype).reshape(shape)
+    size = math.prod(shape)
+    if size * dtype.itemsize <= PAGE // 2:
+        return _page.take(size * dtype.itemsize).view(dtype).reshape(shape)
+    return aligned(size, dtype).reshape(shape)
 
 
 def _add_up(parts: tuple[Floats, ...], rectified: Floats | None, y: Floats) -> None:

@@ -4,7 +4,7 @@ from functools import partial, update_wrapper
 from typing import Any, ParamSpec, cast
 
 from .arrays import keep_scratch, lying_of_scratch
-from .launch import NEXT, Launch, address, start
+from .launch import ANY, NEXT, NOTHING, Launch, address, start
 from .team import threads
 
 P = ParamSpec("P")
@@ -24,14 +24,15 @@ class _Prepared:
 
     def __init__(self, kernel: Callable[..., Loops], *arguments: Any) -> None:
         self.kernel, self.arguments = kernel, arguments
-        self.ready: tuple[int, object, list[Callable[[], Any]], list[Any]] | None = None
+        self.ready: tuple[object, Callable[[], Any], list[Callable[[], Any]], list[Any]] | None = None
 
     def __call__(self) -> None:
-        team, ready = threads(), self.ready  # read once: another thread may let go of it, and what runs must stay
-        if ready is None or ready[0] != team or ready[1] is not lying_of_scratch():
-            calls, held = joined(self.kernel(*self.arguments))
-            ready = self.ready = team, lying_of_scratch(), calls, held
+        ready = self.ready  # read once: another thread may let go of it, and what runs must stay
+        if ready is None or ready[0] is not lying_of_scratch() or not ready[1]():
+            [first, *rest], held = joined(self.kernel(*self.arguments))
+            ready = self.ready = lying_of_scratch(), first, rest, held
             keep_scratch(self)
+            first()
         for call in ready[2]:
             call()
 
@@ -51,10 +52,10 @@ class _Prepared:
 
 def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:
     """The same as calls without arguments, where one `start` can do several as one call; and what must be kept for
-    them to be valid."""
+    them to be valid. The first does nothing and says False if there are other threads than now."""
     calls: list[Callable[[], Any]] = []
     held: list[Any] = []
-    last = None
+    last, team = None, threads()
     for function, arguments in loops:
         if not isinstance(function, Launch):
             calls.append(partial(function, *arguments))
@@ -63,10 +64,12 @@ def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:
         block = function.block(arguments)
         held.append((block, arguments))
         if last is None:
-            calls.append(partial(start, address(block)))
+            calls.append(partial(start, address(block), ANY if calls else team))
         else:
             last[NEXT] = address(block)
         last = block
+    if not loops or not isinstance(loops[0][0], Launch):
+        calls.insert(0, partial(start, NOTHING, team))
     return calls, held
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .arrays import LINE
 from .compile import UNCOUNTED, Loop, inlined, jitable, kept, overload
-from .launch import Launch, first_array, how_many, launched
+from .launch import Launch, first_array, launched, number
 
 FEW = 2**15  # numbers: so few are for the thread that calls. A ReLU of them takes 7 µs, to have another begin 4
 FEW_POWERS = 2**12  # e^x of so many takes about as long
@@ -160,14 +160,9 @@ def _number() -> int:
     return numba.get_num_threads()  # type: ignore[no-any-return]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _number_asked(typing: Any) -> Any:
-    return types.int64(), lambda context, builder, *_: how_many(context, builder)
-
-
 @overload(_number)
 def _number_in_compiled_code() -> Any:
-    return lambda: _number_asked()
+    return lambda: number()
 
 
 def _threads() -> int:
