@@ -202,7 +202,9 @@ def test_what_is_updated_cannot_be_exchanged_unnoticed():
             setattr(sgd, name, ())
 
 
-def test_an_interrupted_step_is_not_taken_for_one_with_the_old_rate(backend, monkeypatch):
+@pytest.mark.parametrize(("rate", "expected"), [(0.25, -0.5), (0.5, -0.75)])
+def test_an_interrupted_step_is_not_taken_for_one_with_the_old_rate(backend, monkeypatch, rate, expected):
+    """Nor for one with the new rate, if it is the old one again."""
     p = parameter([0.0])
     sgd = SGD([p], rate=0.25, momentum=0.0, weight_decay=0.0)
     give(p, [1.0])
@@ -211,11 +213,13 @@ def test_an_interrupted_step_is_not_taken_for_one_with_the_old_rate(backend, mon
 
     def interrupted(self):
         monkeypatch.setattr(SGD, "_work_out", work_out)
+        work_out(self)
         raise KeyboardInterrupt
 
     sgd.rate = 0.5
     monkeypatch.setattr(SGD, "_work_out", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sgd.step()
+    sgd.rate = rate
     sgd.step()
-    assert p.numpy() == [-0.75]
+    assert p.numpy() == [expected]

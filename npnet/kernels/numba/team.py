@@ -19,8 +19,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import LINE
-from .compile import UNCOUNTED, Loop, inlined, jitable, kept, overload
-from .launch import Launch, first_array, launched, number
+from .compile import Loop, inlined, jitable, overload
+from .launch import Launch, first_array, launched
 
 FEW = 2**15  # numbers: so few are for the thread that calls. A ReLU of them takes 7 µs, to have another begin 4
 FEW_POWERS = 2**12  # e^x of so many takes about as long
@@ -155,22 +155,8 @@ def _take_in_compiled_code(begun: Any, whose: Any, some: Any) -> Any:
     return run
 
 
-def _number() -> int:
-    """What `threads` is compiled of."""
-    return numba.get_num_threads()  # type: ignore[no-any-return]
-
-
-@overload(_number)
-def _number_in_compiled_code() -> Any:
-    return lambda: number()
-
-
-def _threads() -> int:
-    """How many threads kernels run on: as many as there are cores, or ``NUMBA_NUM_THREADS``, or what was set since."""
-    return _number()
-
-
-threads: Callable[[], int] = kept(_threads, **UNCOUNTED)  # `numba.get_num_threads` takes 2 µs, at every call
+threads: Callable[[], int] = numba.get_num_threads
+"""How many threads kernels run on: as many as there are cores, or ``NUMBA_NUM_THREADS``, or what was set since."""
 
 
 @cache
