@@ -56,6 +56,33 @@ def test_a_vector_of_windows(dtype, size, place):
 
 @BOTH
 @SIZES
+@pytest.mark.parametrize("what", [None, Sum(False)])
+def test_a_vector_of_windows_that_sees_nothing_outside_needs_no_table(dtype, size, what):
+    """Which vectors those are, the plan says; more than the row is not even read."""
+    single = lanes(np.dtype(dtype).itemsize)
+    for wide in range(1, 3 * single):
+        plan = planned(dtype, size, wide)
+        pad, width = plan.pad, plan.width
+        x = numbers(size * width, dtype, wide) if what is None else np.arange(size * width, dtype=dtype)
+        for v in range(0, wide, single):
+            pixels = 2 * v - pad, 2 * (v + single - 1) - pad + size + size % 2  # from, to
+            assert (pad <= 2 * v <= plan.clear) == (pixels[0] >= 0 and pixels[1] <= width)
+            if not pad <= 2 * v <= plan.clear:
+                continue
+            expected, places = np.full(single, 7, dtype), np.full(single, 7, np.uint8)
+            pooled(x, 2 * v - pad, width, None, plan.inside, plan.apart, 2 * v, plan.before, 0, size, size, expected,
+                   None if what else places, 0, wide, wide - v, single, single, what)
+            for function in (pooled, by_two.pooled):
+                y, argmax = np.full(single, 7, dtype), np.full(single, 7, np.uint8)
+                function(x, 2 * v - pad, width, None, None, plan.apart, 2 * v, plan.before, 0, size, size, y,
+                         None if what else argmax, 0, wide, wide - v, single, single, what)
+                few = min(single, wide - v)
+                np.testing.assert_array_equal(y[:few], expected[:few])
+                np.testing.assert_array_equal(argmax[:few], places[:few])
+
+
+@BOTH
+@SIZES
 def test_two_rows_of_which_half_a_vector_holds_one(dtype, size):
     single = lanes(np.dtype(dtype).itemsize)
     for wide in {1, max(1, single // 2 - 1), single // 2}:

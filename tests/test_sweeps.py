@@ -51,6 +51,13 @@ def test_along_a_row(dtype, stride, size):
                          best, which, 7 + v, single, None, sweeps.kind(stride))
             assert not best[:7].any()
             results.append((best[7 : 7 + count], which[7 : 7 + count]))
+        for function in (across, sweeps.across) if width > single and stride == 1 else ():  # no count: a whole vector
+            whole, which = np.zeros(7 + single, dtype), np.zeros(7 + single, np.int32)
+            function(x, -pad, mask(inside), columns.size, before, 0, None, size, stride, whole, which, 7, single, None,
+                     sweeps.kind(stride))
+            assert not whole[:7].any()
+            np.testing.assert_array_equal(whole[7:], results[1][0][:single])
+            np.testing.assert_array_equal(which[7:], results[1][1][:single])
         for best, which in results:
             for j in range(count):
                 seen = range(max(0, j * stride - pad), min(width, j * stride - pad + size))

@@ -43,6 +43,7 @@ class Halving(NamedTuple):
     wide: int
     pairs: bool  # is half a vector enough for a row of windows?
     pairs_back: bool  # and for all that a row of pixels sees?
+    clear: int  # a vector of windows whose first is at pixel `pad` or behind it, up to here, sees the row's pixels only
     inside: Mask  # of a row of each window, for every two pixels: which are in the row of pixels?
     apart: int  # from two pixels to the next two in that
     before: Places  # how many of each window's first pixels are not in the row
@@ -71,14 +72,15 @@ def halving(fine: Any, coarse: Any, size: int, pad: int, itemsize: int) -> Halvi
     shifted = grid - np.arange((size + 1) // 2)[:, None]
     pixel = 2 * np.repeat(grid, 2) + np.tile([0, 1], grid.size)
     return Halving(
-        size, pad, height, width, tall, wide, wide <= half, columns <= half, mask_of(inside), inside.shape[1],
+        size, pad, height, width, tall, wide, wide <= half, columns <= half,
+        width + pad - 2 * lanes - (size - 1) // 2 * 2, mask_of(inside), inside.shape[1],
         np.maximum(0, pad - 2 * window).astype(np.int32), columns, mask_of((shifted >= 0) & (shifted < wide)),
         grid.size, mask_of((pixel >= pad) & (pixel < width + pad)), max(1, NUMBERS // (tall * wide)),
         (0,) * (size == 3))
 
 
 def pooled(
-    x: Floats, start: int, width: int, next_row: int | None, inside: Mask, apart: int, at: int, before: Places,
+    x: Floats, start: int, width: int, next_row: int | None, inside: Mask | None, apart: int, at: int, before: Places,
     first: int, last: int, size: int, y: Floats, argmax: Places | None, out: int, wide: int, count: int, end: int,
     lanes: int, what: Sum | None
 ) -> None:
@@ -88,16 +90,17 @@ def pooled(
     windows, those behind the first `wide`.
 
     inside[l // 2 · apart + at + 2 j + l % 2] says if that pixel counts, before[at / 2 + j] how many of the row's first
-    do not: if all are −∞, the first is meant that does. Whole vectors may be written before `end`: what lies behind is
-    to be written later.
+    do not: if all are −∞, the first is meant that does. With no `inside` all do, and they are read in whole vectors.
+    Whole vectors may be written before `end`: what lies behind is to be written later.
     """
     for j in range(min(count, lanes)):
         row, column = (0, j) if next_row is None else divmod(j, wide)
         lane, begin = row * (lanes // 2) + column, start + row * (next_row or 0) + 2 * column
-        value, where = -np.inf if what is None else 0.0, first * size + before[at // 2 + lane]
+        value = -np.inf if what is None else 0.0
+        where = first * size + (0 if inside is None else before[at // 2 + lane])
         for k in range(first, last):
             for l in range(size):  # noqa: E741 (as in the equation)
-                if inside[l // 2 * apart + at + 2 * lane + l % 2]:
+                if inside is None or inside[l // 2 * apart + at + 2 * lane + l % 2]:
                     number = x[begin + k * width + l]
                     if what is not None:
                         value += number
@@ -128,46 +131,53 @@ def _pooled(
             return places.repeat(builder.trunc(value, places.number))
 
         parts = [integer(0), next_row if pair else integer(lanes)]
+        order = vectors.numbers.order_of_halves()  # of windows, until they are written
         groups = builder.sdiv(builder.add(size, integer(1)), integer(2))
 
         def group(row: Any, g: Any) -> list[Any]:
             """Of each window two pixels that lie side by side: two vectors of pixels."""
             pixels, table = [], builder.add(builder.mul(g, apart), at)
             for i, part in enumerate(parts):
-                mask = vectors.numbers.read_mask(inside, builder.add(table, integer(i * lanes)))
+                mask = inside and vectors.numbers.read_mask(inside, builder.add(table, integer(i * lanes)))
                 here = builder.add(builder.add(row, builder.mul(g, integer(2))), part)
                 pixels.append(vectors.numbers.load(x, here, mask, outside))
             return pixels
 
         def seen(pixels: list[Any], k: Any, column: Any, q: int) -> tuple[Any, ...]:
-            order = range(q, 2 * lanes, 2)
-            values = vectors.numbers.shuffle(pixels[0], pixels[1], order)
+            values = vectors.numbers.shuffle(pixels[0], pixels[1], [2 * window + q for window in order])
             if q:  # the window may have ended
                 values = builder.select(
                     builder.icmp_signed("<", column, size), values, vectors.numbers.constant(outside))
             return (values, place(builder.add(builder.mul(k, size), column))) if argmax else (values,)
 
-        begin: tuple[Any, ...] = (vectors.numbers.constant(outside),)
-        if argmax:
-            skipped = places.narrowed(vectors.places.load(before, builder.sdiv(at, integer(2))))
-            begin = (*begin, builder.add(skipped, place(builder.mul(first, size))))
-        get, set_to = changing(builder, begin)
-        with cgutils.for_range(builder, builder.sub(last, first), intp=integer) as rows:
-            # each row by itself: a comparison waits for the one before it
-            k = builder.add(first, rows.index)
+        def seen_of_row(k: Any) -> tuple[Any, ...]:
             row = builder.add(start, builder.mul(k, width))
             pixels = group(row, integer(0))
-            get_row, set_row = changing(builder, seen(pixels, k, integer(0), 0))
-            set_row(vectors.taken(what, seen(pixels, k, integer(1), 1), get_row()))
+            get, set_to = changing(builder, seen(pixels, k, integer(0), 0))
+            set_to(vectors.taken(what, seen(pixels, k, integer(1), 1), get()))
             with cgutils.for_range(builder, groups, start=integer(1), intp=integer) as more:
                 pixels, column = group(row, more.index), builder.mul(more.index, integer(2))
                 for q in (0, 1):
-                    set_row(vectors.taken(what, seen(pixels, k, builder.add(column, integer(q)), q), get_row()))
-            set_to(vectors.taken(what, get_row(), get()))
+                    set_to(vectors.taken(what, seen(pixels, k, builder.add(column, integer(q)), q), get()))
+            return get()  # type: ignore[no-any-return]
+
+        begin: tuple[Any, ...] = (vectors.numbers.constant(outside),)
+        done = integer(0)
+        if not inside:
+            begin, done = seen_of_row(first), integer(1)
+        elif argmax:
+            skipped = vectors.places.load(before, builder.sdiv(at, integer(2)))
+            skipped = places.narrowed(vectors.places.shuffle(skipped, skipped, order))
+            begin = (*begin, builder.add(skipped, place(builder.mul(first, size))))
+        get, set_to = changing(builder, begin)
+        with cgutils.for_range(builder, builder.sub(last, first), start=done, intp=integer) as rows:
+            # each row by itself: a comparison waits for the one before it
+            set_to(vectors.taken(what, seen_of_row(builder.add(first, rows.index)), get()))
         first_row = builder.select(builder.icmp_signed("<", count, wide), count, wide) if pair else count
         for (target, registers), values in zip(
                 results(vectors, context, y, argmax, signature.args[12], out), get(), strict=True):
-            values = registers.narrowed(values)
+            in_order = registers.shuffle(values, values, [order.index(i) for i in range(lanes)])
+            values = registers.narrowed(in_order)
             registers.store_first(values, target, out, first_row, end)
             if pair:
                 values = registers.shuffle(values, values, [*range(half, lanes), *range(half)])
@@ -329,7 +339,7 @@ def _pool(
 ) -> None:
     """Of maps from one to another the largest of each window, or the sum. All of one dimension."""
     size, pad, height, width, tall, wide = size_of(plan), plan.pad, plan.height, plan.width, plan.tall, plan.wide
-    lanes, end = in_vector(x), last_plane * plan.tall * plan.wide
+    lanes, end, clear = in_vector(x), last_plane * plan.tall * plan.wide, plan.clear
     inside, apart, before, together = plan.inside, plan.apart, plan.before, plan.apart - 2 * in_vector(x)
     for m in range(plane, last_plane):
         i = 0
@@ -344,8 +354,12 @@ def _pool(
                        2 * wide, end, lanes, what)
             elif top >= 0 and top + size <= height:  # said apart, for loops over known rows are written out
                 for v in range(0, wide, lanes):
-                    pooled(x, start + 2 * v, width, None, inside, apart, 2 * v, before, 0, size, size, y, argmax,
-                           out + v, wide, wide - v, end, lanes, what)
+                    if pad <= 2 * v <= clear:  # said apart as well: most vectors need no masks
+                        pooled(x, start + 2 * v, width, None, None, apart, 2 * v, before, 0, size, size, y, argmax,
+                               out + v, wide, wide - v, end, lanes, what)
+                    else:
+                        pooled(x, start + 2 * v, width, None, inside, apart, 2 * v, before, 0, size, size, y, argmax,
+                               out + v, wide, wide - v, end, lanes, what)
             else:
                 for v in range(0, wide, lanes):
                     pooled(x, start + 2 * v, width, None, inside, apart, 2 * v, before, max(0, -top),

@@ -55,18 +55,18 @@ class Sum(NamedTuple):
 
 
 def across(
-    x: Floats, start: int, inside: Mask, apart: int, before: Places, at: int, count: int, size: int,
+    x: Floats, start: int, inside: Mask, apart: int, before: Places, at: int, count: int | None, size: int,
     stride: int, best: Floats, which: Places | None, place: int, lanes: int, what: Sum | None, kind: Kind
 ) -> None:
-    """best[place + j] = the largest of x[start + j · stride + l], l < size, for j < count, `lanes` of them at most;
-    and which[place + j] = l, the first of equal ones. A NaN is larger than all. With no `which`, only the numbers. Or
-    their sum.
+    """best[place + j] = the largest of x[start + j · stride + l], l < size, for j < count, `lanes` of them at most (so
+    many, if it is None); and which[place + j] = l, the first of equal ones. A NaN is larger than all. With no `which`,
+    only the numbers. Or their sum.
 
     inside[l // stride · apart + (at + j) · stride + l % stride] says if that pixel counts, before[at + j] how many of
     the window's first do not: if all are −∞, the first is meant that does. Whole vectors are read of both, and of best
     and which written: what lies behind is lost.
     """
-    for j in range(min(count, lanes)):
+    for j in range(lanes if count is None else min(count, lanes)):
         value, where = -np.inf if what is None else 0.0, before[at + j]
         for l in range(size):  # noqa: E741 (as in the equation)
             if inside[l // stride * apart + (at + j) * stride + l % stride]:
@@ -195,11 +195,12 @@ def _across(
         vectors = Vectors(context, builder, signature.args[0].dtype)
         integer, number = ir.IntType(64), signature.args[0].dtype.bitwidth // 8
         ask_for(builder, x, builder.add(start, integer(AHEAD // number)), write=False)
-        few = vectors.numbers.first(count)
+        few = None if signature.args[6] == types.none else vectors.numbers.first(count)
 
         def seen(tap: Any) -> tuple[Any, ...]:
             mask = vectors.numbers.read_mask(inside, builder.add(builder.mul(tap, apart), at))
-            pixels = vectors.numbers.load(x, builder.add(start, tap), builder.and_(mask, few), nothing(what))
+            mask = builder.and_(mask, few) if few else mask
+            pixels = vectors.numbers.load(x, builder.add(start, tap), mask, nothing(what))
             if what != types.none:
                 [of_squares] = cgutils.unpack_tuple(builder, arguments[11])
                 of_squares = builder.icmp_unsigned("!=", of_squares, ir.Constant(of_squares.type, 0))

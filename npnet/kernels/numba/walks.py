@@ -121,14 +121,21 @@ def _sweep_maps(
         plan.rows)
     pixels, q = height * width, 0
     first, count = plane * pixels, planes * pixels
-    for v in range(0, count, lanes):
-        across(x, first + v - pad, inside, apart, skipped, q, count - v, size, 1, best, which, base + v, lanes,
-               what, plan.kind)
+    last = count // lanes * lanes
+    for v in range(0, last, lanes):
+        across(x, first + v - pad, inside, apart, skipped, q, None, size, 1, best, which, base + v, lanes, what,
+               plan.kind)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
-    q = 0
+    if last < count:
+        across(x, first + last - pad, inside, apart, skipped, q, count - last, size, 1, best, which, base + last, lanes,
+               what, plan.kind)
+    q, clear = 0, pixels - (size - 1 - pad) * width
     for v in range(0, count, lanes):
-        down_maps(best, which, base + v, width, size, pad, rows[q:], height, y, argmax, first + v, count - v, end,
-                  lanes, what)
+        if pad * width <= q and q + lanes <= clear:  # all rows that those windows see are in the map
+            down(best, which, base + v - pad * width, width, size, y, argmax, first + v, count - v, end, lanes, what)
+        else:
+            down_maps(best, which, base + v, width, size, pad, rows[q:], height, y, argmax, first + v, count - v, end,
+                      lanes, what)
         q = q + lanes if q + lanes < pixels else q + lanes - pixels
 
 
