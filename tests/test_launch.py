@@ -8,7 +8,7 @@ pytest.importorskip("numba")
 
 import numba
 
-from npnet.kernels.numba.launch import ANY, Launch, address, start
+from npnet.kernels.numba.launch import Launch, address, starter
 from npnet.kernels.numba.prepared import joined, loop, prepared
 from npnet.kernels.numba.team import alone, parallel, threads
 
@@ -34,9 +34,9 @@ def test_a_call_that_is_written_down_reads_what_is_in_the_arrays_when_it_is_begu
     block = append.block((log, (numbers, 5), 2.0))
     numbers[-1] = 3
     assert not log.any()
-    start(address(block), ANY)
+    starter()(address(block))
     numbers[-1] = 4
-    start(address(block), ANY)
+    starter()(address(block))
     np.testing.assert_array_equal(log, [2, 11, 13, 0, 0, 0, 0, 0, 0])
 
 
@@ -54,7 +54,7 @@ def test_arguments_of_other_types_and_lengths_have_room():
     for parts in ((np.ones(3),), (np.ones((3, 1, 1), np.float32),), (np.ones(2), np.ones(1)), (np.ones(1),) * 7):
         out = np.zeros(1)
         block = sum_all.block((out, parts))
-        start(address(block), ANY)
+        starter()(address(block))
         sum_all(out, parts)
         assert out[0] == 2 * sum(part.size for part in parts)
         words.append(block.size)

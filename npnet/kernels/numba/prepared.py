@@ -4,8 +4,7 @@ from functools import partial, update_wrapper
 from typing import Any, ParamSpec, cast
 
 from .arrays import keep_scratch, lying_of_scratch
-from .launch import ANY, NEXT, NOTHING, Launch, address, start
-from .team import threads
+from .launch import NEXT, Launch, address, gate, starter
 
 P = ParamSpec("P")
 Loops = list[tuple[Callable[..., Any], tuple[Any, ...]]]
@@ -18,22 +17,23 @@ def loop(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., A
 
 
 class _Prepared:
-    """A kernel's loops, worked out anew if there are other threads since, or scratch memory lies elsewhere."""
+    """A kernel's loops, worked out anew if there are other threads since, or another one calls, or scratch memory lies
+    elsewhere."""
 
     __slots__ = ("__weakref__", "arguments", "kernel", "ready")
 
     def __init__(self, kernel: Callable[..., Loops], *arguments: Any) -> None:
         self.kernel, self.arguments = kernel, arguments
-        self.ready: tuple[object, Callable[[], Any], list[Callable[[], Any]], list[Any]] | None = None
+        self.ready: tuple[Callable[[], Any], list[Callable[[], Any]], list[Any]] | None = None
 
     def __call__(self) -> None:
         ready = self.ready  # read once: another thread may let go of it, and what runs must stay
-        if ready is None or ready[0] is not lying_of_scratch() or not ready[1]():
+        if ready is None or not ready[0]():
             [first, *rest], held = joined(self.kernel(*self.arguments))
-            ready = self.ready = lying_of_scratch(), first, rest, held
+            ready = self.ready = first, rest, held
             keep_scratch(self)
             first()
-        for call in ready[2]:
+        for call in ready[1]:
             call()
 
     def let_go(self) -> None:
@@ -51,11 +51,12 @@ class _Prepared:
 
 
 def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:
-    """The same as calls without arguments, where one `start` can do several as one call; and what must be kept for
-    them to be valid. The first does nothing and says False if there are other threads than now."""
-    calls: list[Callable[[], Any]] = []
-    held: list[Any] = []
-    last, team = None, threads()
+    """The same as calls without arguments, where one start can do several as one call; and what must be kept for them
+    to be valid. The first begins at a `gate`: where that is shut it says False, and does nothing."""
+    start = starter()
+    last: Any = gate()
+    calls: list[Callable[[], Any]] = [partial(start, address(last))]
+    held: list[Any] = [last]
     for function, arguments in loops:
         if not isinstance(function, Launch):
             calls.append(partial(function, *arguments))
@@ -64,12 +65,10 @@ def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:
         block = function.block(arguments)
         held.append((block, arguments))
         if last is None:
-            calls.append(partial(start, address(block), ANY if calls else team))
+            calls.append(partial(start, address(block)))
         else:
             last[NEXT] = address(block)
         last = block
-    if not loops or not isinstance(loops[0][0], Launch):
-        calls.insert(0, partial(start, NOTHING, team))
     return calls, held
 
 
