@@ -64,10 +64,11 @@ def test_arguments_of_other_types_and_lengths_have_room():
 def test_several_loops_in_their_order_are_one_call_as_far_as_compiled_code_goes():
     log, seen, marks = np.zeros(9), [], np.zeros(threads(), np.int64)
     one, two, three = (loop(append, log, (np.full(1, float(i)), 0), 1) for i in (1, 2, 3))
-    calls, _held = joined([one, loop(mark, marks), two, loop(lambda: seen.append(log.copy())), three, one])
-    assert len(calls) == 3
-    for call in calls:
-        call()
+    chain = joined([one, loop(mark, marks), two, loop(lambda: seen.append(log.copy())), three, one])
+    stopped = chain.begin()
+    assert log[0] == 2
+    assert [stopped] == list(chain.stops)
+    chain.go_on(stopped)
     np.testing.assert_array_equal(log[:5], [4, 1, 2, 3, 1])
     np.testing.assert_array_equal(seen[0][:5], [2, 1, 2, 0, 0])
     assert (marks == 1).all()
@@ -81,15 +82,12 @@ def test_with_other_threads_nothing_of_what_was_joined_is_called(first):
     loops = [loop(append, log, (np.full(1, 5.0), 0), 1), loop(np.copyto, np.ones(1), np.ones(1))]
     numba.set_num_threads(1)
     try:
-        [call, *others], _held = joined(loops if first == "compiled" else loops[::-1])
-        assert len(others) == (1 if first == "compiled" else 2)
+        chain = joined(loops if first == "compiled" else loops[::-1])
         numba.set_num_threads(2)
-        assert call() is False
+        assert chain.begin() == chain.gate
         assert not log.any()
         numba.set_num_threads(1)
-        assert call() is True
-        for other in others:
-            other()
+        chain.go_on(chain.begin())
         assert log[1] == 5
     finally:
         numba.set_num_threads(before)

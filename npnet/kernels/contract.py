@@ -6,7 +6,9 @@ dtype and can be reshaped, and that is all, so that it may live on a device.
 
 A kernel may have an attribute `prepare`, a function with its arguments that returns one without: the same call, worked
 out as far as it can be before the arrays' numbers are known. `Calls` keeps it, and what memory it has taken, for the
-next step. What it returns must have a method `then`: ``one.then(other)``, both of the same backend, is both as one.
+next step. What it returns must have a method `then`: ``one.then(other)``, both of the same backend, is both as one; and
+its class a method `make`, which is given several, to be called one after another. (Those of a pass through a net: so
+whatever else reads or writes numbers must first have done what waits, `calls.make_waiting`.)
 
 Notation: N images; C channels (of the input), O channels of the output; H, W and OH, OW their heights and widths;
 KH, KW the kernel's; ``dz`` is ∂L/∂z, the same shape as ``z``. Layout is N, C, H, W, and all arrays of a call have one

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import TypeGuard
 
 from npnet.kernels import Array, Shape
+from npnet.kernels.calls import may_wait, one_pass
 
 from .activation import ReLU
 from .conv import Conv1x1s, Conv2D
@@ -77,6 +78,7 @@ def forward_through(
     last : a convolution that writes its result to `place`.
     """
     for before, layer, behind in zip([None, *layers], layers, [*layers[1:], None], strict=False):
+        may_wait(layer.forward)
         if rectified and isinstance(layer, ReLU):
             x, rectified = layer.forward(x, train, rectified), False
         elif (
@@ -105,6 +107,7 @@ def backward_through(layers: Sequence[Layer], dy: Array, done: bool = False) -> 
     done : dy has gone back through the ReLU that is last.
     """
     for layer, before in zip(reversed(layers), [*reversed(layers[:-1]), None], strict=False):
+        may_wait(layer.backward)
         if type(layer) is Dense and type(before) is Dropout and before.left_back:
             dy, done = layer.backward(dy, before.left_back), True
         else:
@@ -112,6 +115,13 @@ def backward_through(layers: Sequence[Layer], dy: Array, done: bool = False) -> 
                   else layer.backward(dy))
             done = before is not None and rectifies(before) and layer.through_relu
     return dy
+
+
+def backward_parameters_through(layers: Sequence[Layer], dy: Array) -> None:
+    """The same without ∂L by the input of the first of them."""
+    dy = backward_through(layers[1:], dy)
+    may_wait(layers[0].backward_parameters)
+    layers[0].backward_parameters(dy)
 
 
 def rectifies(layer: Layer) -> "TypeGuard[ReLU | Concat]":
@@ -131,17 +141,20 @@ class Sequential(Container):
         super().__init__(*layers, **named)
         share_memory(self.layers)
 
+    @one_pass
     def forward(self, x: Array, train: bool = True) -> Array:
         return forward_through(self.layers, x, train)
 
+    @one_pass
     def backward(self, dy: Array) -> Array:
         return backward_through(self.layers, dy)
 
+    @one_pass
     def backward_parameters(self, dy: Array) -> None:
         """Goes down to the first layer that has parameters, and no further."""
         for i, layer in enumerate(self.layers):
             if layer.parameters():
-                layer.backward_parameters(backward_through(self.layers[i + 1 :], dy))
+                backward_parameters_through(self.layers[i:], dy)
                 return
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -259,7 +272,7 @@ class Concat(Container):
             if i in self._begun:
                 begun.append(backward_through(self._left[i], part))
             else:
-                self.layers[i].backward_parameters(part)
+                backward_parameters_through(self.layers[i : i + 1], part)
         if begun:
             self.together.backward_parameters(begun)
 

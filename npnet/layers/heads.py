@@ -3,8 +3,9 @@ from itertools import pairwise
 from typing import Any
 
 from npnet.kernels import Array, Shape
+from npnet.kernels.calls import one_pass
 
-from .containers import Container, backward_through, forward_through, share_memory
+from .containers import Container, backward_parameters_through, backward_through, forward_through, share_memory
 from .layer import Cost, Layer
 from .loss import SoftmaxCrossEntropy
 
@@ -38,13 +39,14 @@ class WithHeads(Container):
             if name in self.heads:  # its head reads the same array
                 layers[behind].over_input = None
 
+    @one_pass
     def forward(self, x: Array, train: bool = True) -> Any:
         """x (N, C, H, W) → (N, K), or when training a tuple of 1 + the number of heads such arrays."""
         outputs = []
         for last, layers in self._stages:
             x = forward_through(layers, x, train)
             if train and last in self.heads:
-                outputs.append(self.heads[last].forward(x, train))
+                outputs.append(forward_through([self.heads[last]], x, train))
         return (x, *outputs) if train else x
 
     def backward(self, dy: Any) -> Array:
@@ -54,6 +56,7 @@ class WithHeads(Container):
     def backward_parameters(self, dy: Any) -> None:
         self._backward(dy, whole=False)
 
+    @one_pass
     def _backward(self, dys: Any, whole: bool) -> Array:
         if not isinstance(dys, tuple) or len(dys) != 1 + len(self.heads):
             raise ValueError(f"WithHeads: dy must be a tuple of {1 + len(self.heads)} gradients, as training returned "
@@ -62,13 +65,13 @@ class WithHeads(Container):
         beside = dict(zip(self.heads, dys[1:], strict=True))
         for i, (name, layers) in reversed(list(enumerate(self._stages))):
             if name in beside:
-                parts = dy, self.heads[name].backward(beside[name])
+                parts = dy, backward_through([self.heads[name]], beside[name])
                 dy = self.like(f"dy_{name}", dy)
                 self.kernels.add_up(parts, None, dy)
             if i or whole:
                 dy = backward_through(layers, dy)
             else:
-                layers[0].backward_parameters(backward_through(layers[1:], dy))
+                backward_parameters_through(layers, dy)
         return dy
 
     def output_shape(self, input_shape: Shape) -> Shape:

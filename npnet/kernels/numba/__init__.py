@@ -1,4 +1,6 @@
 """The fast one: loops, compiled, on all cores. See `npnet.kernels.contract`."""
+from npnet.kernels.calls import after_what_waits
+
 from .activation import (
     abs_tanh_backward,
     abs_tanh_forward,
@@ -52,3 +54,17 @@ __all__ = [
     "softmax_cross_entropy_backward", "softmax_cross_entropy_forward", "tanh_backward", "tanh_forward", "to_host",
     "upload", "view",
 ]
+
+# What cannot be prepared, and reads or writes an array's numbers. (What can be, sees to it itself.)
+abs_tanh_forward = after_what_waits(abs_tanh_forward)
+average_update = after_what_waits(average_update)
+fill = after_what_waits(fill)
+finish = after_what_waits(finish)
+from_host = after_what_waits(from_host)
+label_ranks = after_what_waits(label_ranks)
+receive = after_what_waits(receive)
+scale = after_what_waits(scale)
+sigmoid_forward = after_what_waits(sigmoid_forward)
+tanh_forward = after_what_waits(tanh_forward)
+to_host = after_what_waits(to_host)
+upload = after_what_waits(upload)

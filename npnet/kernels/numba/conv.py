@@ -23,7 +23,7 @@ from .arrays import Shapes, aligned, images_apart, lowest, lying, maps, reshaped
 from .compile import serial
 from .panels import move_columns, move_columns_plus
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
-from .prepared import Loops, loop, prepared, run
+from .prepared import Loops, Unless, loop, prepared, run
 from .rows import add, set_all, total
 from .team import alone, claim, parallel, share, threads
 from .tile import FIRST_ROWS, PACKED, ROWS, STEPS, VECTORS, even_steps, tile, whole, widest
@@ -351,12 +351,8 @@ WEIGHT = ("copies", "panels", "small", "partial", "db")
 
 def _unless_finite(way: tuple[Loops, Floats], kernel: Callable[..., Loops], *arguments: Any) -> Loops:
     """`way`, and if its result is not finite, as well what `kernel` says then."""
-    def again() -> None:
-        if 0 in finite.tolist():
-            run(kernel(*arguments))
-
     loops, finite = way
-    return [*loops, loop(again)]
+    return [*loops, loop(Unless(finite, lambda: run(kernel(*arguments))))]
 
 
 @prepared

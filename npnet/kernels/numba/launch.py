@@ -21,12 +21,13 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import LINE
-from .compile import UNCOUNTED, Loop, kept
+from .compile import UNCOUNTED, Loop, jitable, kept
 
 WORD, PLACE, ADDRESS = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 NOTHING = 0  # where nothing is written down
 CODE, NEXT, VALUES = range(3)  # what a block holds: two addresses, and the arguments
-TEAM, CALLER = 2, 3  # what a gate holds in place of them; it has no code
+TEAM, CALLER = 2, 3  # what a gate holds in place of arguments; it has no code
+WHERE, MANY, BYTES = 3, 4, 5  # and what a stop holds, which has no team either
 
 
 class Launch:
@@ -55,9 +56,16 @@ def address(block: NDArray[np.int64]) -> int:
 
 
 def gate() -> NDArray[np.int64]:
-    """A block before others, which are called only on the thread of Python's that calls now (they may have its scratch
-    memory), and if numba has as many threads as now (they may have scratch memory for no more)."""
+    """A block before others, which is open only to the thread of Python's that calls now (what is behind it may have
+    its scratch memory), and if numba has as many threads as now (there may be scratch memory for no more)."""
     return np.array([NOTHING, NOTHING, numba.get_num_threads(), _caller()], np.int64)
+
+
+def stop(unless: NDArray[Any] | None = None) -> NDArray[np.int64]:
+    """A block that is open unless one of these numbers is 0; with none, never."""
+    if unless is None:
+        return np.zeros(BYTES + 1, np.int64)
+    return np.array([NOTHING, NOTHING, 0, unless.ctypes.data, unless.size, unless.itemsize], np.int64)
 
 
 _caller: Any = ctypes.pythonapi["PyThread_get_thread_ident"]
@@ -72,6 +80,17 @@ def _word(typing: Any, block: Any, place: Any) -> Any:
         return builder.load(builder.gep(row, [arguments[1]]))
 
     return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _note(typing: Any, block: Any, place: Any, value: Any) -> Any:
+    """The number there is this from now on."""
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        row = builder.inttoptr(arguments[0], WORD.as_pointer())
+        builder.store(arguments[2], builder.gep(row, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -111,23 +130,58 @@ def number(typing: Any) -> Any:
     return types.int64(), lambda context, builder, *_: how_many(context, builder)
 
 
-def _start(block: int) -> bool:
-    """The calls written down from this address on. False, and nothing is called, if that is a gate that is shut."""
-    if _word(block, CODE) == NOTHING:
-        if _word(block, TEAM) != number() or _word(block, CALLER) != _calling():
+@intrinsic  # type: ignore[untyped-decorator]
+def _byte(typing: Any, address: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.load(builder.inttoptr(arguments[0], ADDRESS)), WORD)
+
+    return types.int64(types.int64), generate
+
+
+@jitable
+def is_open(block: int) -> bool:
+    """Is this gate, or this stop?"""
+    if _word(block, TEAM) > 0:
+        return _word(block, TEAM) == number() and _word(block, CALLER) == _calling()  # type: ignore[no-any-return]
+    for i in range(_word(block, MANY)):
+        bits = 0
+        for place in range(_word(block, BYTES)):
+            bits |= _byte(_word(block, WHERE) + i * _word(block, BYTES) + place)
+        if bits == 0:
             return False
-        block = _word(block, NEXT)
+    return _word(block, MANY) > 0  # type: ignore[no-any-return]
+
+
+def _start(block: int) -> int:
+    """The calls written down from this address on. Returns NOTHING, or how far it came: a block that is not open."""
     while block != NOTHING:
-        _begin(block)
+        if _word(block, CODE) != NOTHING:
+            _begin(block)
+        elif not is_open(block):
+            return block
         block = _word(block, NEXT)
-    return True
+    return NOTHING
 
 
 start = kept(_start, **UNCOUNTED)
 
 
+def _start_several(blocks: int, many: int) -> int:
+    """What is written down from each of the addresses on that are in a row of numbers there. Returns of how many all is
+    done; how far the next came, is in its place then."""
+    for i in range(many):
+        stopped = start(_word(blocks, i))
+        if stopped != NOTHING:
+            _note(blocks, i, stopped)
+            return i
+    return many
+
+
+start_several = kept(_start_several, **UNCOUNTED)
+
+
 @cache
-def starter() -> Callable[[int], bool]:
+def starter() -> Callable[[int], int]:
     """`start` for whoever calls it again and again: what numba has made of it, without a look at the argument first.
 
     What Python does in a training step it does with cold caches. Between two kernels of cifar_18pct, to ask how many

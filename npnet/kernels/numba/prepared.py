@@ -1,10 +1,16 @@
 """Kernels whose calls are worked out once: `npnet.kernels.calls` keeps them."""
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, update_wrapper
-from typing import Any, ParamSpec, cast
+from itertools import takewhile
+from typing import Any, NamedTuple, ParamSpec, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npnet.kernels.calls import make_waiting
 
 from .arrays import keep_scratch, lying_of_scratch
-from .launch import NEXT, Launch, address, gate, starter
+from .launch import NEXT, NOTHING, Launch, address, gate, start_several, starter, stop
 
 P = ParamSpec("P")
 Loops = list[tuple[Callable[..., Any], tuple[Any, ...]]]
@@ -16,28 +22,87 @@ def loop(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[..., A
     return function, arguments
 
 
+class Unless:
+    """What Python does between loops only if one of the numbers is 0."""
+
+    def __init__(self, numbers: NDArray[Any], function: Callable[[], None]) -> None:
+        self.numbers, self.function = numbers, function
+
+    def __call__(self) -> None:
+        if not self.numbers.all():
+            self.function()
+
+
+class Chain(NamedTuple):
+    """Loops written down one behind the other."""
+
+    begin: Callable[[], int]
+    gate: int  # where it begins
+    stops: dict[int, tuple[Callable[..., Any], NDArray[np.int64]]]  # what Python does at each, and its block
+    held: list[Any]  # what must be kept meanwhile
+
+    def go_on(self, stopped: int) -> None:
+        """From the stop on to which it came."""
+        while stopped != NOTHING:
+            function, block = self.stops[stopped]
+            function()
+            stopped = starter()(int(block[NEXT]))
+
+
+def joined(loops: Loops) -> Chain:
+    """As one chain, behind a `gate`. It stops where Python has something to do."""
+    first = last = gate()
+    stops: dict[int, tuple[Callable[..., Any], NDArray[np.int64]]] = {}
+    held: list[Any] = [first]
+    for function, arguments in loops:
+        if isinstance(function, Launch):
+            block = function.block(arguments)
+            held.append(arguments)
+        else:
+            block = stop(function.numbers if isinstance(function, Unless) else None)
+            stops[address(block)] = partial(function, *arguments), block
+        held.append(block)
+        last[NEXT], last = address(block), block
+    return Chain(partial(starter(), address(first)), address(first), stops, held)
+
+
 class _Prepared:
     """A kernel's loops, worked out anew if there are other threads since, or another one calls, or scratch memory lies
     elsewhere."""
 
-    __slots__ = ("__weakref__", "arguments", "kernel", "ready")
+    __slots__ = ("__weakref__", "arguments", "chain", "kernel")
 
     def __init__(self, kernel: Callable[..., Loops], *arguments: Any) -> None:
         self.kernel, self.arguments = kernel, arguments
-        self.ready: tuple[Callable[[], Any], list[Callable[[], Any]], list[Any]] | None = None
+        self.chain: Chain | None = None
 
     def __call__(self) -> None:
-        ready = self.ready  # read once: another thread may let go of it, and what runs must stay
-        if ready is None or not ready[0]():
-            [first, *rest], held = joined(self.kernel(*self.arguments))
-            ready = self.ready = first, rest, held
+        chain = self.chain  # read once: another thread may let go of it, and what runs must stay
+        stopped = NOTHING if chain is None else chain.begin()
+        if chain is None or stopped == chain.gate:
+            chain = self.chain = joined(self.kernel(*self.arguments))
             keep_scratch(self)
-            first()
-        for call in ready[1]:
-            call()
+            stopped = chain.begin()
+        if stopped != NOTHING:
+            chain.go_on(stopped)
+
+    @staticmethod
+    def make(calls: Sequence["_Prepared"]) -> None:
+        """One after another, without Python as far as there are chains, and they go."""
+        made = 0
+        while made < len(calls):
+            chains: list[Any] = list(takewhile(bool, [call.chain for call in calls[made:]]))
+            blocks = np.array([chain.gate for chain in chains], np.int64)
+            done = start_several(address(blocks), blocks.size)
+            made += done
+            if done < len(chains) and blocks[done] != chains[done].gate:
+                chains[done].go_on(int(blocks[done]))
+            elif made < len(calls):
+                calls[made]()
+            made += 1
 
     def let_go(self) -> None:
-        self.ready = None
+        self.chain = None
 
     def then(self, other: "_Prepared") -> "_Prepared":
         """This and then the other, as one call."""
@@ -50,28 +115,6 @@ class _Prepared:
         return _Prepared(both)
 
 
-def joined(loops: Loops) -> tuple[list[Callable[[], Any]], list[Any]]:
-    """The same as calls without arguments, where one start can do several as one call; and what must be kept for them
-    to be valid. The first begins at a `gate`: where that is shut it says False, and does nothing."""
-    start = starter()
-    last: Any = gate()
-    calls: list[Callable[[], Any]] = [partial(start, address(last))]
-    held: list[Any] = [last]
-    for function, arguments in loops:
-        if not isinstance(function, Launch):
-            calls.append(partial(function, *arguments))
-            last = None
-            continue
-        block = function.block(arguments)
-        held.append((block, arguments))
-        if last is None:
-            calls.append(partial(start, address(block)))
-        else:
-            last[NEXT] = address(block)
-        last = block
-    return calls, held
-
-
 def run(loops: Loops) -> None:
     for function, arguments in loops:
         function(*arguments)
@@ -80,6 +123,7 @@ def run(loops: Loops) -> None:
 def prepared(kernel: Callable[P, Loops]) -> Callable[P, None]:
     """A kernel of the contract, from what says its loops."""
     def call(*arguments: Any, **named: Any) -> None:
+        make_waiting()
         run(kernel(*arguments, **named))
 
     call.prepare = lambda *arguments: _Prepared(kernel, *arguments)  # type: ignore[attr-defined]
