@@ -163,7 +163,7 @@ assert [layer.p for layer in net.walk() if isinstance(layer, Dropout)] == [0.4, 
 # $$\frac{\partial L}{\partial h} = \left.\frac{\partial L}{\partial h}\right|_{\text{on}}
 #   + 0.3 \left.\frac{\partial L_1}{\partial h}\right|_{\text{head}}.$$
 #
-# A sum, once more, where a way forks. In the library:
+# A sum, once more, where a way forks. In the library (where what such a pass calls of kernels is done at its end):
 
 # %%
 print(inspect.getsource(WithHeads._backward))

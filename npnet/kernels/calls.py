@@ -123,7 +123,7 @@ def may_wait(method: Callable[..., Any]) -> None:
     done all that comes before it, and what it calls is done at once."""
     if _pass.open:
         layer = getattr(method, "__self__", None)
-        if method.__module__.startswith(OWN) and type(layer).__module__.startswith(OWN):
+        if all(str(made.__module__).startswith(OWN) for made in (method, type(layer))):  # a builtin's is None
             _pass.waiting = [] if _pass.waiting is None else _pass.waiting
         else:
             _at_once()
