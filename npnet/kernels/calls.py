@@ -105,7 +105,7 @@ def one_pass(run: Callable[P, T]) -> Callable[P, T]:
     """
     @wraps(run)
     def passing(*arguments: P.args, **named: P.kwargs) -> T:
-        if _pass.open and _pass.waiting is not None:  # within another
+        if _pass.waiting is not None:  # within another
             return run(*arguments, **named)
         opened, _pass.open = _pass.open, True
         try:
@@ -124,7 +124,7 @@ def may_wait(method: Callable[..., Any]) -> None:
     if _pass.open:
         layer = getattr(method, "__self__", None)
         if all(str(made.__module__).startswith(OWN) for made in (method, type(layer))):  # a builtin's is None
-            _pass.waiting = [] if _pass.waiting is None else _pass.waiting
+            _pass.waiting = _pass.waiting or []
         else:
             _at_once()
 

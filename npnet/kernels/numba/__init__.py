@@ -55,13 +55,11 @@ __all__ = [
     "upload", "view",
 ]
 
-# What cannot be prepared, and reads or writes an array's numbers. (What can be, sees to it itself.)
+# NumPy's kernels that read or write an array's numbers. (This backend's own see to it themselves.)
 abs_tanh_forward = after_what_waits(abs_tanh_forward)
-average_update = after_what_waits(average_update)
 fill = after_what_waits(fill)
 finish = after_what_waits(finish)
 from_host = after_what_waits(from_host)
-label_ranks = after_what_waits(label_ranks)
 receive = after_what_waits(receive)
 scale = after_what_waits(scale)
 sigmoid_forward = after_what_waits(sigmoid_forward)

@@ -105,15 +105,14 @@ def _calling(typing: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _begin(typing: Any, block: Any) -> Any:
-    """Calls what is written down there."""
+def _begin(typing: Any, code: Any, block: Any) -> Any:
+    """Calls the code there with what is written down in the block."""
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        code = builder.load(builder.gep(builder.inttoptr(arguments[0], WORD.as_pointer()), [WORD(CODE)]))
-        function = builder.inttoptr(code, ir.FunctionType(ir.VoidType(), [ADDRESS]).as_pointer())
-        builder.call(function, [builder.inttoptr(arguments[0], ADDRESS)])
+        function = builder.inttoptr(arguments[0], ir.FunctionType(ir.VoidType(), [ADDRESS]).as_pointer())
+        builder.call(function, [builder.inttoptr(arguments[1], ADDRESS)])
         return context.get_dummy_value()
 
-    return types.void(types.int64), generate
+    return types.void(types.int64, types.int64), generate
 
 
 def how_many(context: Any, builder: ir.IRBuilder) -> Any:
@@ -155,8 +154,9 @@ def is_open(block: int) -> bool:
 def _start(block: int) -> int:
     """The calls written down from this address on. Returns NOTHING, or how far it came: a block that is not open."""
     while block != NOTHING:
-        if _word(block, CODE) != NOTHING:
-            _begin(block)
+        code = _word(block, CODE)
+        if code != NOTHING:
+            _begin(code, block)
         elif not is_open(block):
             return block
         block = _word(block, NEXT)

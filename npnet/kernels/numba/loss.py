@@ -4,6 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from npnet.kernels.calls import after_what_waits
 from npnet.kernels.numpy.loss import check_labels
 
 from .arrays import scratch
@@ -100,6 +101,7 @@ def softmax_cross_entropy_backward(probabilities: Floats, labels: Labels, dlogit
     return [loop(_backward, probabilities, labels, dlogits, len(labels))]
 
 
+@after_what_waits
 def label_ranks(scores: Floats, labels: Labels, ranks: Labels) -> None:
     check_labels(labels, scores.shape[1])
     _ranks(scores, labels, ranks)

@@ -4,6 +4,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from npnet.kernels.calls import after_what_waits
+
 from .arrays import flat
 from .prepared import Loops, loop, prepared
 from .team import divided
@@ -41,5 +43,6 @@ def _average_update(w: Floats, a: Floats, share: Any) -> None:
 _average = divided(_average_update)
 
 
+@after_what_waits
 def average_update(w: Floats, a: Floats, share: float) -> None:
     _average(flat(w), flat(a), w.dtype.type(share))
