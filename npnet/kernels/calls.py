@@ -1,7 +1,7 @@
 """Calls that come again at every step: worked out once, and those of a pass through a net made one after another."""
 import threading
 from collections.abc import Callable
-from functools import partial, reduce, wraps
+from functools import lru_cache, partial, reduce, wraps
 from itertools import groupby
 from operator import is_
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -122,11 +122,17 @@ def may_wait(method: Callable[..., Any]) -> None:
     so their calls may wait. Whatever else stands there, a class of a user's or a function in place of a method, finds
     done all that comes before it, and what it calls is done at once."""
     if _pass.open:
-        layer = getattr(method, "__self__", None)
-        if all(str(made.__module__).startswith(OWN) for made in (method, type(layer))):  # a builtin's is None
-            _pass.waiting = _pass.waiting or []
+        function = getattr(method, "__func__", None)  # a builtin has none
+        if function is not None and _own(function, type(method.__self__)):  # type: ignore[attr-defined]
+            if _pass.waiting is None:
+                _pass.waiting = []
         else:
             _at_once()
+
+
+@lru_cache(None)
+def _own(*made: Any) -> bool:
+    return all(str(one.__module__).startswith(OWN) for one in made)
 
 
 def make_waiting() -> None:
