@@ -3,7 +3,7 @@ from itertools import pairwise
 from typing import Any
 
 from npnet.kernels import Array, Shape
-from npnet.kernels.calls import one_pass
+from npnet.kernels.calls import Calls, one_pass
 
 from .containers import Container, backward_parameters_through, backward_through, forward_through, share_memory
 from .layer import Cost, Layer
@@ -27,6 +27,7 @@ class WithHeads(Container):
         self.trunk = layers
         self.heads = {after: heads[after] for after in layers if after in heads}
         super().__init__(**layers, **{f"head_{after}": head for after, head in self.heads.items()})
+        self._sums = {after: Calls() for after in self.heads}  # the kernel is the same, what it adds up is not
         self._stages: list[tuple[str, list[Layer]]] = []  # the trunk, cut behind layers with a head, and their names
         stage: list[Layer] = []
         for name, layer in layers.items():
@@ -67,7 +68,7 @@ class WithHeads(Container):
             if name in beside:
                 parts = dy, backward_through([self.heads[name]], beside[name])
                 dy = self.like(f"dy_{name}", dy)
-                self.kernels.add_up(parts, None, dy)
+                self._sums[name](self.kernels.add_up, parts, None, dy)
             if i or whole:
                 dy = backward_through(layers, dy)
             else:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from npnet import counter, kernels
 from npnet.kernels import Array, Shape
+from npnet.kernels.calls import before_what_waits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,17 +117,25 @@ class Parameter:
     @property
     def value(self) -> Array:
         if self._value is None:
-            self._value = self.kernels.empty(self.shape, self.dtype)
             key = self._key or (0, self.place)
-            self.kernels.from_host(self.initialiser.draw(self.shape, counter.generator(*key)), self._value)
+            self._value = self._new(self.initialiser.draw(self.shape, counter.generator(*key)))
         return self._value
 
     @property
     def grad(self) -> Array:
         if self._grad is None:
-            self._grad = self.kernels.empty(self.shape, self.dtype)
-            self.kernels.fill(self._grad, 0.0)
+            self._grad = self._new(None)
         return self._grad
+
+    @before_what_waits  # so the kernels of a net's first pass are known before the first of them is compiled
+    def _new(self, host: NDArray[Any] | None) -> Array:
+        """A new array with these numbers, or zeros."""
+        x = self.kernels.empty(self.shape, self.dtype)
+        if host is None:
+            self.kernels.fill(x, 0.0)
+        else:
+            self.kernels.from_host(host, x)
+        return x
 
     def initialise(self, *key: int) -> None:
         """Begin anew from the values that `key` stands for."""
@@ -158,8 +167,7 @@ class Parameter:
         self.dtype = np.dtype(dtype)
         self._value = self._grad = None
         if host is not None:
-            self._value = self.kernels.empty(self.shape, self.dtype)
-            self.kernels.from_host(host, self._value)
+            self._value = self._new(host)
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, {self.shape})"

@@ -92,6 +92,12 @@ def kept(loop: Loop, **options: Any) -> Loop:
     return cast(Loop, fast)
 
 
+def not_on_disk(fast: Any, types: tuple[Any, ...]) -> bool:
+    """Could it be there, compiled for these types, and is not?"""
+    files = getattr(fast._cache, "_cache_file", None)
+    return files is not None and fast._cache._index_key(types, fast.targetctx.codegen()) not in files._load_index()
+
+
 class _Code(codegen.JITCodeLibrary):  # type: ignore[misc]
     """LLVM's instructions of a function, to be made part of others: there they are optimised, and machine code."""
 

@@ -9,8 +9,9 @@ does several loops one after another.
 import ctypes
 from collections.abc import Callable
 from functools import cache, update_wrapper
+from importlib import import_module
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 import numpy as np
@@ -21,7 +22,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import LINE
-from .compile import UNCOUNTED, Loop, jitable, kept
+from .compile import UNCOUNTED, Loop, jitable, kept, not_on_disk
 
 WORD, PLACE, ADDRESS = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 NOTHING = 0  # where nothing is written down
@@ -33,9 +34,19 @@ WHERE, MANY, BYTES = 3, 4, 5  # and what a stop holds, which has no team either
 class Launch:
     """A loop that Python calls, made by `launched`: at once, or written down for later."""
 
+    made: ClassVar[dict[tuple[str, int], "Launch"]] = {}
+    """All of them, by the module and the line of the loop."""
+
     def __init__(self, loop: Loop, write: Loop) -> None:
-        self.write, self.words = write, 0  # how long blocks have been so far
+        self.write: Any = write
+        self.words = 0  # how long blocks have been so far
+        self.name = loop.__module__, loop.__code__.co_firstlineno
+        self.made[self.name] = self
         update_wrapper(self, loop)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process has made it as well."""
+        return _made, self.name
 
     def __call__(self, *arguments: Any) -> None:
         block = self.block(arguments)
@@ -49,6 +60,22 @@ class Launch:
             if needed <= block.size:
                 return block
             self.words = needed
+
+    def types(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Numba's, of what is compiled for such arguments."""
+        return tuple([self.write.typeof_pyval(given) for given in (np.empty(0, np.int64), arguments)])
+
+    def is_missing(self, types: tuple[Any, ...]) -> bool:
+        """Is it not compiled for them, neither here nor on disk, where it could be?"""
+        return types not in self.write.overloads and not_on_disk(self.write, types)
+
+    def compile(self, types: tuple[Any, ...]) -> None:
+        self.write.compile(types)
+
+
+def _made(module: str, line: int) -> Launch:
+    import_module(module)
+    return Launch.made[module, line]
 
 
 def address(block: NDArray[np.int64]) -> int:

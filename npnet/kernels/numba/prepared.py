@@ -1,5 +1,5 @@
 """Kernels whose calls are worked out once: `npnet.kernels.calls` keeps them."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, update_wrapper
 from itertools import takewhile
 from typing import Any, NamedTuple, ParamSpec, cast
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from npnet.kernels.calls import make_waiting
 
 from .arrays import keep_scratch, lying_of_scratch
+from .compilers import Job, compile_all
 from .launch import NEXT, NOTHING, Launch, address, gate, start_several, starter, stop
+from .team import threads
 
 P = ParamSpec("P")
 Loops = list[tuple[Callable[..., Any], tuple[Any, ...]]]
@@ -89,9 +91,12 @@ class _Prepared:
     @staticmethod
     def make(calls: Sequence["_Prepared"]) -> None:
         """One after another, without Python as far as there are chains, and they go."""
-        made = 0
+        made, compiled = 0, False
         while made < len(calls):
             chains: list[Any] = list(takewhile(bool, [call.chain for call in calls[made:]]))
+            if not compiled and made + len(chains) < len(calls):
+                compile_all(list(_to_be_called(calls[made:])), threads() - 1)
+                compiled = True
             blocks = np.array([chain.gate for chain in chains], np.int64)
             done = start_several(address(blocks), blocks.size)
             made += done
@@ -113,6 +118,17 @@ class _Prepared:
             return loops
 
         return _Prepared(both)
+
+
+def _to_be_called(calls: Sequence[_Prepared]) -> Iterator[Job]:
+    """What there is no chain for yet."""
+    for call in calls:
+        if call.chain is None:
+            try:
+                loops = call.kernel(*call.arguments)
+            except Exception:  # is for its turn, when what comes before is done
+                return
+            yield from [(f, f.types(arguments)) for f, arguments in loops if isinstance(f, Launch)]
 
 
 def run(loops: Loops) -> None:
