@@ -106,6 +106,15 @@ def test_a_helper_that_has_ended_is_begun_again(monkeypatch):
         pass
 
 
+def test_a_helper_that_fails_is_not_begun_again(jobs, monkeypatch):
+    begun = []
+    begins(monkeypatch, lambda: begun.append(helper(b"")) or begun[-1])
+    process = compilers._Helper()
+    process.ask(left := deque(jobs.all))
+    assert len(begun) == 1
+    assert len(left) == 3  # for who asked
+
+
 @pytest.mark.parametrize("process", [
     gone, lambda: SimpleNamespace(poll=lambda: None, stdin=SimpleNamespace(write=lambda _: gone()))])
 def test_without_a_helper_all_are_compiled_here_but_one_at_most(jobs, monkeypatch, process):

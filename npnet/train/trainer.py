@@ -155,6 +155,7 @@ class Trainer:
         self._stop = False  # before the signals are heeded: one that comes from then on counts
         with self._signals(), self._room(), self._bar() as bar:
             began, saved = time.perf_counter() - self.seconds, time.perf_counter()
+            bar.set_postfix_str("first step: compiling kernels, or loading them")
             while not self.finished:
                 epoch, done = divmod(self.step, len(self.loader))
                 for images, labels in self._batches(epoch, done):
