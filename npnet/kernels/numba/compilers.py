@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -38,16 +38,19 @@ class _Helper:
         """Has it do one after another while there are some, the last first."""
         with self.asked, suppress(OSError, IndexError):  # gone, as its job may be: who needs the loop compiles it
             while jobs:
-                if self.process is not None and self.process.poll() is not None:
-                    ended, self.process = self.process, None
-                    with ended:  # closes what led to it
-                        pass
-                if self.process is None:
-                    self.process = _begin()
-                self.process.stdin.write(pickle.dumps(jobs.pop()))
-                self.process.stdin.flush()
-                if not self.process.stdout.readline():  # it ended: another would, too
+                process = self._running()
+                process.stdin.write(pickle.dumps(jobs.pop()))
+                process.stdin.flush()
+                if not process.stdout.readline():  # it ended: another would, too
                     return
+
+    def _running(self) -> Any:
+        if self.process is not None and self.process.poll() is not None:
+            ended, self.process = self.process, None
+            ended.communicate()  # closes what led to it
+        if self.process is None:
+            self.process = _begin()
+        return self.process
 
 
 def _begin() -> Any:
@@ -62,11 +65,13 @@ _helpers: defaultdict[int, list[_Helper]] = defaultdict(list)  # of each process
 _one_list = threading.Lock()
 
 
-def compile_all(jobs: Sequence[Job], helpers: int) -> None:
+def compile_all(jobs: Iterable[Job], helpers: int) -> None:
     """Of these what is neither compiled nor on disk; nothing, if there is no disk or no helper. Whatever fails here,
     fails again where the loop is called."""
+    if helpers < 1 or not sys.executable:  # then nobody need work out what the jobs are
+        return
     left = deque(job for job in dict.fromkeys(jobs) if job[0].is_missing(job[1]))
-    if len(left) < 2 or helpers < 1 or not sys.executable or not _one_list.acquire(blocking=False):
+    if len(left) < 2 or not _one_list.acquire(blocking=False):
         return
     try:
         mine = _helpers[os.getpid()]

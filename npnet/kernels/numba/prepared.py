@@ -95,7 +95,7 @@ class _Prepared:
         while made < len(calls):
             chains: list[Any] = list(takewhile(bool, [call.chain for call in calls[made:]]))
             if not compiled and made + len(chains) < len(calls):
-                compile_all(list(_to_be_called(calls[made:])), threads() - 1)
+                compile_all(_to_be_called(calls[made:]), threads() - 1)
                 compiled = True
             blocks = np.array([chain.gate for chain in chains], np.int64)
             done = start_several(address(blocks), blocks.size)
