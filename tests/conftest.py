@@ -1,4 +1,5 @@
 import ctypes
+import gc
 import os
 
 import pytest
@@ -22,6 +23,8 @@ if not GPU:
 from on_device import OnDevice  # noqa: E402
 
 from npnet import kernels  # noqa: E402
+
+gc.set_threshold(100_000)  # Numba's compiler makes millions of objects; to look which are unused took a tenth
 
 settings.register_profile("npnet", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("npnet")

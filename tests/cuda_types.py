@@ -4,6 +4,7 @@ and LLVM's instructions. As a program, for the simulator and the compiler do not
 ``python cuda_types.py`` calls every kernel with arrays that have a type and no memory, and prints as JSON how many were
 compiled, and what is wrong. The simulator takes any Python; a GPU does not.
 """
+import gc
 import importlib
 import inspect
 import itertools
@@ -82,6 +83,7 @@ def type_of(argument):
 
 
 def main():
+    gc.set_threshold(100_000)  # as in conftest.py
     numba.cuda.compiler.get_current_device = numba.cuda.dispatcher.get_current_device = lambda: Device
     modules = [m for _, m in inspect.getmembers(sys.modules["npnet.kernels.cuda"], inspect.ismodule)]
     modules += [importlib.import_module(f"npnet.kernels.cuda.{name}") for name in ("dropout", "launch", "memory")]
