@@ -38,7 +38,9 @@ class Gaussian(Initialiser):
             raise ValueError(f"std (={self.std}) must not be negative")
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
-        return rng.standard_normal(shape, np.float32) * np.float32(self.std)
+        x = rng.standard_normal(shape, np.float32)
+        x *= np.float32(self.std)
+        return x
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ class Uniform(Initialiser):
             raise ValueError(f"limit (={self.limit}) must not be negative")
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
-        return (2 * rng.random(shape, np.float32) - 1) * np.float32(self.limit)
+        x = rng.random(shape, np.float32)
+        x *= 2
+        x -= 1
+        x *= np.float32(self.limit)
+        return x
 
 
 @dataclass(frozen=True)
