@@ -37,6 +37,7 @@ from npnet.models.columns import TwoColumns
 from npnet.train import SGD, Steps, Trainer
 
 pytest.importorskip("numba_cuda")
+from numba import cuda as target
 from numba.cuda.cudadrv.driver import CudaAPIError
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
@@ -283,6 +284,28 @@ def test_nothing_is_copied_back_but_the_loss(on_cuda, monkeypatch):
     Trainer(net, Loader(train, 4), SGD(net.parameters(), 0.01), Steps(0.01), 1, progress=False).run()
     step = [("copy_to_device", (4 * 3 * 16 * 16,)), ("copy_to_device", (4,)), ("copy_to_host", (2,))]
     assert copies == 2 * step
+
+
+@pytest.mark.skipif(not SIMULATED, reason="there is a GPU")
+def test_in_the_simulator_threads_meet_and_what_fails_says_so(cuda):
+    """Some end before the others meet; of those that wait for one that fails, none waits for ever."""
+    def pass_on(x, fails):
+        shared, thread = target.shared.array(4, np.int64), target.threadIdx.x
+        if thread == 3:
+            return
+        for turn in range(5):
+            shared[thread] = x[thread]
+            target.syncthreads()
+            x[thread] = shared[(thread + 1) % 3]
+            target.syncthreads()
+            if turn == fails and thread == 1:
+                raise ValueError(f"turn {turn}")
+
+    kernel, x = cuda.launch.compiled(pass_on), np.arange(4)
+    cuda.launch.launch(kernel, 2, 4, x, -1)
+    assert x.tolist() == [1, 2, 0, 3], "ten turns"
+    with pytest.raises(ValueError, match=r"tid=\[1, 0, 0\].*turn 2"):
+        cuda.launch.launch(kernel, 2, 4, x, 2)
 
 
 def test_batches_that_come_one_after_the_other_do_not_mix(cuda):
