@@ -52,7 +52,7 @@ def run(folder):
 
 def test_a_helper_compiles_part_of_what_a_pass_needs(tmp_path):
     found, helpers = run(tmp_path)
-    assert int(found) >= 2
+    assert int(found) >= 1  # on a busy machine no more: this process may have taken all others by the time it is there
     assert helpers == "1"
     everything, helpers = run(tmp_path)  # now all is there
     assert int(everything) > int(found)
