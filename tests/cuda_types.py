@@ -114,7 +114,9 @@ def call(name, arguments, holey=()):
 
 
 def each_tile(seen):
-    """Products in float32 with the tiles that these small calls do not ask for, in one part and in several."""
+    """Products in float32 with the tiles that these small calls do not ask for, in one part and in several: one of them
+    with all, as no product knows in which tile it is; and each in parts, for what it does with a sum is elsewhere then.
+    """
     product, kernels_of = backend.product, backend.product._kernels
 
     def noted(chosen, tile, in_parts):
@@ -122,9 +124,10 @@ def each_tile(seen):
         return kernels_of(chosen, tile, in_parts)
 
     product._kernels = noted
-    for tile, parts in itertools.product(product.TILES, (1, 3)):
+    small, large = product.TILES
+    for tile, parts in itertools.product((small, large), (1, 3)):
         product.TILES, product._parts = (tile, tile), lambda blocks, steps, parts=parts: parts
-        for name in PRODUCTS:
+        for name in PRODUCTS if (tile, parts) == (large, 3) else PRODUCTS[:1]:
             call(name, contract.cast(seen[name][-1], np.float32))
 
 
