@@ -28,7 +28,7 @@ x = np.random.default_rng(0).standard_normal((4, 6), np.float32)
 results = []
 for name in ("numba", "numpy"):
     with kernels.using(name):
-        net = Sequential(Dense(6, 5), ReLU(), Dense(5, 3), ReLU())
+        net = Sequential(ReLU(), Dense(6, 5), ReLU(), Dense(5, 3), ReLU())
         net.initialise(0)
         net.backward(net.forward(x))
         results.append([p.grad for p in net.parameters()])
@@ -52,7 +52,7 @@ def run(folder):
 
 def test_a_helper_compiles_part_of_what_a_pass_needs(tmp_path):
     found, helpers = run(tmp_path)
-    assert int(found) >= 1  # on a busy machine no more: this process may have taken all others by the time it is there
+    assert int(found) >= 2  # one of the way there, one of the way back; all others this process may be faster to take
     assert helpers == "1"
     everything, helpers = run(tmp_path)  # now all is there
     assert int(everything) > int(found)
@@ -110,11 +110,11 @@ def test_a_helper_that_has_ended_is_begun_again(monkeypatch):
 
 
 def test_a_helper_that_fails_is_not_begun_again(jobs, monkeypatch):
-    begun = []
-    begins(monkeypatch, lambda: begun.append(helper(b"")) or begun[-1])
+    begun, left = [], deque(jobs.all)
+    begins(monkeypatch, lambda: begun.append(len(left)) or helper(b""))
     process = compilers._Helper()
-    process.ask(left := deque(jobs.all))
-    assert len(begun) == 1
+    process.ask(left)
+    assert begun == [3]  # its own was taken before: until it is there, who asked may have done all others
     assert len(left) == 3  # for who asked
 
 

@@ -35,11 +35,13 @@ class _Helper:
         self.asked = threading.Lock()
 
     def ask(self, jobs: deque[Job]) -> None:
-        """Has it do one after another while there are some, the last first."""
+        """Has it do one after another while there are some, the last first; and one at least, so it takes that before a
+        process is begun."""
         with self.asked, suppress(OSError, IndexError):  # gone, as its job may be: who needs the loop compiles it
-            while jobs:
+            while True:
+                job = jobs.pop()
                 process = self._running()
-                process.stdin.write(pickle.dumps(jobs.pop()))
+                process.stdin.write(pickle.dumps(job))
                 process.stdin.flush()
                 if not process.stdout.readline():  # it ended: another would, too
                     return
