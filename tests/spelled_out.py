@@ -1,14 +1,17 @@
 """For tests of what is spelled out in LLVM's instructions beside a plain loop."""
 import inspect
+from functools import cache
 
 import numba
 import numpy as np
 
 
+@cache
 def compiled(function):
     """Called in compiled code, it is what is spelled out. (Numba wants the arguments by name.)"""
-    names = ", ".join(inspect.signature(function).parameters)
-    return numba.njit(eval(f"lambda {names}: function({names})", {"function": function}))
+    takes = inspect.signature(function).parameters
+    given = ", ".join(name if p.default is p.empty else f"{name}={p.default!r}" for name, p in takes.items())
+    return numba.njit(eval(f"lambda {given}: function({', '.join(takes)})", {"function": function}))
 
 
 def numbers(count, dtype, seed=0):

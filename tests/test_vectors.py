@@ -1,11 +1,10 @@
 """What is spelled out in instructions: does it do what the plain loops beside it say?"""
-from functools import cache
-
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 import numba
+from spelled_out import compiled
 
 from npnet.kernels.numba import minimal, reductions, transforms, vectors
 from npnet.kernels.numba.arrays import LINE, aligned
@@ -21,11 +20,6 @@ MATRICES = {"odd": ODD, **{
 
 def run(function, *arguments):
     compiled(function)(*arguments)
-
-
-@cache
-def compiled(function):
-    return numba.njit(lambda *a: function(*a))
 
 
 @BOTH
