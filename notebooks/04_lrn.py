@@ -290,7 +290,7 @@ assert gradcheck.check(OneOff(5, alpha=0.8), sample).worst.error > 0.1
 # %%
 npnet.use("numba")
 found = data.cifar10.find()
-images = data.load(found or "shapes", "train").take(np.arange(200))
+images = data.load(found or "shapes", "train", 200)
 SET = "CIFAR-10" if found else "shapes, the built-in set"
 conv = Conv2D(3, 32, 5, pad=2, weight=Gaussian(0.05))
 conv.initialise(0)
@@ -345,7 +345,7 @@ def small_net(normalised):
 
 # %%
 def trained(name, normalised, epochs, count, curve):
-    few = data.load(found or "shapes", "train").take(np.arange(count))
+    few = data.load(found or "shapes", "train", count)
     net, loss = small_net(normalised), SoftmaxCrossEntropy()
     sgd, errors = train.SGD(net.parameters(), 0.001, 0.9, 0.001), []
     loader = data.Loader(few, 32, mean=few.mean_image())

@@ -251,8 +251,8 @@ assert [sliding_size(side, 2, 2, 0, "ceil") for side in (55, 27, 13)] == [28, 14
 found = data.cifar10.find()
 SET = "CIFAR-10" if found else "shapes, the built-in set"
 EPOCHS, COUNT = sized((2, 320), (12, 1600), (40, 10_000))
-few = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(sized(200, 1000, 2000)))
+few = data.load(found or "shapes", "train", COUNT)
+others = data.load(found or "shapes", "test", sized(200, 1000, 2000))
 
 
 def small_net(z):
@@ -296,9 +296,9 @@ for name, errors in races.items():
 
 # %% [markdown]
 # As stored here: with overlap the net fits its training images more slowly, and the gap to other images is smaller,
-# which is S7; on other images it is no better, which is not S6. One seed, few images, a small net: another seed moves
-# these numbers by some points. S6's 0.4 points were found on the 50,000 validation images of 2012, and are about as
-# large as the doubt of such a measurement (notebook 1).
+# which is S7; on other images it ends a point or so lower, which would be S6. But this is one seed, few images, a small
+# net: another seed moves these numbers by some points. S6's 0.4 points were found on the 50,000 validation images of
+# 2012, and are about as large as the doubt of such a measurement (notebook 1).
 #
 # ## Exercises
 #

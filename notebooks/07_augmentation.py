@@ -200,7 +200,7 @@ assert not np.allclose(of_probabilities, of_logits, atol=0.05)
 
 # %%
 found = data.cifar10.find()
-images = data.load(found or "shapes", "train").take(np.arange(2000))
+images = data.load(found or "shapes", "train", 2000)
 SET = "CIFAR-10" if found else "shapes, the built-in set"
 pixels = images.images.transpose(0, 2, 3, 1).reshape(-1, 3).astype(float)
 covariance = np.cov(pixels, rowvar=False)

@@ -294,8 +294,8 @@ slide(by_rate, "Left: a histogram of a unit's input over all masks, with its mea
 found = data.cifar10.find()
 SET = "CIFAR-10" if found else "shapes, the built-in set"
 EPOCHS, COUNT = sized((2, 256), (30, 1600), (100, 10_000))
-few = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(sized(200, 1000, 2000)))
+few = data.load(found or "shapes", "train", COUNT)
+others = data.load(found or "shapes", "test", sized(200, 1000, 2000))
 
 
 def dense_net(p):

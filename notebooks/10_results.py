@@ -178,8 +178,8 @@ for n, k in ((0, 0), (3, int(t[3])), (5, 9)):
 found = data.cifar10.find()
 COUNT, EPOCHS, NETS = sized((400, 1, 2), (5000, 6, 5), (10_000, 40, 7))
 SET = "CIFAR-10" if found else "shapes, the built-in set"
-images = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(sized(100, 2000, 2000)))
+images = data.load(found or "shapes", "train", COUNT)
+others = data.load(found or "shapes", "test", sized(100, 2000, 2000))
 mean = images.mean_image()
 
 

@@ -72,8 +72,8 @@ npnet.use("numba")
 found = data.cifar10.find()
 COUNT, EPOCHS = sized((600, 2), (4000, 20), (10_000, 60))
 SET = "CIFAR-10" if found else "shapes, the built-in set"
-images = data.load(found or "shapes", "train").take(np.arange(COUNT))
-others = data.load(found or "shapes", "test").take(np.arange(sized(200, 1000, 2000)))
+images = data.load(found or "shapes", "train", COUNT)
+others = data.load(found or "shapes", "test", sized(200, 1000, 2000))
 mean = images.mean_image()
 still = {name: data.Loader(some, 200, mean=mean, train=False) for name, some in (("train", images), ("test", others))}
 print(f"{SET}: {len(images):,} images to learn from, {len(others):,} others, classes {', '.join(images.classes)}")

@@ -6,6 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from npnet import data
 from npnet.data import DataError, cifar10
 from npnet.data import download as http
 
@@ -52,6 +53,13 @@ def test_a_record_is_a_label_and_three_planes_of_rows(tmp_path, short):
     assert train.classes[0] == "airplane"
     for channel, row, column in ((0, 0, 0), (1, 2, 3), (2, 31, 30)):
         assert train.images[27, channel, row, column] == record[1 + channel * 1024 + row * 32 + column]
+
+
+def test_the_first_images_of_a_folder_are_loaded_by_how_many(tmp_path, short):
+    write(tmp_path)
+    whole = cifar10.load("train", tmp_path)
+    assert len(data.load(tmp_path, "train", 101)) == len(whole) == 100
+    np.testing.assert_array_equal(data.load(tmp_path, "train", 21).images, whole.images[:21])
 
 
 def test_class_names_come_from_the_meta_file_where_there_is_one(tmp_path, short):

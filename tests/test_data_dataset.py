@@ -77,6 +77,20 @@ def test_a_set_is_loaded_by_name_or_folder(tmp_path, monkeypatch):
         data.load("shapes", "val")
 
 
+def test_no_more_pictures_are_drawn_than_are_asked_for(monkeypatch):
+    monkeypatch.setattr(data.shapes, "COUNT", {"train": 30, "test": 10})
+    draw, drawn = data.shapes.load, []
+    monkeypatch.setattr(data.shapes, "load", lambda split, count: drawn.append(count) or draw(split, count))
+    few, all_there_are = data.load("shapes", "train", 12), data.load("shapes", "test", 31)
+    assert drawn == [12, 10]
+    np.testing.assert_array_equal(few.images, draw("train", 30).images[:12])
+    assert len(all_there_are) == 10
+    with pytest.raises(DataError, match=r"'val'.*train, test"):
+        data.load("shapes", "val", 3)
+    with pytest.raises(ValueError, match=r"most \(=0\) must be at least 1"):
+        data.load("shapes", "train", 0)
+
+
 def test_importing_loads_nothing_heavy():
     code = "import sys, npnet.data; print([m for m in ('matplotlib', 'pooch', 'PIL', 'tqdm') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -16,7 +16,7 @@ IMAGES = 130  # two steps an epoch, the second of two images
 @pytest.fixture
 def small(monkeypatch):
     """`data.load` draws no more than is used; in this process."""
-    monkeypatch.setattr(data, "load", lambda name, split: shapes.load(split, IMAGES))
+    monkeypatch.setattr(data, "load", lambda name, split, most=None: shapes.load(split, IMAGES))
 
 
 def lines(*errors, epochs=0.2):

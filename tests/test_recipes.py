@@ -276,7 +276,7 @@ def test_an_ensemble_is_the_mean_of_its_nets_probabilities(tmp_path, train, test
 
 
 def test_hidden_layers_are_kept_until_the_weights_change(tmp_path, train, test, monkeypatch):
-    monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
+    monkeypatch.setattr(data, "load", lambda name, split, most=None: {"train": train, "test": test}[split])
     trainer(SMALL, train, test, tmp_path, progress=False).run()
     run, seen = trained_run(tmp_path), []
     first = hidden(run, "test", seen.append)

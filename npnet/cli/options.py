@@ -92,15 +92,14 @@ def reported(recipe: "Recipe") -> str:
     return f"; its author reports {recipe.reported}" if recipe.reported else ""
 
 
-def training_images(recipe: "Recipe", given: str | None, most: int = 0) -> tuple[str, "Images"]:
-    """What `recipe` is to be trained on, so many images at most (0: all), and by which name they were loaded."""
+def training_images(recipe: "Recipe", given: str | None, most: int | None = None) -> tuple[str, "Images"]:
+    """What `recipe` is to be trained on, so many images at most (None: all), and by which name they were loaded."""
     from npnet import data
 
     if recipe.crop > 32 and not given:
         raise UserError(f"{recipe.name} trains on photos: --data DIR, which npnet data prepare has made")
     name = given or found()
-    images = data.load(name, "train")
-    return name, images.take(min(most, len(images))) if most else images
+    return name, data.load(name, "train", most)
 
 
 def bar(what: str, total: int, unit: str = " images") -> Any:

@@ -61,7 +61,7 @@ def add_to(add: Add) -> None:
 
 def _run_options(sub: Parser) -> None:
     """Of every training of one net."""
-    sub.add_argument("--images", type=positive, default=0, metavar="N", help="train on so many only; default: all")
+    sub.add_argument("--images", type=positive, metavar="N", help="train on so many only; default: all")
     sub.add_argument("--batch", type=positive, metavar="N", help="images in a step; default: the recipe's")
     sub.add_argument("--seed", type=int, default=0, metavar="N")
     sub.add_argument("--draws", type=int, metavar="N", help="another seed for the images' order and crops alone")

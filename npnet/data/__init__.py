@@ -12,7 +12,7 @@ NAMES = ("shapes", "cifar10")
 """The sets that `load` knows by name."""
 
 
-def load(name: str | Path, split: str = "train") -> Images:
+def load(name: str | Path, split: str = "train", most: int | None = None) -> Images:
     """A data set by its name, or by the folder it lies in.
 
     Parameters
@@ -20,14 +20,25 @@ def load(name: str | Path, split: str = "train") -> Images:
     name : ``"shapes"``, ``"cifar10"`` (from ``$NPNET_DATA`` or ``./data``), a folder with CIFAR-10's binary version, or
         one that ``npnet data prepare`` made of photos in train and val (or test).
     split : ``"train"`` or ``"test"``.
+    most : the first so many images, if there are more; all by default.
 
     Raises
     ------
     DataError
         If there is no such set, split or folder, or its files are missing or damaged.
+    ValueError
+        If `most` is less than 1.
     """
-    if name == "shapes":
-        return shapes.load(split)
+    if most is not None and most < 1:
+        raise ValueError(f"most (={most}) must be at least 1")
+    if name == "shapes":  # drawn for this: no more than are asked for
+        return shapes.load(split, most and min(most, shapes.COUNT.get(split, most)))
+    images = _there(name, split)
+    return images if most is None else images.take(min(most, len(images)))
+
+
+def _there(name: str | Path, split: str) -> Images:
+    """All images of a set that lies in files."""
     if name == "cifar10":
         return cifar10.load(split)
     if (Path(name) / "train" / INDEX).exists():

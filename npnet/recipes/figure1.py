@@ -114,9 +114,7 @@ def curve(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
 
 def train_one(job: Job) -> str | None:
     """Train, or go on training, into the job's folder. Returns what went wrong, if it diverged."""
-    train = data.load(job.data, "train")
-    if job.images:
-        train = train.take(min(job.images, len(train)))
+    train = data.load(job.data, "train", job.images or None)
     run = trainer(
         recipe(job.activation, job.rate, job.epochs), train, folder=job.folder, seed=job.seed, where=job.data,
         resume=job.resume, until=lambda lines: crossing(lines, job.level) is not None, progress=job.progress,

@@ -45,8 +45,7 @@ class Trained:
     @cached_property
     def train(self) -> Images:
         """As many training images as it had."""
-        images = data.load(self.where, "train")
-        return self._labelled(images.take(min(self.facts["images"], len(images))))
+        return self._labelled(data.load(self.where, "train", self.facts["images"]))
 
     @cached_property
     def test(self) -> Images:
