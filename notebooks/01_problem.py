@@ -503,7 +503,7 @@ print(f"where raw inputs are after 2,000 steps, those without the mean are after
 assert 10 < 2000 / sooner < 25
 
 # %% [markdown]
-# A rate sixteen times smaller, and so sixteen times as many steps. Two remarks:
+# A rate sixteen times smaller, and so sixteen or seventeen times as many steps. Two remarks:
 
 # %%
 colour = x.reshape(n, 3, 64).mean(axis=(0, 2))

@@ -462,8 +462,8 @@ for name in ("ReLU", "tanh"):
     lines, (colour, style) = races[name.lower()], STYLES[name]
     epochs, errors = np.array(figure1.curve(lines)).T
     axes.plot(epochs, errors, style, color=colour, linewidth=0.8, alpha=0.5)
-    axes.plot(np.arange(EPOCHS) + 0.5, errors.reshape(EPOCHS, 5).mean(axis=1), style, color=colour, linewidth=2,
-              label=f"{name}, mean of each epoch")
+    each = np.array([line["error"] for line in lines]).reshape(EPOCHS, 5).mean(axis=1)
+    axes.plot(np.arange(EPOCHS) + 0.5, each, style, color=colour, linewidth=2, label=f"{name}, mean of each epoch")
 axes.axhline(0.75, color="0.4", linewidth=0.8, linestyle=(0, (1, 3)))
 axes.set(title=f"Training error, {len(few):,} images of {SET}", xlabel="epochs", ylabel="training error (fraction)",
          xlim=(0, EPOCHS), ylim=(0, 1))

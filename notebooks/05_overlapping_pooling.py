@@ -296,9 +296,9 @@ for name, errors in races.items():
 
 # %% [markdown]
 # As stored here: with overlap the net fits its training images more slowly, and the gap to other images is smaller,
-# which is S7; on other images it ends a point or so lower, which would be S6. But this is one seed, few images, a small
-# net: another seed moves these numbers by some points. S6's 0.4 points were found on the 50,000 validation images of
-# 2012, and are about as large as the doubt of such a measurement (notebook 1).
+# which is S7; on other images it ends a point or two lower, which would be S6. But this is one seed, few images, a
+# small net: another seed moves these numbers by some points. S6's 0.4 points were found on the 50,000 validation images
+# of 2012, and are about as large as the doubt of such a measurement (notebook 1).
 #
 # ## Exercises
 #

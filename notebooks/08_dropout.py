@@ -341,8 +341,9 @@ assert QUICK or gaps["dropout 0.5"] < gaps["without"]
 
 # %% [markdown]
 # The gap between dashed and solid is what overfitting is; it is smaller with dropout, and the training images are
-# learnt more slowly (S10). Whether the solid line ends lower is another question, and in this many epochs it does not:
-# one seed, few images, and a rate that was tried by hand (0.0003, for both; 0.001 was too much).
+# learnt more slowly (S10). Whether the solid line ends lower is another question: as stored it does not, but the
+# two cross so often that another run may say otherwise: one seed, few images, and a rate that was tried by hand
+# (0.0003, for both; 0.001 was too much).
 #
 # At full size: AlexNet on photos of ten classes, with and without dropout, if the trainings are stored. It is not
 # like for like: without dropout the net did not survive the rate of 0.01, so it had 0.002, for 40 epochs. At epoch 40

@@ -116,13 +116,13 @@ assert QUICK or rate.top1 < 0.7
 
 # %%
 after = first.numpy()
-for name, w in (("before training", before), ("after", after)):
+for name, w in (("before training", before), ("after training", after)):
     share = grey_share(w)
     parts = [w[:16], w[16:]]
     said = [f"column {i + 1}: {share[16 * i : 16 * i + 16].mean():.0%} grey" for i in (0, 1)]
     show(plot.kernels([pictures(part) for part in parts], said, f"The first layer {name}", []),
-         f"32 kernels of 7 × 7 pixels in two rows, {name} training: " + (
-             "coloured noise." if name.startswith("before") else "among them edges, bars and spots of two colours."))
+         f"32 kernels of 7 × 7 pixels in two rows, {name}: " + (
+             "coloured noise." if name == "before training" else "among them edges, bars and spots of two colours."))
 
 # %% [markdown]
 # Why is it right to look at *weights* as if they were a picture? What a kernel w says of a patch x is
@@ -240,8 +240,8 @@ axes.legend(frameon=False)
 show(figure, "Two falling rows of dots, one for each column's 16 kernels, most above the random share of a third.")
 
 # %% [markdown]
-# In this small net, as stored, the columns part by eleven points. On photos they part by more. AlexNet on 5,000 photos,
-# if its results are stored here:
+# How far the columns of this small net part is a matter of the run: as stored, hardly. On photos they do. AlexNet on
+# 5,000 photos, if its results are stored here:
 
 # %% tags=["stored"]
 def of_photos(name, width, alt, part=1.0):
@@ -342,10 +342,11 @@ figure = plot.sheet(rows, "Test images, and the six nearest training images of e
 figure.set_size_inches(6, 5.6)
 figure.subplots_adjust(top=0.9)
 show(figure, "Five rows of seven small images: a test image and its six nearest training images, three rows by the "
-     "hidden layer, which find the same figure in other places and colours, two by pixels, which find like colours.")
+     "hidden layer, two by pixels, which find like colours; above each, how many of the six are of its class.")
 
 # %% [markdown]
-# Pixels find like *colours and places*; the hidden layer finds like things. On photos, if it is stored:
+# Pixels find like *colours and places*; the hidden layer finds like things, if not in every row (an image that the net
+# takes for something else has neighbours like that). On photos, if it is stored:
 
 # %% tags=["stored"]
 of_photos("neighbours.png", 390, "Photos in rows: three test photos, and beside each the six training photos that "

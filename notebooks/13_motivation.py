@@ -118,7 +118,8 @@ for column, (name, net) in zip(panels.T, nets.items(), strict=True):
         axes.set(title=f"{name}: {getattr(cost[name], key) / 1e6:,.0f} million" if key == "macs" else
                  f"{name}: {cost[name].parameters / 1e6:.1f} million", ylabel=what if name == "AlexNet" else "")
 show(figure, "Four bar charts. Above, parameters: AlexNet's fc6 towers at 38 million, fc7 at 17; GoogLeNet's bars are "
-     "hardly visible. Below, multiply-adds: GoogLeNet's conv2 and 3b are highest; the other bars are of like height.")
+     "hardly visible. Below, multiply-adds: GoogLeNet's conv2 and 3b are highest, AlexNet's conv2 is next, and "
+     "those of fully connected layers are low.")
 
 # %% [markdown]
 # The same scale on the left and on the right. Nine tenths of AlexNet's parameters are in two layers, fc6 and fc7,
@@ -226,7 +227,7 @@ assert changed < 1e-3
 assert wide.cost((16,)).macs == 17 * 64, "zeros are multiplied like any other number"
 
 # %% [markdown]
-# Nearly half of the units do next to nothing (four would be enough), and still every product with them is computed.
+# About half of the units do next to nothing (four would be enough), and still every product with them is computed.
 # What a layer costs depends on its size, not on what it has learnt.
 #
 # ## 1 × 1
@@ -441,8 +442,8 @@ axes.set(title="One number in g is not zero", xlabel="g", ylabel="times as fast 
          xticks=KEPT, xticklabels=KEPT, yticks=(0.1, 1, 10, 100), yticklabels=("0.1", "1", "10", "100"))
 axes.minorticks_off()
 axes.legend(frameon=False)
-show(figure, "Logarithmic axes. Products saved: a diagonal. In blocks: a little below it, most so at the end. "
-     "Scattered: parallel to it, several times lower, and below 1 until nine tenths are zeros.")
+show(figure, "Logarithmic axes. Products saved: a diagonal. In blocks: along it, and below it at the end. "
+     "Scattered: parallel to it, several times lower, and below 1 until some nine tenths are zeros.")
 
 # %% [markdown]
 # With nine zeros in ten the scattered product is about as fast as multiplying all of them. The same number of products

@@ -236,8 +236,9 @@ else:
     print("Not stored here: npnet heads --data PREPARED makes it, in ten minutes.")
 
 # %% [markdown]
-# So S7's expectation holds for some forty steps, seven times at the very first, and then no more; and the net's own
-# loss does not fall sooner for it, rather later. (The same authors wrote a year later that the heads hardly sped up
+# So S7's expectation holds for some forty steps, seven times at the very first; then it is less than without for most
+# of the rest, and in the last ten of the hundred more again. And the net's own loss does not fall sooner for it, rather
+# later. (The same authors wrote a year later that the heads hardly sped up
 # the beginning, and helped a little at the end: "regularisers".)
 #
 # ## Exercises

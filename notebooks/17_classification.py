@@ -211,9 +211,9 @@ show(figure, "Three maps of a photo of 4 to 3. With one crop a bright square in 
      "a larger square with dim borders; with 144 all of the photo is seen, its middle most often, its corners least.")
 
 # %% [markdown]
-# Ten crops never look at the quarter of the photo that lies left and right of its middle square, and any two of them
-# have nearly three quarters in common. The 144 see everything, and two of them have less than half in common. (Counted
-# as area within both by area within either; mirror images left out.)
+# Ten crops never look at the quarter of the photo that lies left and right of its middle square, and two of them have
+# on average nearly three quarters in common. The 144 see everything, and two of them have less than half in common.
+# (Counted as area within both by area within either; mirror images left out.)
 #
 # ## What it costs
 #
@@ -630,11 +630,11 @@ assert 0 < between["nets, the same crop"] < 1
 # So order and crops alone, from the same first weights, make nets that differ. Whether other first weights would have
 # made them differ *more*, the paper does not say, and five small nets cannot tell.
 #
-# And measured so, ten crops are *less* alike (0.58) than nets (0.81), the other way round than Table 3 reads by the
-# toy, while nets gain no less. For crops are not voices of one kind: a corner of 24 out of 32 leaves out a quarter on
-# two sides, cuts through figures, and errs for 61 % of the pictures where the centre errs for 47 %. What such crops
-# bring by being different they lose in part by being worse, and the formula with its one σ does not know that. Still
-# the mean with them is better than the centre alone.
+# And measured so, ten crops are *less* alike (as stored 0.58) than nets (0.81), the other way round than Table 3 reads
+# by the toy, while nets gain no less. For crops are not voices of one kind: a corner of 24 out of 32 leaves out a
+# quarter on two sides, cuts through figures, and errs for some 62 % of the pictures where the centre errs for 48 %.
+# What such crops bring by being different they lose in part by being worse, and the formula with its one σ does not
+# know that. Still the mean with them is better than the centre alone.
 #
 # ## With real weights
 #
@@ -678,7 +678,7 @@ show(figure, "Top-5 error falls from 1 to 10 to 144 crops: of photos that the we
 # ten crops bring 1.4 to 1.6 points and 144 another half to one, as the paper's bring 0.9 and 1.3. The largest over
 # crops, which S9 rejects, gains nothing on the 1,000; 185 photos are too few to tell. Photos learnt from are no easier
 # for it than others: it errs for 29 % of either. That is luck and not a rule: our AlexNet without augmentation errs for
-# 0.1 % of the photos it has learnt from, and for 31 % of others.
+# 0.1 to 0.2 % of the photos it has learnt from, and for 31 % of others.
 #
 # Other photos and other classes than the paper's: what can be compared are rows of the same photos, not one colour with
 # another. `npnet table3 RUN RUN --photos DIR` makes the whole table for nets of your own, computing each crop once:

@@ -14,18 +14,18 @@
 # # 19. The ledger: which AlexNet?
 #
 # Eighteen points on which **AlexNet**'s paper, the program that made its numbers, Caffe's port and torchvision's
-# differ; eight of them flipped by themselves, and the effect looked at. Half a minute on a laptop, without a GPU and
-# without a network.
+# differ; seven of them, by eight switches, flipped by themselves, and the effect looked at. Half a minute on a laptop,
+# without a GPU and without a network.
 #
 # > **초록.** "AlexNet"이라는 이름으로 불리는 망은 하나가 아니다. 논문의 글, 논문의 숫자를 실제로 만들어 낸 2012년의
 # > 프로그램, Caffe의 이식판, torchvision의 망은 열 군데가 넘는 점에서 서로 다르다. 이 노트북은 그 차이들을
-# > 장부(ledger)처럼 늘어놓고, 그 가운데 여덟을 스위치(switch)로 하나씩 바꾸어 보면서 무엇이 얼마나 달라지는지 잰다.
+# > 장부(ledger)처럼 늘어놓고, 그 가운데 일곱을 스위치(switch) 여덟 개로 하나씩 바꾸며 무엇이 얼마나 달라지는지 잰다.
 # > 같은 가중치(weight)와 같은 그림에서 출력이 얼마나 변하는지, 첫 걸음의 기울기(gradient)가 얼마나 커지거나
 # > 작아지는지, 매개변수(parameter)의 수와 계산량이 어떻게 바뀌는지를 본다. 어떤 차이는 숫자를 거의 바꾸지 않고, 어떤
 # > 차이는 학습이 시작되느냐 마느냐를 가른다. 마지막으로 연습문제 세 개와, 이 차이들을 두고 흔히 하는 오해를 정리한다.
 #
-# You will have: every difference with its switch, the effect of eight on what the net says, four nets' first gradients,
-# and a way to tell which AlexNet somebody means from a few numbers.
+# You will have: every difference, with its switch where the net has one, the effect of eight of these on what the net
+# says, four nets' first gradients, and a way to tell which AlexNet somebody means from a few numbers.
 
 # %%
 import inspect
@@ -65,7 +65,7 @@ assert len(ledger.points()) >= 15
 print(inspect.getsource(AlexNet))
 
 # %% [markdown]
-# ## Four nets by their numbers
+# ## Seven nets by their numbers
 #
 # If somebody says "AlexNet", two numbers tell some of them apart:
 
