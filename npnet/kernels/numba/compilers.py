@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from .launch import NOTHING, Launch, start_several
+from .launch import Launch, starter_of_several
 
 Job = tuple[Launch, tuple[Any, ...]]
 """A loop, and the types that it is to be compiled for."""
@@ -82,7 +82,7 @@ def compile_all(jobs: Iterable[Job], helpers: int) -> None:
         asking = [threading.Thread(target=helper.ask, args=(left,), daemon=True) for helper in mine]
         for thread in asking:
             thread.start()
-        start_several(NOTHING, 0)  # what begins them has to be compiled as well, 1 to 2 s
+        starter_of_several()  # what begins them has to be compiled as well, 1 to 2 s
         while left:
             with suppress(Exception):
                 launch, types = left.popleft()

@@ -214,8 +214,18 @@ def starter() -> Callable[[int], int]:
     What Python does in a training step it does with cold caches. Between two kernels of cifar_18pct, to ask how many
     threads there are took 12 µs, whose scratch memory it is 8, and numba's look 4; its update takes 120.
     """
-    start.compile((types.int64,))  # type: ignore[attr-defined]
-    return start.get_overload((types.int64,))  # type: ignore[attr-defined, no-any-return]
+    return _made_of(start, types.int64)
+
+
+@cache
+def starter_of_several() -> Callable[[int, int], int]:
+    """`start_several`, likewise."""
+    return _made_of(start_several, types.int64, types.int64)
+
+
+def _made_of(loop: Any, *kinds: Any) -> Callable[..., int]:
+    loop.compile(kinds)
+    return loop.get_overload(kinds)  # type: ignore[no-any-return]
 
 
 def launched(

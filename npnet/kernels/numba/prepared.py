@@ -1,4 +1,5 @@
 """Kernels whose calls are worked out once: `npnet.kernels.calls` keeps them."""
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, update_wrapper
 from itertools import takewhile
@@ -11,7 +12,7 @@ from npnet.kernels.calls import make_waiting
 
 from .arrays import keep_scratch, lying_of_scratch
 from .compilers import Job, compile_all
-from .launch import NEXT, NOTHING, Launch, address, gate, start_several, starter, stop
+from .launch import NEXT, NOTHING, Launch, address, gate, starter, starter_of_several, stop
 from .team import threads
 
 P = ParamSpec("P")
@@ -97,11 +98,11 @@ class _Prepared:
             if not compiled and made + len(chains) < len(calls):
                 compile_all(_to_be_called(calls[made:]), threads() - 1)
                 compiled = True
-            blocks = np.array([chain.gate for chain in chains], np.int64)
-            done = start_several(address(blocks), blocks.size)
+            blocks = array("q", [chain.gate for chain in chains])  # where an array of NumPy's lies, it says in 40 µs
+            done = starter_of_several()(blocks.buffer_info()[0], len(blocks))
             made += done
             if done < len(chains) and blocks[done] != chains[done].gate:
-                chains[done].go_on(int(blocks[done]))
+                chains[done].go_on(blocks[done])
             elif made < len(calls):
                 calls[made]()
             made += 1
