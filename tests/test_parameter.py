@@ -97,6 +97,18 @@ def test_assign_and_numpy_copy():
     np.testing.assert_array_equal(p.numpy(), [1, 2])
 
 
+def test_what_is_assigned_first_is_not_drawn(monkeypatch):
+    """Weights from a file: AlexNet's initial values would be a second's work for nothing."""
+    monkeypatch.setattr(Gaussian, "draw", None)
+    p = Parameter("w", (2,), Gaussian(1.0))
+    p.assign(np.array([1.0, 2.0]))
+    first = p.value
+    np.testing.assert_array_equal(p.numpy(), np.array([1, 2], np.float32))
+    p.assign(np.array([3.0, 4.0]))
+    assert p.value is first, "and from then on the array stays the same"
+    np.testing.assert_array_equal(p.numpy(), [3, 4])
+
+
 def test_assign_checks_the_shape():
     model = net()
     with pytest.raises(ValueError, match=r"fc.weight: value of shape \(=\(12, 5\)\) must have the shape \(5, 12\)"):

@@ -159,7 +159,10 @@ class Parameter:
         """`value` ← a NumPy array of the same shape."""
         if host.shape != self.shape:
             raise ValueError(f"{self.name}: value of shape (={host.shape}) must have the shape {self.shape}")
-        self.kernels.from_host(host, self.value)
+        if self._value is None:
+            self._value = self._new(host)  # no initial values: AlexNet's are a second's work
+        else:
+            self.kernels.from_host(host, self._value)
 
     def numpy(self) -> NDArray[Any]:
         """A NumPy copy of `value`."""
