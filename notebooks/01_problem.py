@@ -39,7 +39,7 @@
 # | S1 | Things look different every time: many labelled images are needed. ImageNet has them. | *The set* |
 # | S2 | A model must be large, and know beforehand what the images cannot teach it. | *Capacity* |
 # | S3 | Convolutional nets: far fewer connections and parameters than dense ones of that size. | *Why convolution* |
-# | S4 | Two GPUs of 3 GB and five to six days set the limit; more of both would help. | *Capacity* |
+# | S4 | Two GPUs of 3 GB and five to six days set the limit; faster GPUs and more images would help. | *Capacity* |
 # | S5 | ImageNet: over 15 M images, some 22,000 classes. ILSVRC: 1,000 classes of it. | *The set* |
 # | S6 | Only for 2010 are test labels public, so most of the experiments use that year. | *The set* |
 # | S7 | Two error rates are customary: top-1 and top-5. | *Two errors*, *Why five?* |
@@ -68,13 +68,14 @@ npnet.use("numpy")
 # %% [markdown]
 # ## The set
 #
-# S5 and S6 in a table. The paper gives one set of sizes for the challenge, whatever the year.
+# S5 and S6 in a table. The paper gives one set of sizes for the challenge, whatever the year
+# ("roughly"): those of 2010. In 2012 there were fewer test images.
 #
 # | | classes | training | validation | test | labels of the test images |
 # |---|---|---|---|---|---|
 # | all of ImageNet | 22,000 | 15 M | | | |
 # | ILSVRC-2010 | 1,000 | 1.2 M | 50,000 | 150,000 | public |
-# | ILSVRC-2012 | 1,000 | 1.2 M | 50,000 | 150,000 | kept by the organisers |
+# | ILSVRC-2012 | 1,000 | 1.2 M | 50,000 | 100,000 | kept by the organisers |
 #
 # So the paper has two tables of results. Table 1, of 2010, can give errors on *test* images. Table 2 is of 2012, the
 # year in which the net took part in the challenge: there only what was handed in has a test error, the rest is measured

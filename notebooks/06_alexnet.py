@@ -25,7 +25,7 @@
 # > 계산으로 보인다. 목적함수(objective)의 기울기를 유도해 검사하고, 연습문제 세 개를 푼 뒤, 요약 글과 구현들이 자주
 # > 틀리는 대목을 정리한다.
 #
-# You will have: the net drawn from its own layers, every number of the section counted, the four that do not add up
+# You will have: the net drawn from its own layers, every number of the section counted, those that do not add up
 # found, and the gradient that training starts from.
 
 # %% [markdown]

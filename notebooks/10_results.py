@@ -42,7 +42,7 @@
 # | S5 | Two of that kind and the five: 15.3; the next best entry had 26.2. | *Two tables* |
 # | S6 | On ImageNet of 2009, 10,184 classes: 67.4 and 40.9; before, 78.1 and 60.9. | *Two tables* |
 #
-# All of the paper's own numbers are means of ten views (notebook 7).
+# The numbers in the paper's two tables are means of ten views (notebook 7); a footnote to §6 has 39.0 and 18.3 for one.
 
 # %%
 import inspect
@@ -106,7 +106,7 @@ assert (high - low) / 2 < 0.0035
 # %% [markdown]
 # A third of a point either way. So S2's 0.1 is what one expects of two sets of such sizes, and all gains above are
 # real. But a smaller one, overlapping pooling's 0.3 (§3.4)? Two nets are asked about *the same* images. What
-# both get right, or both wrong, tells nothing; what counts are the b images that only the first gets wrong, and the c
+# both get right, or both wrong, tells nothing; what counts are the b images that only the first gets right, and the c
 # that only the second does. The difference of the errors is $(b - c)/n$. If the nets were equally good, each of these
 # $b + c$ images would be a coin thrown, and $b - c$ would have mean 0 and variance $b + c$:
 #

@@ -157,11 +157,11 @@ assert [layer.p for layer in net.walk() if isinstance(layer, Dropout)] == [0.4, 
 
 # %% [markdown]
 # In training there are three losses, $L = L_0 + 0.3\,(L_1 + L_2)$. What does that do below? At the output h of module
-# 4a the net goes two ways: on to 4b, and into the head. With $h \to L_0$ through all that follows and $h \to L_1$
-# through the head,
+# 4a the net goes two ways: on to 4b, and into the head. All that follows leads from h to $L_0$ and, by the second head
+# behind 4d, to $L_2$; the head to $L_1$:
 #
-# $$\frac{\partial L}{\partial h} = \left.\frac{\partial L}{\partial h}\right|_{\text{on}}
-#   + 0.3 \left.\frac{\partial L_1}{\partial h}\right|_{\text{head}}.$$
+# $$\frac{\partial L}{\partial h} = \frac{\partial (L_0 + 0.3\,L_2)}{\partial h}
+#   + 0.3\,\frac{\partial L_1}{\partial h}.$$
 #
 # A sum, once more, where a way forks. In the library (where what such a pass calls of kernels is done at its end):
 

@@ -77,10 +77,11 @@ def points() -> list[Point]:
 
 def _of_the_net() -> list[Point]:
     return [
-        Point("first convolution", "§3.5", _of("input", "conv1_pad", "conv1_rounding", say=_conv1),
+        Point("first convolution", "§3.5",
+              {**_of("input", "conv1_pad", "conv1_rounding", say=_conv1), "paper": "224 pixels, 55 positions"},
               "input, conv1_pad, conv1_rounding",
-              "Every 4 pixels, 11 × 11 fits 54 times into 224. All of Krizhevsky's programs round up; 227 is Caffe's "
-              "way to the same 55."),
+              "Every 4 pixels, 11 × 11 fits 54 times into 224, and of zeros the paper has no word. All of Krizhevsky's "
+              "programs round up; 227 is Caffe's way to the same 55."),
         Point("filters", "§3.5", _of("widths", "groups", say=lambda w, g: f"{_numbers(w)}; groups {_numbers(g)}"),
               "widths, groups",
               "torchvision's is the net of 2014 for one GPU. Without groups the paper's has 62.4 million parameters."),
