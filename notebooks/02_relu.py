@@ -492,9 +492,9 @@ if not QUICK:
 #
 # ### 1. Pool first?
 #
-# In three of cuda-convnet's five nets the first pooling comes *before* its ReLU: four times fewer numbers to rectify. For which of
-# our four functions is $f(\mathrm{maxpool}(x)) = \mathrm{maxpool}(f(x))$ for every $x$? And with average pooling
-# instead? Put the names in the sets (as in `FUNCTIONS`), then run the cell below.
+# In three of cuda-convnet's five nets the first pooling comes *before* its ReLU: four times fewer numbers to rectify.
+# For which of our four functions is $f(\mathrm{maxpool}(x)) = \mathrm{maxpool}(f(x))$ for every $x$? And with average
+# pooling instead? Put the names in the sets (as in `FUNCTIONS`), then run the cell below.
 
 # %% tags=["exercise"]
 with_max = None  # {"ReLU", ...}

@@ -266,8 +266,8 @@ of_photos("kernels.png", 440, "AlexNet's 96 kernels of 11 × 11 in two blocks of
 # %% [markdown]
 # The words above each block say which share of its energy is grey. Why should columns part at all? The paper names the
 # restricted connectivity of §3.5, and says no more. Spelled out: within a column the next layer can combine kernels,
-# across columns it cannot, so grey edges are most useful where other grey edges are; whichever column has a little more of them at first gets more. Which one it is, is decided
-# by the random start: "modulo a renumbering of the GPUs".
+# across columns it cannot, so grey edges are most useful where other grey edges are; whichever column has a little more
+# of them at first gets more. Which one it is, is decided by the random start: "modulo a renumbering of the GPUs".
 #
 # ## Five answers
 #
