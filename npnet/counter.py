@@ -4,6 +4,8 @@ Dropout masks, crops, mirrors and shuffles all come from here, so that a run is 
 state to save, nothing that depends on the number of threads, and every backend draws the same mask. The mixing function
 is SplitMix64's (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 """
+from operator import index
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ def key(*parts: int) -> int:
     """One 64-bit key out of several integers: ``key(seed, step, layer)``. The order of the parts counts."""
     k = 0
     for part in parts:
-        k = _mix((k ^ (part & MASK)) + GOLDEN & MASK)
+        k = _mix((k ^ (index(part) & MASK)) + GOLDEN & MASK)
     return k
 
 
@@ -29,7 +31,7 @@ class Key:
     """
 
     def __init__(self, seed: int = 0, step: int = 0) -> None:
-        self.numbers = np.array([seed & MASK, step & MASK], np.uint64)
+        self.numbers = np.array([index(seed) & MASK, index(step) & MASK], np.uint64)
         self._places = self.numbers.data
 
     def __reduce__(self) -> tuple[type["Key"], tuple[int, int]]:
@@ -41,7 +43,7 @@ class Key:
 
     @seed.setter
     def seed(self, seed: int) -> None:
-        self._places[0] = seed & MASK
+        self._places[0] = index(seed) & MASK
 
     @property
     def step(self) -> int:
@@ -49,7 +51,7 @@ class Key:
 
     @step.setter
     def step(self, step: int) -> None:
-        self._places[1] = step & MASK
+        self._places[1] = index(step) & MASK
 
     @property
     def number(self) -> int:

@@ -159,19 +159,24 @@ def test_mistakes_are_named_with_their_values(call, message):
         call()
 
 
-@pytest.mark.parametrize(("convention", "calls"), [("paper", 1), ("inverted", 2)])
-def test_behind_a_relu_the_way_back_is_the_relus(convention, calls, monkeypatch):
-    """What was dropped is 0 there, and what is 0 has no gradient; unless the gradient is to be scaled."""
-    net, alone = Sequential(ReLU(), ReLU(), Dropout(0.4, convention)), Dropout(0.4, convention)
+@pytest.mark.parametrize(("convention", "behind", "calls"), [("paper", True, 1), ("inverted", True, 2),
+                                                             ("paper", False, 2)])
+def test_behind_a_relu_the_way_back_is_the_relus(convention, behind, calls, monkeypatch):
+    """What was dropped is 0 there, and what is 0 has no gradient; unless the gradient is to be scaled, or is somebody
+    else's, which the ReLU may not write over."""
+    net = Sequential(ReLU(), ReLU(), Dropout(0.4, convention), *([AvgPool2D(1, 1)] if behind else []))
+    alone = Dropout(0.4, convention)
     x, dy = np.random.default_rng(0).standard_normal((2, 3, 4, 5, 5)).astype(np.float32)
     dy[0, 0, 0, :3] = np.nan, np.inf, -np.inf
     alone.place, drawn, draw = net[2].place, [], net.kernels.dropout
     expected = np.where(mask(alone, x.shape) & (x > 0), dy * np.float32(alone.train_scale), 0)
     monkeypatch.setattr(net.kernels, "dropout", lambda *arguments: drawn.append(1) or draw(*arguments))
     net.forward(x)
+    given = dy.copy()
     got = np.array(net.backward(dy))
     assert len(drawn) == calls
     np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(dy, given)
 
 
 @pytest.mark.parametrize(("convention", "calls"), [("paper", 1), ("inverted", 2)])

@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from npnet import kernels
 from npnet.layers import (
     Concat,
     Conv2D,
@@ -109,3 +112,15 @@ def test_they_carry_the_name_of_the_layer_they_stand_after(backend):
 def test_what_cannot_be_is_said(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_its_losses_keep_its_backend(backend):
+    loss = WeightedSoftmaxCrossEntropy()
+    with kernels.using(SimpleNamespace(**vars(kernels.active()))):
+        loss.forward((np.zeros((2, 3)), np.zeros((2, 3))), np.array([0, 1]))
+    assert all(own.kernels is backend for own in loss.losses)
+
+
+def test_nothing_goes_back_before_anything_went_forward():
+    with pytest.raises(ValueError, match="WeightedSoftmaxCrossEntropy: backward needs a forward pass before it"):
+        WeightedSoftmaxCrossEntropy().backward()

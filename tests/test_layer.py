@@ -1,13 +1,16 @@
 """What every layer holds to."""
+import gc
+
 import numpy as np
 import pytest
 
-from npnet import kernels
+from npnet import counter, kernels
 from npnet.gradcheck import suite
 from npnet.layers import (
     LRN,
     AvgPool2D,
     Concat,
+    Constant,
     Conv2D,
     Dense,
     Dropout,
@@ -95,8 +98,62 @@ def test_a_layer_has_one_place():
         Sequential(layer, Sequential(layer))
 
 
+def test_a_layer_is_in_one_net():
+    """Another would give its weights other names, and dropout other masks."""
+    net = Sequential(fc=Dense(3, 3), relu=ReLU())
+    with pytest.raises(ValueError, match="Concat: Dense is in a net already: make a layer for each"):
+        Concat(ReLU(), net["fc"])
+    assert [p.name for p in net.parameters()] == ["fc.weight", "fc.bias"]
+    whole = Sequential(body=net, head=Dense(3, 2))
+    assert whole.parameters()[0].name == "body.fc.weight"
+    with pytest.raises(ValueError, match="Sequential: Sequential is in a net already"):
+        Sequential(net)
+    layer = Dense(3, 3)
+    Sequential(layer)  # of which nothing is left
+    gc.collect()
+    Sequential(layer)
+
+
+def test_names_are_different():
+    with pytest.raises(ValueError, match="Sequential: two layers are called '1'"):
+        Sequential(Dense(3, 4), Dense(4, 4), **{"1": Dense(4, 4)})
+
+
+@pytest.mark.parametrize("name", ["average", "ema.velocity"])
+def test_names_that_checkpoints_need_are_refused(name):
+    with pytest.raises(ValueError, match=f"parameter '{name}' must have another name"):
+        Dense(3, 4).parameter(name, (3,), Constant())
+
+
+@pytest.mark.parametrize("make", [
+    ReLU, Dropout, lambda: MaxPool2D(3, 1), lambda: MaxPool2D(3, 2), lambda: AvgPool2D(3, 2), LRN, LRNWithin])
+@pytest.mark.parametrize("dtype", ["~f4", "~f8", "f2", "i8", "u1", "?"])
+def test_numbers_that_kernels_cannot_read_are_refused(make, dtype):
+    """Bytes in the other order would be read as other numbers, without a word, once there is a compiled loop."""
+    layer, x = make(), np.ones((1, 2, 5, 5), np.float32)
+    layer.forward(x)
+    other = x.astype(np.dtype(dtype[1:]).newbyteorder() if dtype[0] == "~" else dtype)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"{type(layer).__name__}: x of dtype \(=.*\) must be float32 or float64"):
+            layer.forward(other)
+    layer.backward(np.array(layer.forward(x)))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8])
+def test_seeds_and_steps_may_be_numpys(kind):
+    a, b = (Sequential(Dense(4, 3), Dropout()) for _ in range(2))
+    a.initialise(kind(2)), b.initialise(2)
+    a.set_step(kind(5)), b.set_step(5)
+    x = np.ones((3, 4), np.float32)
+    np.testing.assert_array_equal(a.forward(x), b.forward(x))
+    assert counter.key(kind(2), kind(3)) == counter.key(2, 3)
+    assert counter.Key(kind(2), kind(3)).number == counter.Key(2, 3).number
+    with pytest.raises(TypeError, match="float"):
+        counter.key(2.5)
+
+
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: Conv2D(3, 4, 2.5), r"size \(=2.5\) must be a whole number"),
+    (lambda: Conv2D(3, 4, 2.5), r"kernel \(=2.5\) must be a whole number"),
     (lambda: Conv2D(3, 4.0, 3), r"out_channels \(=4.0\) must be a whole number"),
     (lambda: MaxPool2D(3, 1.5), r"stride \(=1.5\) must be a whole number"),
     (lambda: LRN(alpha=float("nan")), r"alpha \(=nan\) must not be negative"),

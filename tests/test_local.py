@@ -77,7 +77,7 @@ def test_cost_counts_the_weights_of_all_positions():
     (lambda: Local2D(1, 0, 3, 5), r"out_channels \(=0\) must be at least 1"),
     (lambda: Local2D(1, 1, 3, 0), r"input_size \(=0\) must be at least 1"),
     (lambda: Local2D(1, 1, 6, 5), r"size \(=6\) must be at most length \+ 2·pad \(=5\)"),
-    (lambda: Local2D(1, 1, 3, 5, pad=4), r"pad \(=4\) must be at least 0 and less than the size \(=3\)"),
+    (lambda: Local2D(1, 1, 3, 5, pad=4), r"pad \(=4\) must be at least 0 and less than the kernel \(=3\)"),
     (lambda: Local2D(2, 1, 3, 5).output_shape((2, 6, 5)), r"input_shape \(=\(2, 6, 5\)\) must be \(2, 5, 5\)"),
     (lambda: Local2D(2, 1, 3, 5).forward(np.zeros((1, 2, 5, 6), np.float32)),
      r"Local2D: x of shape \(=\(1, 2, 5, 6\)\) must be \(N, 2, 5, 5\)"),

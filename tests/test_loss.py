@@ -91,7 +91,12 @@ def test_softmax_rows_are_probabilities(backend):
     (lambda loss: loss.forward(np.zeros((3, 4)), np.zeros(3, np.int32)), r"labels of dtype \(=int32\) must be int64"),
     (lambda loss: loss.forward(np.zeros((3, 4)), np.zeros(3)), r"labels of dtype \(=float64\) must be int64"),
     (lambda loss: loss.forward(np.zeros((3, 4)), labels(0, 1)),
-     r"logits \(=\(3, 4\)\) must be \(N, K\) and labels \(=\(2,\)\) be \(N,\)"),
+     r"logits \(=\(3, 4\)\) must be \(N, K\), neither of them 0, and labels \(=\(2,\)\) be \(N,\)"),
+    (lambda loss: loss.forward(np.zeros((0, 4)), labels()), r"logits \(=\(0, 4\)\) must be \(N, K\), neither"),
+    (lambda loss: loss.forward(np.zeros((1, 0)), labels(0)), r"logits \(=\(1, 0\)\) must be \(N, K\), neither"),
+    (lambda loss: loss.forward(np.zeros((1, 4), int), labels(0)),
+     r"SoftmaxCrossEntropy: logits of dtype \(=int64\) must be float32 or float64"),
+    (lambda loss: loss.backward(), "SoftmaxCrossEntropy: backward needs a forward pass before it"),
     (lambda loss: loss.forward(np.zeros(4), labels(0, 1, 2, 3)), r"logits \(=\(4,\)\) must be \(N, K\)"),
     (lambda loss: loss.kernels.label_ranks(np.zeros((1, 4)), labels(5), labels(0)), r"labels\[0\] \(=5\) must be in"),
 ])

@@ -1,8 +1,10 @@
 """Where numba's arrays lie: small ones together, each from the beginning of a line of the cache."""
 import gc
+import importlib
 import threading
 import weakref
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba")
 
-from npnet.kernels.numba.arrays import LINE
+from npnet.kernels.numba import walks
+from npnet.kernels.numba.arrays import LINE, PLANS
 from npnet.kernels.numba.memory import PAGE, _Page, empty
 
 BYTES = np.dtype(np.uint8)
@@ -81,3 +84,16 @@ def test_two_threads_get_different_places():
         thread.join()
     assert len(taken) == 12000
     assert_apart(taken)
+
+
+def test_plans_do_not_pile_up():
+    """Images of a thousand sizes: whatever is worked out for one is let go of after some hundred others."""
+    for width in range(3, PLANS + 13):
+        walks.planned((3, width), (3, width), 3, 1, 1, 4)
+    assert walks.planned.cache_info().currsize == PLANS
+    folder = Path(walks.__file__).parent
+    loops = [importlib.import_module(f"npnet.kernels.numba.{file.stem}") for file in folder.glob("[a-z]*.py")]
+    kept = {value for loop in loops for value in vars(loop).values() if hasattr(value, "cache_info")}
+    for_all = {of.__name__ for of in kept if of.cache_info().maxsize is None}
+    assert for_all == {"_nowhere", "_pick_vector", "_registers", "_turn", "lowest", "single_threaded_blas", "starter",
+                       "starter_of_several", "version"}, "none of these has a size of an image"

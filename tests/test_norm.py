@@ -92,6 +92,7 @@ def test_zeros_stay_zeros_and_nan_stays_nan():
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: LRN(size=0), r"size \(=0\) must be at least 1"),
+    (lambda: LRN(size=2.5), r"size \(=2.5\) must be a whole number"),
     (lambda: LRN(k=0), r"k \(=0\) must be positive"),
     (lambda: LRN(alpha=-1), r"alpha \(=-1\) must not be negative"),
     (lambda: LRNWithin(size=-3), r"size \(=-3\) must be at least 1"),

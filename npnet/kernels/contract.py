@@ -132,7 +132,8 @@ class Backend(Protocol[A]):
     def conv2d_backward_data(self, dy: A, w: A, stride: int, pad: int, groups: int, dx: A) -> None:
         """dx[n,c,y,x] = Σ_{o,i,j,k,l} w[o,c,k,l] dy[n,o,i,j] over i·stride − pad + k = y, j·stride − pad + l = x.
 
-        `dy` may be `channels`.
+        `dy` may be `channels`. A weight that is not finite may make more of dx NaN than that: what is multiplied by it
+        beyond the edge and between the strides are zeros.
         """
         ...
 

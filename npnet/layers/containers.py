@@ -1,4 +1,5 @@
 """Layers made of layers: one after another, and side by side."""
+import weakref
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeGuard
@@ -24,9 +25,18 @@ class Container(Layer):
         self.layers = [*layers, *named.values()]
         if not self.layers:
             raise ValueError(f"{type(self).__name__} needs at least one layer")
+        for name in self.names:
+            if self.names.count(name) > 1:
+                raise ValueError(f"{type(self).__name__}: two layers are called {name!r}")
         below = [id(layer) for layer in self.walk()]
         if len(set(below)) < len(below):
             raise ValueError(f"{type(self).__name__}: the same layer stands in two places: make a layer for each")
+        for layer in self.layers:  # to another net it gave other names and places, and other memory to write over
+            if layer.within is not None and layer.within() is not None:
+                raise ValueError(f"{type(self).__name__}: {type(layer).__name__} is in a net already: make a layer for "
+                                 f"each, or call the layers of that net one after another")
+        for layer in self.layers:
+            layer.within = weakref.ref(self)
         for i, layer in enumerate(self.walk()):
             layer.place = i
         for name, layer in zip(self.names, self.layers, strict=True):

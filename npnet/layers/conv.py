@@ -59,7 +59,7 @@ class Conv2D(Layer):
     ) -> None:
         super().__init__()
         check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
-        check_window(kernel, stride, pad, rounding)
+        check_window(kernel, stride, pad, rounding, "kernel")
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 raise ValueError(f"{name} (={channels}) must be divisible by groups (={groups})")

@@ -87,7 +87,8 @@ class Dropout(Layer):
                 self.left = self.p, self.train_scale, self._key
             else:
                 self._call(self.kernels.dropout, x, self.p, self.train_scale, self._key, y)
-            self.left_to_relu = y is x and isinstance(self.over_input, ReLU) and self.train_scale == 1
+            self.left_to_relu = (y is x and isinstance(self.over_input, ReLU) and self.train_scale == 1
+                                 and self.over_gradient)  # else dy is somebody's, and the ReLU would write over it
         else:
             y, self.left_to_relu = self.output(x.shape, x.dtype), False
             self.kernels.scale(x, self.test_scale, y)

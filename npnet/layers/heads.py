@@ -2,6 +2,7 @@
 from itertools import pairwise
 from typing import Any
 
+from npnet import kernels
 from npnet.kernels import Array, Shape
 from npnet.kernels.calls import Calls, one_pass
 
@@ -106,19 +107,23 @@ class WeightedSoftmaxCrossEntropy(Layer):
             raise ValueError(f"weight (={weight}) must not be negative")
         self.weight = weight
         self.losses: list[SoftmaxCrossEntropy] = []
+        self.used = 0
 
     def forward(self, logits: Any, labels: Array) -> float:  # type: ignore[override]
         """A tuple of logits (N, K), labels (N,) int64 → the weighted loss in nats. One array may come alone."""
         self.alone = not isinstance(logits, tuple)
         logits = (logits,) if self.alone else logits
         while len(self.losses) < len(logits):
-            self.losses.append(SoftmaxCrossEntropy())
+            with kernels.using(self.kernels):
+                self.losses.append(SoftmaxCrossEntropy())
         self.used = len(logits)
         values = [loss.forward(z, labels) for loss, z in zip(self.losses, logits, strict=False)]
         return values[0] + self.weight * sum(values[1:])
 
     def backward(self) -> Any:  # type: ignore[override]
         """∂L by the logits: a tuple if they were one."""
+        if not self.used:
+            raise ValueError(f"{type(self).__name__}: backward needs a forward pass before it")
         gradients = [loss.backward() for loss in self.losses[: self.used]]
         for dz in gradients[1:]:
             self.kernels.scale(dz, self.weight, dz)

@@ -1,5 +1,6 @@
 """What every layer is."""
 import math
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,9 @@ class Layer:
 
     over_gradient = False
     """May it write dx over dy? Likewise."""
+
+    within: "weakref.ref[Layer] | None" = None
+    """The container it is in."""
 
     through_relu = False
     """Does `backward` return the gradient of what the ReLU before this layer was given, and not of what it made? Then
@@ -145,9 +149,11 @@ class Layer:
         """The array that `forward` returns, and that `check_gradient` remembers: `y`, or one of the layer's own.
 
         If it is another one than last time, as for a batch of another size, no array of the last batch is kept.
+        ValueError, if it is neither float32 nor float64.
         """
         y = self.array("y", shape, dtype) if y is None else y
         if y is not self._returned:
+            check_dtype(type(self).__name__, "x", dtype)
             self._call.forget()
             self._shaped.clear()
         self._returned = y
@@ -221,6 +227,13 @@ def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
     layer._fitting = found
 
 
+def check_dtype(name: str, array: str, dtype: Any) -> None:
+    """Raise ValueError unless kernels can read it. (Bytes in the other order they would read as other numbers.)"""
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"{name}: {array} of dtype (={dtype}) must be float32 or float64, in this machine's order of "
+                         f"bytes: {array}.astype(np.float32) is")
+
+
 def is_row_major(x: Array) -> bool:
     return not isinstance(x, np.ndarray) or bool(x.flags.c_contiguous)
 
@@ -240,16 +253,22 @@ def sliding_size(length: int, size: int, stride: int, pad: int, rounding: str) -
     return count
 
 
-def check_window(size: int, stride: int, pad: int, rounding: str) -> None:
-    """Raise ValueError unless windows of `size`, `stride` apart, can be laid over an image padded by `pad`."""
-    for name, value in (("size", size), ("stride", stride), ("pad", pad)):
-        if not isinstance(value, int | np.integer):
-            raise ValueError(f"{name} (={value!r}) must be a whole number")
-    if size < 1:
-        raise ValueError(f"size (={size}) must be at least 1")
-    if stride < 1:
-        raise ValueError(f"stride (={stride}) must be at least 1")
+def check_window(size: int, stride: int, pad: int, rounding: str, called: str = "size") -> None:
+    """Raise ValueError unless windows of `size`, `stride` apart, can be laid over an image padded by `pad`.
+
+    called : what the user calls the size.
+    """
+    for name, value, least in ((called, size, 1), ("stride", stride, 1), ("pad", pad, None)):
+        check_whole(name, value, least)
     if not 0 <= pad < size:
-        raise ValueError(f"pad (={pad}) must be at least 0 and less than the size (={size})")
+        raise ValueError(f"pad (={pad}) must be at least 0 and less than the {called} (={size})")
     if rounding not in ("floor", "ceil"):
         raise ValueError(f"rounding (={rounding!r}) must be 'floor' or 'ceil'")
+
+
+def check_whole(name: str, value: int, least: int | None = None) -> None:
+    """Raise ValueError unless it is a whole number, and not less than that."""
+    if not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} (={value!r}) must be a whole number")
+    if least is not None and value < least:
+        raise ValueError(f"{name} (={value}) must be at least {least}")

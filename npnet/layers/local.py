@@ -43,7 +43,7 @@ class Local2D(Layer):
     ) -> None:
         super().__init__()
         check_channels(in_channels=in_channels, out_channels=out_channels, input_size=input_size)
-        check_window(kernel, stride, pad, rounding)
+        check_window(kernel, stride, pad, rounding, "kernel")
         self.in_channels, self.out_channels, self.kernel = in_channels, out_channels, kernel
         self.input_size, self.stride, self.pad, self.rounding = input_size, stride, pad, rounding
         side = sliding_size(input_size, kernel, stride, pad, rounding)

@@ -4,7 +4,7 @@ import numpy as np
 
 from npnet.kernels import Array
 
-from .layer import Layer
+from .layer import Layer, check_dtype
 
 
 class SoftmaxCrossEntropy(Layer):
@@ -26,8 +26,10 @@ class SoftmaxCrossEntropy(Layer):
 
     def forward(self, logits: Array, labels: Array) -> float:  # type: ignore[override]
         """logits (N, K), labels (N,) int64 in 0 … K − 1 → the mean loss, in nats."""
-        if len(logits.shape) != 2 or labels.shape != logits.shape[:1]:
-            raise ValueError(f"logits (={logits.shape}) must be (N, K) and labels (={labels.shape}) be (N,)")
+        if len(logits.shape) != 2 or labels.shape != logits.shape[:1] or 0 in logits.shape:
+            raise ValueError(f"logits (={logits.shape}) must be (N, K), neither of them 0, and labels "
+                             f"(={labels.shape}) be (N,)")
+        check_dtype(type(self).__name__, "logits", logits.dtype)
         if labels.dtype != np.int64:
             raise ValueError(f"labels of dtype (={labels.dtype}) must be int64")
         self.labels = labels
@@ -42,6 +44,8 @@ class SoftmaxCrossEntropy(Layer):
 
     def backward(self) -> Array:  # type: ignore[override]
         r"""∂L/∂z = (p − [k = t]) / N: how much too probable each class is."""
+        if not hasattr(self, "labels"):
+            raise ValueError(f"{type(self).__name__}: backward needs a forward pass before it")
         dlogits = self.like("dlogits", self.probabilities)
         self._call(self.kernels.softmax_cross_entropy_backward, self.probabilities, self.labels, dlogits)
         return dlogits

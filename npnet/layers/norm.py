@@ -1,14 +1,13 @@
 """Local response normalisation: neighbours compete, a bright one dims the others. AlexNet §3.3."""
 from npnet.kernels import Array, Shape
 
-from .layer import Layer, check_input
+from .layer import Layer, check_input, check_whole
 
 
 class _Normalisation(Layer):
     def __init__(self, size: int, alpha: float, beta: float, k: float, terms: int) -> None:
         super().__init__()
-        if size < 1:
-            raise ValueError(f"size (={size}) must be at least 1")
+        check_whole("size", size, 1)
         if not k > 0:
             raise ValueError(f"k (={k}) must be positive: a window of zeros would divide by zero")
         if not alpha >= 0:

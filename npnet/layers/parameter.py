@@ -10,6 +10,9 @@ from npnet import counter, kernels
 from npnet.kernels import Array, Shape
 from npnet.kernels.calls import before_what_waits
 
+BESIDE = (".velocity", ".average")
+"""What the names of a checkpoint's other arrays end with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Initialiser:
@@ -106,6 +109,9 @@ class Parameter:
         Parameter.latest_change = object()
 
     def __init__(self, name: str, shape: Shape, initialiser: Initialiser) -> None:
+        if f".{name}".endswith(BESIDE):
+            raise ValueError(f"parameter {name!r} must have another name: in a checkpoint, what ends with "
+                             f"{' or '.join(BESIDE)} belongs to a parameter")
         self.name, self.shape, self.initialiser = name, shape, initialiser
         self.rate, self.decay = initialiser.rate, initialiser.decay
         self.kernels = kernels.active()

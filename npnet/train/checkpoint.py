@@ -5,7 +5,8 @@ from typing import Any
 from npnet.errors import UserError
 from npnet.files import load_arrays, save_arrays
 from npnet.layers import Layer
-from npnet.weights import BESIDE, assign
+from npnet.layers.parameter import BESIDE
+from npnet.weights import assign
 
 from .average import Average
 from .sgd import SGD

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from npnet.errors import UserError
 from npnet.files import load_arrays, save_arrays
 from npnet.layers import Layer
+from npnet.layers.parameter import BESIDE
 
 __all__ = ["assign", "begin_from", "load_weights", "save_weights"]
 
@@ -15,10 +16,6 @@ __all__ = ["assign", "begin_from", "load_weights", "save_weights"]
 def save_weights(net: Layer, path: str | Path) -> None:
     """Every parameter of `net` under its name."""
     save_arrays(path, {p.name: p.numpy() for p in net.parameters()}, {})
-
-
-BESIDE = (".velocity", ".average")
-"""What the names of a checkpoint's other arrays end with."""
 
 
 def load_weights(net: Layer, path: str | Path, averaged: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Arrays for kernels: where they begin, what kernels share, and the same numbers under other shapes."""
 import math
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any
 from weakref import WeakSet
@@ -14,6 +14,11 @@ Floats = NDArray[Any]
 Shapes = tuple[tuple[int, ...], ...]
 
 LINE = 64  # bytes that come from memory together: a line of the cache
+
+PLANS = 512
+planning = lru_cache(PLANS)
+"""How a loop is cut up, for shapes and sizes: kept, but not for ever. (A net without fully connected layers may get
+images of a thousand sizes, and plans for 625 took 10 to 50 MB a layer.)"""
 
 
 def aligned(size: int, dtype: np.dtype[Any]) -> Floats:
@@ -61,13 +66,13 @@ def keep_scratch(user: Any) -> None:
     _scratch.users.add(user)
 
 
-@cache
+@planning
 def zeros(size: int, dtype: np.dtype[Any]) -> Floats:
     """Made once; to be read only."""
     return np.zeros(size, dtype)
 
 
-@cache
+@planning
 def steps(count: int, step: int) -> NDArray[np.int64]:
     """0, step, 2 step, …; to be read only."""
     return np.arange(count, dtype=np.int64) * step

@@ -7,7 +7,6 @@ to any row of pixels that it sees, and a row of pixels is the sum of some of tho
 Some maps are taken at a time, so that what is made in between stays in the first-level cache. Plain loops stand beside
 LLVM's instructions, as in `tile`.
 """
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .arrays import steps
+from .arrays import planning, steps
 from .compile import overload, serial
 from .reductions import sum_rows
 from .tile import Registers, data, in_vector, mask_of
@@ -52,7 +51,7 @@ class Strided(NamedTuple):
     sees: Mask  # and for each of them, which
 
 
-@cache
+@planning
 def strided(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: int) -> Strided:
     (height, width), (tall, wide), lanes = fine, coarse, lanes_of(itemsize)
     size, stride, pad = int(size), int(stride), int(pad)

@@ -11,7 +11,6 @@ If half a vector is enough for a row of windows, it holds two: of 13 pixels 6 ar
 Which pixels are in a row, and which windows, does not depend on the row: tables say so (`Halving.inside`, `there`,
 `kept`). Plain loops stand beside LLVM's instructions, as in `tile`.
 """
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .arrays import LINE
+from .arrays import LINE, planning
 from .compile import overload, serial
 from .sweeps import SOON, Floats, Mask, Places, Sum, Vectors, changing, nothing, results, size_of
 from .tile import BYTES, Registers, ask_for, data, in_vector, mask_of
@@ -55,7 +54,7 @@ class Halving(NamedTuple):
     three: tuple[int, ...]  # something, if windows are three pixels wide
 
 
-@cache
+@planning
 def halving(fine: Any, coarse: Any, size: int, pad: int, itemsize: int) -> Halving:
     (height, width), (tall, wide), lanes = fine, coarse, lanes_of(itemsize)
     size, pad, half = int(size), int(pad), lanes // 2

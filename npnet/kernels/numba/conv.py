@@ -12,14 +12,13 @@ the stride was more than 1. That of the weights is the product of patches and dy
 """
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import pointwise, winograd
-from .arrays import Shapes, aligned, images_apart, lowest, lying, maps, reshaped, scratch, zeros
+from .arrays import Shapes, aligned, images_apart, lowest, lying, maps, planning, reshaped, scratch, zeros
 from .compile import serial
 from .panels import move_columns, move_columns_plus
 from .pointwise import conv1x1_backward_data, conv1x1_backward_weight, conv1x1_forward
@@ -308,7 +307,7 @@ class _Way(NamedTuple):
     steps: Numbers  # of the pixels of a band, or of taps, in a panel
 
 
-@cache
+@planning
 def _plan(
     x: Any, w: Any, out: Any, stride: int, itemsize: int, team: int
 ) -> tuple[_Way, Shapes, Shapes]:

@@ -6,13 +6,12 @@ so many: 48 columns of the second operand, close together, while the rows of the
 next is asked for from memory. With a library's product, divided among threads by images, weights were read once a
 thread, and it took a third longer.
 """
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import LINE, flat, lowest, scratch
+from .arrays import LINE, flat, lowest, planning, scratch
 from .compile import serial
 from .dots import dots
 from .panels import ask_for_panels, fill_panels, move_columns
@@ -174,7 +173,7 @@ multiply_panels, weight_panels = serial(_multiply_panels), serial(_weight_panels
 forward, data, weight = parallel(_forward), parallel(_data), parallel(_weight)
 
 
-@cache
+@planning
 def _places(count: int, itemsize: int) -> tuple[Numbers, Numbers]:
     """Where the rows of a tile of dy begin, [k − 1] if there are k of them; where the steps are in a panel."""
     rows = np.minimum(np.arange(ROWS), np.arange(ROWS)[:, None]) * STEPS

@@ -2,13 +2,12 @@
 
 Innermost loops walk along pixels, which are neighbours in memory, so that they become vector instructions.
 """
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import LINE, flat, scratch, steps
+from .arrays import LINE, flat, planning, scratch, steps
 from .compile import inlined, serial
 from .prepared import Loops, loop, prepared
 from .reductions import divide, normalise, share_out, sum_rows, sum_squares, take_shares
@@ -195,7 +194,7 @@ _forward, _backward = parallel(_lrn_forward), parallel(_lrn_backward)
 _within_forward, _within_backward = parallel(_lrn_within_forward), parallel(_lrn_within_backward)
 
 
-@cache
+@planning
 def _twice(size: int, row: int) -> Numbers:
     return np.tile(steps(size, row), 2)
 

@@ -16,14 +16,13 @@ The gradient of the weights, dw[o, c] = Σ_p dy[o, p] x[c, p], sums over pixels,
 over, once for all dy, to have the channels of a pixel side by side.
 """
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .activation import relu_backward
-from .arrays import flat, images_apart, lowest, lying, reshaped, scratch, steps, zeros
+from .arrays import flat, images_apart, lowest, lying, planning, reshaped, scratch, steps, zeros
 from .compile import inlined, serial
 from .panels import ask_for_panels, fill_panels
 from .prepared import Loops, loop, prepared
@@ -345,7 +344,7 @@ def _of_group(x: Floats, group: int, groups: int) -> Maps:
     return Maps(x.shape[1] // groups * group, images_apart(x) // (x.shape[2] * x.shape[3]), x.shape[1] // groups)
 
 
-@cache
+@planning
 def _places(maps: tuple[Maps, ...], step: int) -> tuple[Numbers, Numbers]:
     """`maps` as whole numbers, and where the rows of a tile are, `step` apart: of the last tile of each, which may be
     smaller (then the first row takes the place of those that are missing), and of all others."""

@@ -13,7 +13,7 @@ from npnet.kernels.numpy.pool import max_pool_backward as max_pool_backward_of_f
 from npnet.kernels.numpy.pool import pixels_counted
 
 from . import by_two
-from .arrays import flat, scratch
+from .arrays import flat, planning, scratch
 from .averages import Strided, spread_windows, strided, sum_windows
 from .by_two import Halving, halving
 from .compile import serial
@@ -178,7 +178,7 @@ _strided_forward, _strided_backward = parallel(_strided_average_forward), parall
 _whole_forward, _whole_backward = parallel(_average_maps), parallel(_average_maps_back)
 
 
-@cache
+@planning
 def _shares_of_windows(
     fine: Any, coarse: Any, size: int, stride: int, pad: int, count_pad: bool, dtype: Any, maps: int
 ) -> Floats:
@@ -219,7 +219,7 @@ def max_pool_backward(dy: Floats, argmax: Places, size: int, stride: int, pad: i
     return [loop(_max_backward, flat(dy), flat(argmax), plan, dx.shape[0] * dx.shape[1], flat(dx))]
 
 
-@cache
+@planning
 def _share_of_pixels(
     fine: Any, coarse: Any, size: int, stride: int, pad: int, count_pad: bool, dtype: Any
 ) -> Any:

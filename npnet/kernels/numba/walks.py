@@ -2,12 +2,12 @@
 
 Pooling is made of it, and normalisation within a map, which adds up windows too.
 """
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import planning
 from .compile import serial
 from .passing import passed_back
 from .sweeps import Floats, Kind, Mask, Places, Sum, across, down, down_maps, kind, size_of
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     three: tuple[int, ...]  # something, if windows are three pixels wide
 
 
-@cache
+@planning
 def planned(fine: Any, coarse: Any, size: int, stride: int, pad: int, itemsize: int) -> Plan:
     (height, width), (tall, wide), lanes = fine, coarse, lanes_of(itemsize)
     size, stride, pad = int(size), int(stride), int(pad)

@@ -19,13 +19,12 @@ outputs of a tile become NaN, not only those that see it. So a result that is no
 computes it with every product.
 """
 import math
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import LINE, Shapes, flat, images_apart, lowest, lying, scratch
+from .arrays import LINE, Shapes, flat, images_apart, lowest, lying, planning, scratch
 from .compile import serial
 from .minimal import OUT, POINTS, by_a, by_a_t, by_b_t, by_g, by_g_t
 from .prepared import Loops, loop
@@ -353,7 +352,7 @@ STRIDES = (2, 4)  # that `transpose_groups` knows
 CHANNELS = 10  # C · O / (C + O): with fewer, transforming the pixels does
 
 
-@cache
+@planning
 def suits(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], stride: int, itemsize: int) -> bool:
     """Is this the way to compute that convolution? Filters of 3 × 3 to 5 × 5 pixels, or of as many strides; whole
     vectors and tiles of channels; with a stride, one group."""
@@ -396,7 +395,7 @@ def _tiles(together: int, columns: int) -> int:
     return -(-together * columns // ROWS) * ROWS
 
 
-@cache
+@planning
 def _plan(x: Any, w: Any, y: Any, stride: int, itemsize: int, team: int) -> tuple[_Way, Shapes, Shapes]:
     """And the shapes of what `forward` and `weight` need of scratch memory."""
     real, each, kernel = _apart(w, stride, itemsize)
