@@ -2,6 +2,9 @@
 
 Each function writes its picture to all of `paths`, which may be none, and returns the figure.
 """
+import math
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -94,14 +97,15 @@ def reached(runs: Sequence[Any], level: float) -> tuple[Any, Any]:
 
 
 def verdict(crossings: dict[str, float | None], longest: dict[str, float], level: float, seeds: int = 1) -> str:
-    """What Figure 1 shows, in a sentence. crossings : as for `figure1`.  longest : epochs that each was trained."""
+    """What Figure 1 shows, in a sentence. crossings : as for `figure1`.  longest : the middle of what each was
+    measured on last, in epochs: half an epoch before its end."""
     relu, tanh = crossings["relu"], crossings["tanh"]
     if relu is not None and tanh is not None:
         return (f"{level:.0%} after {relu:.1f} epochs with ReLU and {tanh:.1f} with tanh: {tanh / relu:.1f} times as "
                 f"many (the paper, to 25%: 6 times)")
     never = "not always in" if seeds > 1 else "not in"
     parts = [
-        f"{f'after {at:.1f}' if at is not None else f'{never} {longest[name]:.0f}'} epochs with {STYLES[name][0]}"
+        f"{f'{never} {math.ceil(longest[name])}' if at is None else f'after {at:.1f}'} epochs with {STYLES[name][0]}"
         for name, at in crossings.items()
     ]
     return f"{level:.0%} " + "; ".join(parts) + " (the paper, to 25%: 6 times)"
@@ -143,14 +147,53 @@ def _saved(figure: Any, paths: Sequence[Path], description: str) -> Any:
     import io
 
     import matplotlib
+    from matplotlib.text import Text
 
+    texts = [text for text in figure.findobj(Text) if text.get_text()]  # at ticks nothing is written yet
+    for text in texts:  # names of files and folders among them
+        text.set_parse_math(False)  # a $ in a name is a $
+        text.set_text(printable(text.get_text()))
+    _find_fonts(texts)
     for path in paths:
         buffer = io.BytesIO()
-        metadata = {"Description": description, "Date" if path.suffix == ".svg" else "Software": None}
-        with matplotlib.rc_context({"svg.hashsalt": "npnet"}):
+        metadata = {"Description": printable(description), "Date" if path.suffix == ".svg" else "Software": None}
+        with matplotlib.rc_context({"svg.hashsalt": "npnet"}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # `_find_fonts` has said it
             figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
         write_atomically(path, buffer.getvalue())
     return figure
+
+
+FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic",
+         "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "Hiragino Sans",
+         "Arial Unicode MS")
+"""That have what matplotlib's own has not: Hangul, kana, Chinese characters."""
+
+
+def _find_fonts(texts: Sequence[Any]) -> None:
+    """Of these texts, those with characters that matplotlib's own font has not get `FONTS`; if none is there, it is
+    said."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    unusual = {character for text in texts if not text.get_text().isascii() for character in text.get_text()} - {"\n"}
+    if not unusual:
+        return
+    known = FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    lacking = "".join(sorted(character for character in unusual if ord(character) not in known))
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = [font for font in FONTS if font in there]
+    if lacking and not fonts:
+        print(f"no font for {lacking} is installed, and boxes stand in the picture instead: install one, as {FONTS[0]}",
+              file=sys.stderr)
+    for text in texts:
+        if fonts and any(character in lacking for character in text.get_text()):
+            text.set_fontfamily([*text.get_fontfamily(), *fonts])
+
+
+def printable(text: str) -> str:
+    """With a ? for what is no character: a byte in the name of a file that its system cannot read."""
+    return text.encode(errors="replace").decode()
 
 
 def training(

@@ -175,6 +175,26 @@ def test_killed_it_goes_on(tmp_path):
     assert once_more.stdout == again.stdout  # nothing left to do
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no such signals on Windows")
+@pytest.mark.parametrize("after", [0.0, 0.5])
+def test_ctrl_c_is_one_line(tmp_path, after):
+    """However far its processes have come by then, which get it too."""
+    make(tmp_path / "in", {"cat": 150, "dog": 150})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "npnet", "data", "prepare", str(tmp_path / "in"), str(tmp_path / "out"), "--jobs", "2"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True)
+    for _ in range(600):  # its workers begin when the target is there
+        if (tmp_path / "out").exists() or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert "Traceback" not in said
+    assert process.returncode in (0, 130), said
+    assert process.returncode == 0 or said.endswith("npnet data: interrupted\n")
+
+
 def test_what_is_there_already_is_not_touched(tmp_path):
     make(tmp_path / "in", {"cat": 3, "dog": 3})
     run(tmp_path / "in", tmp_path / "out")

@@ -79,6 +79,15 @@ def test_wilsons_interval(top1, images, low, high):
     assert ErrorRate(top1, 0.0, images).interval == pytest.approx((low, high), abs=2e-6)
 
 
+@pytest.mark.parametrize("images", range(1, 200, 7))
+def test_no_interval_goes_beyond_none_or_all(images):
+    """By rounding, that of 30 began at −1e−17, which is written "-0.0%"."""
+    low = ErrorRate(0.0, 0.0, images).interval[0]
+    assert 0 <= low < 1e-15
+    assert not f"{low:.1%}".startswith("-")
+    assert ErrorRate(1.0, 0.0, images).interval[1] <= 1
+
+
 def test_the_interval_covers_nineteen_of_twenty():
     rng = np.random.default_rng(1)
     hits = [low <= 0.2 <= high for low, high in

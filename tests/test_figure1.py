@@ -88,6 +88,28 @@ def test_a_run_records_enough_to_be_drawn_again_without_training(tmp_path, small
     assert {name: (tmp_path / name).read_bytes() for name in first} == first
 
 
+def test_photos_are_no_cifar10(tmp_path):
+    (tmp_path / "pets" / "train").mkdir(parents=True)
+    (tmp_path / "pets" / "train" / "index.json").write_text("{}")
+    assert figure1.known_as(str(tmp_path / "pets")) == "photos in pets"
+    assert figure1.quick(str(tmp_path / "pets")) == figure1.quick("cifar10") != figure1.quick("shapes")
+    assert (figure1.known_as("shapes"), figure1.known_as(str(tmp_path))) == ("shapes", "cifar10")
+
+
+def test_as_many_images_are_named_as_there_were(tmp_path, small):
+    assert run(tmp_path, images=999_999)["images"] == IMAGES
+    assert b"not in 1 epochs with ReLU; not in 1 epochs with tanh" in (tmp_path / "figure1.svg").read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"level": "x"}, {"rates": {}}, {"runs": [{}]}, {"runs": 3}])
+def test_a_damaged_record_is_named(tmp_path, small, change):
+    run(tmp_path)
+    path = tmp_path / "figure1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=r"figure1.json: not a Figure 1's record \("):
+        figure1.draw(tmp_path)
+
+
 def test_the_summary_is_counted_by_hand(tmp_path):
     errors = {"relu-seed0": (0.5, 0.0), "relu-seed1": (0.75, 0.25), "tanh-seed0": (0.9, 0.8, 0.7, 0.25),
               "tanh-seed1": (0.9, 0.9, 0.9, 0.9, 0.9, 0.25)}

@@ -101,6 +101,47 @@ def test_the_verdict_says_what_was_reached(crossings, seeds, said):
     assert plot.verdict(crossings, {"relu": 20.0, "tanh": 60.0}, 0.25, seeds) == f"{said} (the paper, to 25%: 6 times)"
 
 
+def test_the_epochs_that_were_trained_are_said():
+    """Not those to the middle of the last measurement."""
+    curves = {"relu": [[(0.5, 0.8)]], "tanh": [[(0.5, 0.9), (4.5, 0.8)]]}
+    figure = plot.figure1(curves, {"relu": None, "tanh": None}, RATES, 0.25, "shapes", [])
+    assert "not in 1 epochs with ReLU; not in 5 epochs with tanh" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(("name", "shown"), [
+    ("cost 5$ or 6$.png", "cost 5$ or 6$.png"), (r"a_$\x$", r"a_$\x$"), (r"$\frac$", r"$\frac$"),
+    ("bad\udcff.jpg", "bad?.jpg"), ("100%", "100%"),
+])
+def test_names_are_shown_as_they_are(tmp_path, name, shown):
+    """A $ is a $, not mathematics; what is no character is a ?."""
+    paths = [tmp_path / "a.svg", tmp_path / "a.png"]
+    figure = plot.sheet([(name, [np.zeros((3, 4, 4), np.uint8)])], name, paths)
+    assert figure.get_suptitle() == shown
+    assert figure.axes[0].get_title(loc="left") == shown
+    assert all(path.stat().st_size for path in paths)
+
+
+def test_numbers_at_a_logarithmic_axis_stay_numbers(tmp_path):
+    result = {"looked_at": [10, 100, 1000], "gallery": 1000, "k": 6,
+              **{key: [0.1, 0.5, 1.0] for key in ("learnt", "random_planes", "chance")}}
+    plot.recall(result, "a $ and $", [tmp_path / "a.svg"])
+    written = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "a $ and $" in written
+    assert "mathdefault" not in written.replace(r"<!-- $\mathdefault{", "")
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_what_no_font_can_write_is_said_once(tmp_path, monkeypatch, capsys, installed):
+    from matplotlib import font_manager
+
+    monkeypatch.setattr(plot, "FONTS", ("DejaVu Serif",) if installed else ("Nowhere Sans",))
+    assert any(font.name == "DejaVu Serif" for font in font_manager.fontManager.ttflist)
+    plot.sheet([("고양이", [np.zeros((3, 4, 4), np.uint8)])], "é × 개", [tmp_path / "a.svg", tmp_path / "a.png"])
+    said = capsys.readouterr().err
+    assert said == ("" if installed else "no font for 개고양이 is installed, and boxes stand in the picture instead: "
+                                         "install one, as Nowhere Sans\n")
+
+
 def test_without_any_point_there_is_still_a_picture(tmp_path):
     plot.figure1({"relu": [], "tanh": [[]]}, {"relu": None, "tanh": None}, RATES, 0.25, "nothing", [tmp_path / "a.svg"])
     assert (tmp_path / "a.svg").stat().st_size

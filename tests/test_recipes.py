@@ -148,6 +148,12 @@ def test_small_images_are_no_photos(train):
         trainer(RECIPES["alexnet"], train)
 
 
+def test_photos_of_another_size_are_refused_before_anything_is_begun(tmp_path, photos):
+    with pytest.raises(UserError, match=r"cifar_80sec takes images of 32 × 32 pixels, and .* --side 32 makes"):
+        trainer(RECIPES["cifar_80sec"], photos, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_trainer_is_what_the_recipe_says(train, test):
     run = trainer(replace(SMALL, drops=(0.5,), momentum=0.8), train, test, seed=7, progress=False)
     assert (run.sgd.momentum, run.sgd.weight_decay, run.schedule.start, run.schedule.drops) == (0.8, 1.0, 0.001, (0.5,))

@@ -83,8 +83,9 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
     path = tmp_path / "new" / "w.safetensors"
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as refused:
             save_weights(small_net(), path)
+    assert refused.value.filename == str(path), "a full disk does not say where"
     assert list(path.parent.iterdir()) == []
     save_weights(small_net(), path)
     assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]

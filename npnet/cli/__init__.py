@@ -11,7 +11,7 @@ from npnet import __version__, kernels
 from npnet.errors import UserError
 
 from . import checks, figures, learning, nets, photos, testing, training
-from .options import Command, Parser, positive
+from .options import Command, Parser, threads
 
 MEND = {
     errno.ENOSPC: "make room, and run it again",
@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal has no ×, it shows a ?
     options = parser().parse_args(arguments)
-    if options.threads:
-        os.environ["NUMBA_NUM_THREADS"] = str(options.threads)
-        _blas_threads(options.threads)
-    if options.backend:
-        os.environ["NPNET_BACKEND"] = options.backend
     command: Command = options.command
     try:
+        if options.threads:
+            os.environ["NUMBA_NUM_THREADS"] = str(options.threads)
+            _blas_threads(options.threads)
+        if options.backend:
+            os.environ["NPNET_BACKEND"] = options.backend
         from npnet.train import Interrupted
 
         if kernels.asked() == "cuda":
@@ -84,7 +84,7 @@ def parser() -> Parser:
             epilog="examples:\n" + "\n".join(f"  npnet {name} {e}" for e in examples))
         sub.set_defaults(command=command)
         sub.add_argument("--backend", choices=kernels.NAMES, help="default: NPNET_BACKEND, else numba")
-        sub.add_argument("--threads", type=positive, metavar="N", help="default: as many as there are cores")
+        sub.add_argument("--threads", type=threads, metavar="N", help="default: as many as there are cores")
         return sub
 
     for part in (photos, training, testing, learning, figures, nets, checks):

@@ -6,7 +6,7 @@ from typing import Any
 
 from npnet.errors import UserError
 
-from .options import Add, bar, data_option, must_be_new, picture, positive
+from .options import Add, bar, data_option, must_be_new, natural, picture, positive
 
 NEAREST = 6
 
@@ -31,7 +31,7 @@ def add_to(add: Add) -> None:
     sub.add_argument("run", type=Path, metavar="RUN", help="folder that npnet train wrote")
     sub.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="default: some of the test images")
     sub.add_argument("--count", type=positive, default=5, metavar="N", help="of test images; default: 5")
-    sub.add_argument("--seed", type=int, default=0, metavar="N", help="which of them")
+    sub.add_argument("--seed", type=natural, default=0, metavar="N", help="which of them")
     data_option(sub)
     sub.add_argument("--out", type=picture, metavar="FILE", help="png or svg; default: RUN/neighbours.png")
 
@@ -132,9 +132,9 @@ def neighbours(options: argparse.Namespace) -> int:
     if labels is not None:
         alike = float((run.train.labels[found] == labels[:, None]).mean())
         chance = float((np.bincount(run.train.labels)[labels] / len(run.train)).mean())
+        print(f"of the {k} nearest training images {alike:.1%} are of the test image's class (chance: {chance:.1%})")
         write_json(out.with_suffix(".json"), {"gallery": len(gallery), "queries": len(queries), "k": k,
                                               "of_the_class": alike, "chance": chance})
-        print(f"of the {k} nearest training images {alike:.1%} are of the test image's class (chance: {chance:.1%})")
         chosen = np.random.default_rng(options.seed).permutation(len(run.test))[: options.count]
         pictures, found = [run.test.image(int(i)) for i in chosen], found[chosen]
         what = [called[labels[i]] for i in chosen]

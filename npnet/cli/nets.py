@@ -43,7 +43,7 @@ def add_to(add: Add) -> None:
     sub.add_argument("source", type=Path)
     sub.add_argument("--model", required=True)
     sub.add_argument("--preset", metavar="NAME", help="default: caffe, where there is one")
-    sub.add_argument("--classes", type=positive, default=1000, metavar="N", help="default: 1000")
+    sub.add_argument("--classes", type=positive, metavar="N", help="default: 1000")
     into = sub.add_mutually_exclusive_group(required=True)
     into.add_argument("--out", type=Path, metavar="FILE", help="the weights alone")
     into.add_argument("--run", type=Path, metavar="DIR", help="a run, for npnet classify, evaluate, kernels, ...")
@@ -130,12 +130,15 @@ def convert(options: argparse.Namespace) -> int:
     if options.run:
         if not options.words:
             raise UserError("--run needs --words FILE, which names the net's classes in their order: synset_words.txt")
+        if options.partial or options.classes:
+            raise UserError("--run takes the whole net, and its classes from --words: --partial and --classes go with "
+                            "--out")
         report = adopt(options.source, options.run, options.model, options.words, options.mean, options.preset)
         print(f"{len(report.matched)} parameters are in {options.run}: npnet classify PHOTO --run {options.run}")
         return 0
     must_be_new(options.out)
     preset = options.preset or ("caffe" if options.model in models.SWITCHES else None)
-    net = models.build(options.model, classes=options.classes, **({"preset": preset} if preset else {}))
+    net = models.build(options.model, classes=options.classes or 1000, **({"preset": preset} if preset else {}))
     report = caffe.load(net, options.source, models.CAFFE_NAMES.get(options.model), partial=options.partial)
     save_weights(net, options.out)
     print(report)

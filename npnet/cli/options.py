@@ -1,6 +1,7 @@
 """What the options of several commands have in common."""
 import argparse
 import ast
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,20 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, at least 1")
     return int(text)
+
+
+def natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, not negative")
+    return int(text)
+
+
+def threads(text: str) -> int:
+    """Not so many that the machine does nothing but begin them."""
+    number, most = positive(text), max(256, os.cpu_count() or 1)
+    if number > most:
+        raise argparse.ArgumentTypeError(f"{text!r} must be at most {most}: the cores here are {os.cpu_count()}")
+    return number
 
 
 def rate(text: str) -> float:

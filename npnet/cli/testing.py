@@ -47,6 +47,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
     if options.views == 144 and not options.photos:
         raise UserError("--views 144 are of photos as they are: --photos DIR names their folder")
+    if options.images and not options.photos:
+        raise UserError(f"--images {options.images} are of photos as they are: --photos DIR names their folder")
+    if options.data and options.photos:
+        raise UserError(f"--data {options.data} and --photos {options.photos}: a net is tested on one of them")
     with _late_bar(" images" if options.views == 1 else " views") as show:
         if options.photos:
             recipes, rate = evaluate_photos(options.runs, _pictures(options), options.views, show)
@@ -55,14 +59,14 @@ def evaluate(options: argparse.Namespace) -> int:
     (low, high), (low5, high5) = rate.interval, rate.interval5
     parts = ["evaluation", *(["ensemble"] if len(recipes) > 1 else []), *(["photos"] if options.photos else []),
              *([f"{options.views}-views"] if options.views > 1 else [])]
-    facts = {"runs": [str(run) for run in options.runs]} if len(recipes) > 1 else {}
-    write_json(options.runs[0] / f"{'-'.join(parts)}.json", {**facts, **_with_intervals(rate)})
     what = [f"{len(recipes)} nets" if len(recipes) > 1 else "", f"{options.views} views" if options.views > 1 else ""]
     mean = f" of {' in '.join(filter(None, what))}, averaged" if any(what) else ""
     names = ", ".join(dict.fromkeys(recipe.name for recipe in recipes))
     print(f"{names}: test error{mean} {rate.top1:.2%} (95 % interval {low:.1%} to {high:.1%}), not in the first "
           f"five {rate.top5:.2%} ({low5:.1%} to {high5:.1%}), {rate.images:,} images"
           f"{reported(recipes[0])}")
+    facts = {"runs": [str(run) for run in options.runs]} if len(recipes) > 1 else {}
+    write_json(options.runs[0] / f"{'-'.join(parts)}.json", {**facts, **_with_intervals(rate)})
     return 0
 
 

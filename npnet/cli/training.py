@@ -145,7 +145,7 @@ def figure1(options: argparse.Namespace) -> int:
     else:
         name = options.data or found()
         folder = options.out or Path("runs") / f"figure1-{Path(name).name}{'-quick' if options.quick else ''}"
-        settings: dict[str, Any] = experiment.QUICK[experiment.known_as(name)] if options.quick else {}
+        settings: dict[str, Any] = experiment.quick(name) if options.quick else {}
         asked = {"images": options.images, "epochs": options.epochs}
         settings = {**settings, **{key: value for key, value in asked.items() if value}}
         result = experiment.run(

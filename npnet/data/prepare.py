@@ -9,6 +9,7 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import tarfile
 import threading
 import time
@@ -28,6 +29,7 @@ from npnet.data.dataset import DataError
 from npnet.data.photos import ARRAYS, FORMAT, INDEX
 from npnet.errors import UserError
 from npnet.files import load_arrays, only_writer, read_json, save_arrays, write_atomically, write_json
+from npnet.processes import uninterrupted
 
 STATE = "unfinished.safetensors"
 SPLITS = ("train", "val", "test")
@@ -263,8 +265,9 @@ class _Work:
                     while todo and len(running) < 2 * jobs:  # not all at once: a million names would be copied
                         i = todo.pop(0)
                         some = self.entries[i * size : (i + 1) * size]
-                        running[pool.submit(write_shard, self.source, some, i * size, self.target / self.shards[i],
-                                            self.settings)] = i
+                        with uninterrupted():  # it may start a process
+                            running[pool.submit(write_shard, self.source, some, i * size, self.target / self.shards[i],
+                                                self.settings)] = i
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         i = running.pop(future)
                         self._count(i, future.result())
@@ -339,6 +342,9 @@ def _live_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is for all of them, and one has something to say about it
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def write_shard(source: Path, entries: list[Entry], first: int, path: Path, settings: Settings) -> _Shard:

@@ -125,7 +125,8 @@ def switches(preset: str = "paper", **changed: object) -> AlexNet:
         if not isinstance(value, tuple | list) or len(value) != count or not all(is_number(v, least) for v in value):
             raise ValueError(
                 f"{name} (={value!r}) must be {count} numbers" + (f", at least {least}" if least >= 0 else ""))
-    check_numbers(made, {"input": 1, "hidden": 1, "sixth": 0, "norm_groups": 1, "bias_rate": 0, "bias_decay": 0})
+    check_numbers(made, {"input": 1, "hidden": 1, "sixth": 0, "norm_groups": 1, "bias_rate": 0, "bias_decay": 0,
+                         "dropout": 0, "norm_alpha": 0, "norm_k": 0, "conv1_pad": 0})
     for name in ("stage1", "stage2", "stage5"):
         order = str(getattr(made, name)).split()
         if len(set(order)) < len(order) or not {"relu", "pool"} <= set(order) <= set(BEHIND):

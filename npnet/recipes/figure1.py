@@ -7,19 +7,22 @@ cuda-convnet's 19pct without its weight decay (`npnet.models.cifar_figure1`).
 Training error is measured as the program of 2011 did, on the images as they are learnt from, before the update; here as
 the mean over an epoch's worth of them, every fifth of an epoch (`curve`).
 """
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from npnet import data, plot
+from npnet.data.photos import INDEX
 from npnet.errors import UserError
 from npnet.files import read_json, write_json
 from npnet.train import Diverged, metrics
 
 from . import parallel
-from .recipe import Recipe, trainer
+from .recipe import Recipe, load, trainer
+
+T = TypeVar("T")
 
 LEVEL = 0.25
 """The training error at which the paper's figure draws its line."""
@@ -32,7 +35,7 @@ ACTIVATIONS = ("relu", "tanh")
 RATES = {"cifar10": {"relu": 0.004, "tanh": 0.008}, "shapes": {"relu": 0.002, "tanh": 0.016}}
 """Learning rates: for CIFAR-10 chosen by `tune` (results/figure1/tuning.json), for shapes tried by hand."""
 
-QUICK = {
+QUICK: dict[str, dict[str, Any]] = {
     "cifar10": {"epochs": 4, "level": 0.5},
     "shapes": {"epochs": 15, "level": LEVEL},
 }
@@ -69,8 +72,20 @@ class Job:
 
 
 def known_as(name: str) -> str:
-    """The set that `name` stands for, "shapes" or "cifar10": a folder holds CIFAR-10."""
+    """The set that `name` stands for, "shapes" or "cifar10", or a folder of photos."""
+    if (Path(name) / "train" / INDEX).exists():
+        return f"photos in {Path(name).name}"
     return name if name in data.NAMES else "cifar10"
+
+
+def _as_known(of: Mapping[str, T], name: str) -> T:
+    """What is known for the set; photos are taken for CIFAR-10's."""
+    return of.get(known_as(name), of["cifar10"])
+
+
+def quick(name: str) -> dict[str, Any]:
+    """Settings of `run` for a look at it."""
+    return dict(_as_known(QUICK, name))
 
 
 def recipe(activation: str, rate: float, epochs: int) -> Recipe:
@@ -206,8 +221,7 @@ def run(
     """
     if not 0 < level < 1:
         raise ValueError(f"level (={level}) must be more than 0 and less than 1")
-    known = known_as(name)
-    chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else rates or RATES[known]
+    chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else rates or _as_known(RATES, name)
     jobs = [
         Job(a, chosen[a], seed, epochs, level, name, images, folder / f"{a}-seed{seed}", resume,
             progress and workers <= 1)
@@ -219,7 +233,7 @@ def run(
     told = ("activation", "rate", "seed", "epochs")
     runs = [{**{key: asdict(job)[key] for key in told}, "folder": job.folder.name} for job in jobs]
     facts = {
-        "data": known, "images": images, "seeds": seeds, "level": level,
+        "data": known_as(name), "images": images and load(jobs[0].folder)[1]["images"], "seeds": seeds, "level": level,
         "rates": chosen, "runs": runs,
     }
     write_json(folder / "figure1.json", facts)
@@ -237,6 +251,13 @@ def draw(folder: Path) -> dict[str, Any]:
     facts = read_json(path, "a Figure 1's record")
     if missing := {"data", "images", "level", "rates", "runs"} - facts.keys():
         raise UserError(f"{path}: has no {', '.join(sorted(missing))}: put the right file there")
+    try:
+        return _drawn(folder, facts)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a Figure 1's record ({error!r}): put the right file there") from None
+
+
+def _drawn(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     level = facts["level"]
     curves: dict[str, list[list[tuple[float, float]]]] = {a: [] for a in ACTIVATIONS}
     epochs: dict[str, list[float | None]] = {a: [] for a in ACTIVATIONS}
@@ -256,7 +277,7 @@ def draw(folder: Path) -> dict[str, Any]:
     }
     write_json(folder / "summary.json", summary)
     names = {"cifar10": "CIFAR-10", "shapes": "shapes, the built-in set (not CIFAR-10)"}
-    title = names[facts["data"]]
+    title = names.get(facts["data"], str(facts["data"]))
     if facts["images"]:
         title += f", {facts['images']:,} images"
     plot.figure1(curves, means, facts["rates"], level, title, [folder / "figure1.svg", folder / "figure1.png"])

@@ -13,6 +13,7 @@ from typing import Any
 
 from npnet.errors import UserError
 from npnet.kernels import active
+from npnet.processes import uninterrupted
 from npnet.train import Interrupted
 
 # Not concurrent.futures: its pool may not see the death of the worker that it started last, and then waits for ever
@@ -58,7 +59,7 @@ def _start(train: Callable[[Any], Any], job: Any, threads: int) -> tuple[Connect
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(train, job, theirs))
-    with _threads(threads), _uninterrupted():
+    with _threads(threads), uninterrupted():
         process.start()
     theirs.close()
     return ours, process
@@ -113,16 +114,3 @@ def _threads(number: int) -> Iterator[None]:
         del os.environ["NUMBA_NUM_THREADS"]
         if before is not None:
             os.environ["NUMBA_NUM_THREADS"] = before
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Processes started here do not get the Ctrl-C of the terminal themselves: this process asks them to stop."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

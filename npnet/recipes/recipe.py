@@ -139,6 +139,10 @@ def loaders(
 
 
 def check_crop(recipe: Recipe, train: Images) -> None:
+    takes = models.input_shape(recipe.model, **recipe.arguments)
+    if not recipe.crop and train.shape[1:] != takes[1:]:
+        raise UserError(f"{recipe.name} takes images of {takes[1]} × {takes[2]} pixels, and {train.name} has "
+                        f"{train.shape[1]} × {train.shape[2]}: npnet data prepare --side {takes[1]} makes photos ready")
     if recipe.crop > min(train.shape[1:]):
         raise UserError(f"{recipe.name} takes crops of {recipe.crop} × {recipe.crop} pixels, and {train.name} has "
                         f"{train.shape[1]} × {train.shape[2]}: npnet data prepare makes photos ready, --data DIR takes "
