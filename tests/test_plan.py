@@ -1,4 +1,7 @@
 """What a training step takes, known before it is made."""
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,7 +77,8 @@ def test_googlenet_is_planned_in_no_time_and_nothing_is_left_behind():
 
 
 def test_a_batch_that_does_not_fit_says_what_it_needs_and_which_one_fits(tmp_path, monkeypatch):
-    recipe, images = RECIPES["cifar_80sec"], shapes.load("train", 100)
+    recipe = RECIPES["cifar_80sec"]
+    images = shapes.load("train", recipe.batch)
 
     def pages(batch):
         return plan._taken(lambda: recipe.build(0, 10), images.shape, batch, False, pages=True)
@@ -86,13 +90,24 @@ def test_a_batch_that_does_not_fit_says_what_it_needs_and_which_one_fits(tmp_pat
         while pages(fits + 1) <= room:  # what is rounded up may be the same for some more images
             fits += 1
         monkeypatch.setattr(kernels.active(), "room", lambda room=room: room)
-        with pytest.raises(UserError, match=rf"batch \(={recipe.batch}\) takes 0\.\d\d GiB, and 0\.\d\d GiB are free "
-                                            rf"on the GPU: the largest batch that fits is {fits}$"):
+        with pytest.raises(UserError, match=rf"batch \(={recipe.batch}\) takes 0\.\d\d GiB, and there is room for "
+                                            rf"0\.\d\d GiB: the largest batch that fits is {fits}$"):
             trainer(recipe, images, folder=tmp_path / "run")
     monkeypatch.setattr(kernels.active(), "room", lambda: pages(1) - 1)
     with pytest.raises(UserError, match="not even one image fits"):
         trainer(recipe, images, folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not say")
+def test_a_batch_for_more_memory_than_there_is_is_refused(tmp_path):
+    """Linux would lend it, and end the process in the middle of the first step."""
+    recipe, images = RECIPES["cifar_80sec"], shapes.load("train", 100)
+    there = kernels.active().room()
+    assert 2**28 < there < 2**44
+    with pytest.raises(UserError, match=r"takes .* GiB, and there is room for .* GiB: the largest batch that fits"):
+        plan.check_room(lambda: recipe.build(0, 10), images.shape, there // 2**17)
+    trainer(replace(recipe, batch=there), images, folder=tmp_path / "run")  # of 100 images
 
 
 def test_a_gpu_gives_whole_pages_to_what_is_large():

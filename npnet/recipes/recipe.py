@@ -211,7 +211,9 @@ def trainer(
         facts |= {"start": str(start.resolve()), "anew": list(new)}
     writes = folder is None or _is_new(recipe, folder, facts, resume)
     shape = (train.shape[0], recipe.crop, recipe.crop) if recipe.crop else train.shape
-    check_room(lambda: recipe.build(seed, len(train.classes)), shape, recipe.batch, bool(recipe.averaged))
+    check_crop(recipe, train)
+    batch = min(recipe.batch, len(train))
+    check_room(lambda: recipe.build(seed, len(train.classes)), shape, batch, bool(recipe.averaged))
     net = recipe.build(seed, len(train.classes))
     if start:
         begin_from(net, start, new)

@@ -44,8 +44,8 @@ def _taken(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: 
         loss = models.loss(net)
         for p in net.parameters():
             p.initialiser = Constant(0.0)  # nothing is drawn for nothing
-        x = net.upload("trainer.x", np.empty((batch, *shape), np.float32))
-        labels = net.upload("trainer.labels", np.empty(batch, np.int64))
+        x = net.upload("trainer.x", np.broadcast_to(np.float32(0), (batch, *shape)))  # which takes no memory itself
+        labels = net.upload("trainer.labels", np.broadcast_to(np.int64(0), batch))
         loss.forward(net.forward(x), labels)
         net.backward_parameters(loss.backward())
         for p in net.parameters():
@@ -67,5 +67,5 @@ def check_room(build: Callable[[], models.Net], shape: Shape, batch: int, averag
         while fitting and _taken(build, shape, fitting, averaged, pages=True) > room:
             fitting -= 1
         fits = f"the largest batch that fits is {fitting}" if fitting else "not even one image fits"
-        raise UserError(f"batch (={batch}) takes {needs / GIB:.2f} GiB, and {room / GIB:.2f} GiB are free on the GPU: "
+        raise UserError(f"batch (={batch}) takes {needs / GIB:.2f} GiB, and there is room for {room / GIB:.2f} GiB: "
                         f"{fits}")

@@ -1,6 +1,7 @@
 """Arrays: making, viewing, copying, adding."""
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,13 @@ def finish() -> None:
 
 
 def room() -> int | None:
-    """A computer may lend memory that it does not have."""
-    return None
+    """What Linux says is left, and what it can put on disk. (It lends more, and then ends the process.)"""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        kilobytes = {name: int(amount.split()[0]) for name, _, amount in (line.partition(":") for line in lines)}
+        return 1024 * (kilobytes["MemAvailable"] + kilobytes["SwapFree"])
+    except (OSError, KeyError, ValueError, IndexError):
+        return None
 
 
 def column(number: int) -> Any:
