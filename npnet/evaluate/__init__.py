@@ -33,7 +33,7 @@ class ErrorRate:
     def _interval(self, p: float) -> tuple[float, float]:
         z, n = 1.96, self.images
         middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-        return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+        return abs(middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)  # never < 0, but by rounding
 
 
 Progress = Callable[[int], object]
