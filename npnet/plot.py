@@ -176,18 +176,17 @@ def _find_fonts(texts: Sequence[Any]) -> None:
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 
-    unusual = {character for text in texts if not text.get_text().isascii() for character in text.get_text()} - {"\n"}
-    if not unusual:
-        return
     known = FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap()
-    lacking = "".join(sorted(character for character in unusual if ord(character) not in known))
+    lacking = {character for text in texts for character in text.get_text() if ord(character) not in known} - {"\n"}
+    if not lacking:
+        return
     there = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [font for font in FONTS if font in there]
-    if lacking and not fonts:
-        print(f"no font for {lacking} is installed, and boxes stand in the picture instead: install one, as {FONTS[0]}",
-              file=sys.stderr)
+    if not fonts:
+        print(f"no font for {''.join(sorted(lacking))} is installed, and boxes stand in the picture instead: install "
+              f"one, as {FONTS[0]}", file=sys.stderr)
     for text in texts:
-        if fonts and any(character in lacking for character in text.get_text()):
+        if fonts and lacking & set(text.get_text()):
             text.set_fontfamily([*text.get_fontfamily(), *fonts])
 
 

@@ -114,6 +114,21 @@ def test_a_layer_is_in_one_net():
     Sequential(layer)
 
 
+def test_what_a_net_allowed_is_gone_with_it():
+    """A layer that wrote over its neighbours' arrays there leaves a user's alone, where it has none."""
+    fc, relu = Dense(3, 3), ReLU()
+    Sequential(fc, relu, Dense(3, 2))
+    gc.collect()
+    alone, dy = Sequential(relu), np.ones((2, 3), np.float32)
+    x = fc.forward(np.ones((2, 3), np.float32))
+    before = np.array(x)
+    assert (before < 0).any()
+    alone.forward(x)
+    alone.backward(dy)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(dy, 1)
+
+
 def test_names_are_different():
     with pytest.raises(ValueError, match="Sequential: two layers are called '1'"):
         Sequential(Dense(3, 4), Dense(4, 4), **{"1": Dense(4, 4)})

@@ -90,8 +90,8 @@ def test_a_batch_that_does_not_fit_says_what_it_needs_and_which_one_fits(tmp_pat
         while pages(fits + 1) <= room:  # what is rounded up may be the same for some more images
             fits += 1
         monkeypatch.setattr(kernels.active(), "room", lambda room=room: room)
-        with pytest.raises(UserError, match=rf"batch \(={recipe.batch}\) takes 0\.\d\d GiB, and there is room for "
-                                            rf"0\.\d\d GiB: the largest batch that fits is {fits}$"):
+        with pytest.raises(UserError, match=rf"batch \(={recipe.batch}\) takes 0\.\d\d GiB of memory, and "
+                                            rf"0\.\d\d GiB are free: the largest batch that fits is {fits}$"):
             trainer(recipe, images, folder=tmp_path / "run")
     monkeypatch.setattr(kernels.active(), "room", lambda: pages(1) - 1)
     with pytest.raises(UserError, match="not even one image fits"):
@@ -105,7 +105,7 @@ def test_a_batch_for_more_memory_than_there_is_is_refused(tmp_path):
     recipe, images = RECIPES["cifar_80sec"], shapes.load("train", 100)
     there = kernels.active().room()
     assert 2**28 < there < 2**44
-    with pytest.raises(UserError, match=r"takes .* GiB, and there is room for .* GiB: the largest batch that fits"):
+    with pytest.raises(UserError, match=r"takes .* GiB of memory, and .* GiB are free: the largest batch that fits"):
         plan.check_room(lambda: recipe.build(0, 10), images.shape, there // 2**17)
     trainer(replace(recipe, batch=there), images, folder=tmp_path / "run")  # of 100 images
 

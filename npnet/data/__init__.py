@@ -37,11 +37,16 @@ def load(name: str | Path, split: str = "train", most: int | None = None) -> Ima
     return images if most is None else images.take(min(most, len(images)))
 
 
+def is_prepared(name: str | Path) -> bool:
+    """Is it a folder of photos that ``npnet data prepare`` has made, its splits in it?"""
+    return (Path(name) / "train" / INDEX).exists()
+
+
 def _there(name: str | Path, split: str) -> Images:
     """All images of a set that lies in files."""
     if name == "cifar10":
         return cifar10.load(split)
-    if (Path(name) / "train" / INDEX).exists():
+    if is_prepared(name):
         return _photos(Path(name), split)
     if (Path(name) / INDEX).exists():
         raise DataError(f"{name}: holds photos of one split: there must be train and val (or test) in it, as in the "

@@ -9,7 +9,6 @@ import io
 import json
 import multiprocessing
 import os
-import signal
 import tarfile
 import threading
 import time
@@ -29,7 +28,7 @@ from npnet.data.dataset import DataError
 from npnet.data.photos import ARRAYS, FORMAT, INDEX
 from npnet.errors import UserError
 from npnet.files import load_arrays, only_writer, read_json, save_arrays, write_atomically, write_json
-from npnet.processes import uninterrupted
+from npnet.processes import end_by_ctrl_c, uninterrupted
 
 STATE = "unfinished.safetensors"
 SPLITS = ("train", "val", "test")
@@ -342,9 +341,7 @@ def _live_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is for all of them, and one has something to say about it
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    end_by_ctrl_c()  # which all of them get
 
 
 def write_shard(source: Path, entries: list[Entry], first: int, path: Path, settings: Settings) -> _Shard:

@@ -72,8 +72,9 @@ def share_memory(layers: Sequence[Layer]) -> None:
     for before, layer in pairwise(layers):
         free = not before.keeps_output or (isinstance(layer, Dropout) and isinstance(before, ReLU))
         layer.over_input = before if isinstance(layer, ReLU | Dropout) and free else None
-    for layer in layers[:-1]:
-        layer.over_gradient = isinstance(layer, ReLU | Dropout)
+    layers[0].over_input = None  # a net that is gone may have allowed it
+    for layer in layers:
+        layer.over_gradient = isinstance(layer, ReLU | Dropout) and layer is not layers[-1]
 
 
 def forward_through(

@@ -2,12 +2,10 @@
 from collections.abc import Sequence
 from typing import TypeGuard
 
-import numpy as np
-
 from npnet.kernels import Array, Shape
 from npnet.kernels.calls import Calls
 
-from .layer import Cost, Layer, check_input, check_window, sliding_size
+from .layer import Cost, Layer, check_input, check_whole, check_window, sliding_size
 from .parameter import Constant, Gaussian, Initialiser
 
 
@@ -166,7 +164,4 @@ class Conv1x1s:
 def check_channels(**counts: int) -> None:
     """Raise ValueError for a count that is less than 1."""
     for name, count in counts.items():
-        if not isinstance(count, int | np.integer):
-            raise ValueError(f"{name} (={count!r}) must be a whole number")
-        if count < 1:
-            raise ValueError(f"{name} (={count}) must be at least 1")
+        check_whole(name, count, 1)

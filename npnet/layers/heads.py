@@ -7,7 +7,7 @@ from npnet.kernels import Array, Shape
 from npnet.kernels.calls import Calls, one_pass
 
 from .containers import Container, backward_parameters_through, backward_through, forward_through, share_memory
-from .layer import Cost, Layer
+from .layer import Cost, Layer, needs_forward
 from .loss import SoftmaxCrossEntropy
 
 
@@ -123,7 +123,7 @@ class WeightedSoftmaxCrossEntropy(Layer):
     def backward(self) -> Any:  # type: ignore[override]
         """∂L by the logits: a tuple if they were one."""
         if not self.used:
-            raise ValueError(f"{type(self).__name__}: backward needs a forward pass before it")
+            raise needs_forward(self)
         gradients = [loss.backward() for loss in self.losses[: self.used]]
         for dz in gradients[1:]:
             self.kernels.scale(dz, self.weight, dz)

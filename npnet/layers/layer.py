@@ -175,7 +175,7 @@ class Layer:
     def check_gradient(self, dy: Array) -> None:
         """Raise ValueError unless `dy` has the shape and dtype of what the last `forward` returned."""
         if self._returned is None:
-            raise ValueError(f"{type(self).__name__}: backward needs a forward pass before it")
+            raise needs_forward(self)
         if dy.shape != self._returned.shape or dy.dtype != self._returned.dtype:
             raise ValueError(f"{type(self).__name__}: dy of shape (={dy.shape}) and dtype (={dy.dtype}) must be like "
                              f"the last output, {self._returned.shape} and {self._returned.dtype}")
@@ -203,6 +203,11 @@ class Layer:
 
     def __call__(self, x: Array, train: bool = True) -> Array:
         return self.forward(x, train)
+
+
+def needs_forward(layer: Layer) -> ValueError:
+    """For `backward`, where nothing has gone forward."""
+    return ValueError(f"{type(layer).__name__}: backward needs a forward pass before it")
 
 
 def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:

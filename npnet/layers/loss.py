@@ -4,7 +4,7 @@ import numpy as np
 
 from npnet.kernels import Array
 
-from .layer import Layer, check_dtype
+from .layer import Layer, check_dtype, needs_forward
 
 
 class SoftmaxCrossEntropy(Layer):
@@ -45,7 +45,7 @@ class SoftmaxCrossEntropy(Layer):
     def backward(self) -> Array:  # type: ignore[override]
         r"""∂L/∂z = (p − [k = t]) / N: how much too probable each class is."""
         if not hasattr(self, "labels"):
-            raise ValueError(f"{type(self).__name__}: backward needs a forward pass before it")
+            raise needs_forward(self)
         dlogits = self.like("dlogits", self.probabilities)
         self._call(self.kernels.softmax_cross_entropy_backward, self.probabilities, self.labels, dlogits)
         return dlogits

@@ -7,22 +7,19 @@ cuda-convnet's 19pct without its weight decay (`npnet.models.cifar_figure1`).
 Training error is measured as the program of 2011 did, on the images as they are learnt from, before the update; here as
 the mean over an epoch's worth of them, every fifth of an epoch (`curve`).
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from npnet import data, plot
-from npnet.data.photos import INDEX
 from npnet.errors import UserError
 from npnet.files import read_json, write_json
 from npnet.train import Diverged, metrics
 
 from . import parallel
 from .recipe import Recipe, load, trainer
-
-T = TypeVar("T")
 
 LEVEL = 0.25
 """The training error at which the paper's figure draws its line."""
@@ -73,19 +70,14 @@ class Job:
 
 def known_as(name: str) -> str:
     """The set that `name` stands for, "shapes" or "cifar10", or a folder of photos."""
-    if (Path(name) / "train" / INDEX).exists():
+    if data.is_prepared(name):
         return f"photos in {Path(name).name}"
     return name if name in data.NAMES else "cifar10"
 
 
-def _as_known(of: Mapping[str, T], name: str) -> T:
-    """What is known for the set; photos are taken for CIFAR-10's."""
-    return of.get(known_as(name), of["cifar10"])
-
-
 def quick(name: str) -> dict[str, Any]:
-    """Settings of `run` for a look at it."""
-    return dict(_as_known(QUICK, name))
+    """Settings of `run` for a look at it; for photos, CIFAR-10's."""
+    return QUICK.get(known_as(name), QUICK["cifar10"])
 
 
 def recipe(activation: str, rate: float, epochs: int) -> Recipe:
@@ -221,7 +213,8 @@ def run(
     """
     if not 0 < level < 1:
         raise ValueError(f"level (={level}) must be more than 0 and less than 1")
-    chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else rates or _as_known(RATES, name)
+    rates = rates or RATES.get(known_as(name), RATES["cifar10"])
+    chosen = tune(name, folder, epochs, images, workers, resume, progress) if tuned else rates
     jobs = [
         Job(a, chosen[a], seed, epochs, level, name, images, folder / f"{a}-seed{seed}", resume,
             progress and workers <= 1)

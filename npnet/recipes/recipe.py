@@ -13,7 +13,7 @@ from npnet.data import Images, Loader, augment
 from npnet.errors import UserError
 from npnet.evaluate import error_rate
 from npnet.files import load_arrays, read_json, save_arrays, write_json
-from npnet.kernels import active_name
+from npnet.kernels import Shape, active_name
 from npnet.train import SGD, Average, Every, Plateau, Polynomial, Steps, Trainer
 from npnet.train.plan import check_room
 from npnet.weights import begin_from
@@ -138,15 +138,19 @@ def loaders(
     )
 
 
-def check_crop(recipe: Recipe, train: Images) -> None:
-    takes = models.input_shape(recipe.model, **recipe.arguments)
-    if not recipe.crop and train.shape[1:] != takes[1:]:
-        raise UserError(f"{recipe.name} takes images of {takes[1]} × {takes[2]} pixels, and {train.name} has "
-                        f"{train.shape[1]} × {train.shape[2]}: npnet data prepare --side {takes[1]} makes photos ready")
-    if recipe.crop > min(train.shape[1:]):
-        raise UserError(f"{recipe.name} takes crops of {recipe.crop} × {recipe.crop} pixels, and {train.name} has "
-                        f"{train.shape[1]} × {train.shape[2]}: npnet data prepare makes photos ready, --data DIR takes "
-                        f"them")
+def check_crop(recipe: Recipe, train: Images) -> Shape:
+    """The shape (C, H, W) of what the net gets of these images. Raises UserError if it takes no such."""
+    channels, height, width = train.shape
+    if recipe.crop:
+        if recipe.crop > min(height, width):
+            raise UserError(f"{recipe.name} takes crops of {recipe.crop} × {recipe.crop} pixels, and {train.name} has "
+                            f"{height} × {width}: npnet data prepare makes photos ready, --data DIR takes them")
+        return channels, recipe.crop, recipe.crop
+    _, *side = models.input_shape(recipe.model, **recipe.arguments)
+    if [height, width] != side:
+        raise UserError(f"{recipe.name} takes images of {side[0]} × {side[1]} pixels, and {train.name} has "
+                        f"{height} × {width}: npnet data prepare --side {side[0]} makes photos ready")
+    return train.shape
 
 
 def still_loader(recipe: Recipe, mean: NDArray[np.float32], images: Images, view: int | None = None) -> Loader:
@@ -210,9 +214,7 @@ def trainer(
     if start:
         facts |= {"start": str(start.resolve()), "anew": list(new)}
     writes = folder is None or _is_new(recipe, folder, facts, resume)
-    shape = (train.shape[0], recipe.crop, recipe.crop) if recipe.crop else train.shape
-    check_crop(recipe, train)
-    batch = min(recipe.batch, len(train))
+    shape, batch = check_crop(recipe, train), min(recipe.batch, len(train))
     check_room(lambda: recipe.build(seed, len(train.classes)), shape, batch, bool(recipe.averaged))
     net = recipe.build(seed, len(train.classes))
     if start:

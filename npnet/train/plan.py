@@ -67,5 +67,5 @@ def check_room(build: Callable[[], models.Net], shape: Shape, batch: int, averag
         while fitting and _taken(build, shape, fitting, averaged, pages=True) > room:
             fitting -= 1
         fits = f"the largest batch that fits is {fitting}" if fitting else "not even one image fits"
-        raise UserError(f"batch (={batch}) takes {needs / GIB:.2f} GiB, and there is room for {room / GIB:.2f} GiB: "
-                        f"{fits}")
+        raise UserError(f"batch (={batch}) takes {needs / GIB:.2f} GiB of memory, and {room / GIB:.2f} GiB are "
+                        f"free: {fits}")
