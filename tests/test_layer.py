@@ -114,6 +114,18 @@ def test_a_layer_is_in_one_net():
     Sequential(layer)
 
 
+def test_layers_of_a_net_are_of_one_backend():
+    """Calls of one may wait while the other's are made, which would then read what the pass before has left."""
+    with kernels.using("numpy"):
+        one = ReLU()
+    with kernels.using("numba"):
+        other = ReLU()
+        with pytest.raises(ValueError, match=r"Sequential: the layers are of 2 backends \(numpy, numba\): make all of "
+                                             r"them with one"):
+            Sequential(one, other)
+        assert Sequential(one).kernels is one.kernels  # whatever is chosen when it is made
+
+
 def test_what_a_net_allowed_is_gone_with_it():
     """A layer that wrote over its neighbours' arrays there leaves a user's alone, where it has none."""
     fc, relu = Dense(3, 3), ReLU()
@@ -194,3 +206,15 @@ def test_an_input_that_is_not_row_major_is_said(backend):
     for layer in (Conv2D(3, 4, 3), MaxPool2D(2, 2), LRN()):
         with pytest.raises(ValueError, match=f"{type(layer).__name__}: {says}"):
             layer.forward(x)
+
+
+def test_what_a_fully_connected_layer_learns_from_is_read_as_it_lies():
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((9, length), np.float32) for length in (7, 13))
+    with kernels.using("numba"):
+        layer = Dense(7, 13)
+        layer.forward(x)
+        layer.backward_parameters(dy)
+        for other in (np.asfortranarray(dy), np.repeat(dy, 2, axis=1)[:, ::2], dy[:, ::-1]):
+            with pytest.raises(ValueError, match=r"array of shape \(=\(9, 13\)\) and strides .* must be row-major"):
+                layer.backward_parameters(other)

@@ -96,6 +96,8 @@ def test_softmax_rows_are_probabilities(backend):
     (lambda loss: loss.forward(np.zeros((1, 0)), labels(0)), r"logits \(=\(1, 0\)\) must be \(N, K\), neither"),
     (lambda loss: loss.forward(np.zeros((1, 4), int), labels(0)),
      r"SoftmaxCrossEntropy: logits of dtype \(=int64\) must be float32 or float64"),
+    (lambda loss: loss.forward(np.zeros((4, 3)).T, labels(0, 1, 2)),
+     r"SoftmaxCrossEntropy: logits of shape \(=\(3, 4\)\) and strides \(=\(8, 24\)\) must be row-major: np"),
     (lambda loss: loss.backward(), "SoftmaxCrossEntropy: backward needs a forward pass before it"),
     (lambda loss: loss.forward(np.zeros(4), labels(0, 1, 2, 3)), r"logits \(=\(4,\)\) must be \(N, K\)"),
     (lambda loss: loss.kernels.label_ranks(np.zeros((1, 4)), labels(5), labels(0)), r"labels\[0\] \(=5\) must be in"),

@@ -82,6 +82,13 @@ def test_per_pixel_divides_alpha_by_the_area_of_the_window():
     assert LRNWithin(3, 9e-5).alpha == pytest.approx(1e-5)
 
 
+@pytest.mark.parametrize("layer", [LRN(5, 1e-4, k=1), LRN(5, 1e-4, per_channel=True, groups=2), LRNWithin(3, 9e-5)])
+def test_what_it_says_it_is_makes_the_same(layer):
+    again = eval(repr(layer))
+    assert repr(again) == repr(layer)
+    assert again.alpha == layer.alpha
+
+
 def test_zeros_stay_zeros_and_nan_stays_nan():
     for layer in (LRN(), LRNWithin()):
         a = np.zeros((1, 9, 9, 9))
@@ -95,6 +102,7 @@ def test_zeros_stay_zeros_and_nan_stays_nan():
     (lambda: LRN(size=2.5), r"size \(=2.5\) must be a whole number"),
     (lambda: LRN(k=0), r"k \(=0\) must be positive"),
     (lambda: LRN(alpha=-1), r"alpha \(=-1\) must not be negative"),
+    (lambda: LRN(k=1e-38), r"k \(=1e-38\) must be positive, 1.18e-38 or more"),
     (lambda: LRNWithin(size=-3), r"size \(=-3\) must be at least 1"),
     (lambda: LRNWithin(k=-1.5), r"k \(=-1.5\) must be positive"),
     (lambda: LRNWithin(alpha=-0.1), r"alpha \(=-0.1\) must not be negative"),

@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # the type checker holds every backend against the contract
     _fast: Backend[NDArray[Any]] = numba
     _device: Backend[Any] = cuda
 
-__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "asked", "use", "using"]
+__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "asked", "name_of", "use",
+           "using"]
 
 NAMES = ("numpy", "numba", "cuda")
 PACKAGES = {"cuda": "'npnet[cuda13]' (or 'npnet[cuda12]', for a driver of CUDA 12)"}
@@ -84,6 +85,10 @@ def active() -> Backend[Array]:
 
 
 def active_name() -> str:
-    """The last part of the backend's name, as `use` takes it."""
-    backend = active()
+    """`name_of` the chosen backend."""
+    return name_of(active())
+
+
+def name_of(backend: Backend[Any]) -> str:
+    """The last part of a backend's name, as `use` takes it."""
     return str(getattr(backend, "__name__", type(backend).__name__)).rpartition(".")[2]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeGuard
 
-from npnet.kernels import Array, Shape
+from npnet.kernels import Array, Shape, name_of
 from npnet.kernels.calls import may_wait, one_pass
 
 from .activation import ReLU
@@ -17,7 +17,13 @@ from .pool import AvgPool2D, MaxPool2D
 
 
 class Container(Layer):
-    """What has layers in it: their names, their parameters, and the place of each."""
+    """What has layers in it: their names, their parameters, and the place of each. It computes with their backend.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, two have one name, one stands in two places or in another net, or their backends differ.
+    """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
         super().__init__()
@@ -35,6 +41,11 @@ class Container(Layer):
             if layer.within is not None and layer.within() is not None:
                 raise ValueError(f"{type(self).__name__}: {type(layer).__name__} is in a net already: make a layer for "
                                  f"each, or call the layers of that net one after another")
+        backends = list({id(layer.kernels): layer.kernels for layer in self.layers}.values())
+        if len(backends) > 1:  # calls of one may wait, while the other's are made
+            raise ValueError(f"{type(self).__name__}: the layers are of {len(backends)} backends "
+                             f"({', '.join(map(name_of, backends))}): make all of them with one")
+        self.kernels = backends[0]
         for layer in self.layers:
             layer.within = weakref.ref(self)
         for i, layer in enumerate(self.walk()):
@@ -187,8 +198,8 @@ class Concat(Container):
     The gradient of the input is the sum over the branches. Where several branches begin with a convolution by 1 × 1,
     these are computed together (`Conv1x1s`). A convolution at the end of a branch writes its result where it belongs in
     the output, and a ReLU there reads its gradient where it is. If all branches end with a convolution and a ReLU, the
-    layer behind may have gone back through the ReLUs, and the convolutions read their gradients there. So this layer
-    may do for what comes before it.
+    layer behind may have gone back through the ReLUs, and the convolutions read their gradients there. This layer may
+    do the same for a ReLU before it.
     """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:

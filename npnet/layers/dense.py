@@ -21,6 +21,12 @@ class Dense(Layer):
     in_features, out_features : int
     weight, bias : Initialiser
         How `weight` (out_features, in_features) and `bias` (out_features,) begin; AlexNet §5.
+
+    Raises
+    ------
+    ValueError
+        If a number of features is less than 1; in `forward`, if an image does not hold `in_features` numbers, or is of
+        another type than the weights.
     """
 
     keeps_output = False

@@ -59,6 +59,7 @@ class Dropout(Layer):
         return None if self.left_to_relu else self.left
 
     def seed(self, *key: int) -> None:
+        """Masks are those of `key` from now on, beginning with step 0."""
         self._seed, self.step = counter.key(*key), 0
 
     def again(self) -> "Dropout":
@@ -69,6 +70,7 @@ class Dropout(Layer):
         return other
 
     def set_step(self, step: int) -> None:
+        """The next mask is that of training step `step`."""
         self.step = step
 
     def forward(self, x: Array, train: bool = True, leave: bool = False) -> Array:

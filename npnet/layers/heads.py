@@ -99,6 +99,7 @@ class WeightedSoftmaxCrossEntropy(Layer):
     .. math:: L = L_0 + w \sum_{i \ge 1} L_i
 
     each L_i being the `SoftmaxCrossEntropy` of one array of logits. `errors` and `probabilities` are the net's own.
+    ValueError, if `weight` is negative.
     """
 
     def __init__(self, weight: float = 0.3) -> None:

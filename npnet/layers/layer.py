@@ -221,9 +221,7 @@ def check_input(layer: Layer, x: Array, expected: Shape, name: str) -> None:
     if not fits or any(e not in (-1, s) for s, e in zip(x.shape[1:], expected, strict=True)):
         wanted = ", ".join(("N", *("any" if e == -1 else str(e) for e in expected)))
         raise ValueError(f"{name}: x of shape (={x.shape}) must be ({wanted}), N at least 1")
-    if isinstance(x, np.ndarray) and not row_major:
-        raise ValueError(f"{name}: x of shape (={x.shape}) and strides (={x.strides}) must be row-major: "
-                         f"np.ascontiguousarray(x) makes it so")
+    check_row_major(name, "x", x)
     if layer._parameters and x.dtype != layer._parameters[0].dtype:
         raise ValueError(
             f"{name}: x of dtype (={x.dtype}) must be {layer._parameters[0].dtype}, as the weights; "
@@ -237,6 +235,13 @@ def check_dtype(name: str, array: str, dtype: Any) -> None:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"{name}: {array} of dtype (={dtype}) must be float32 or float64, in this machine's order of "
                          f"bytes: {array}.astype(np.float32) is")
+
+
+def check_row_major(name: str, array: str, x: Array) -> None:
+    """Raise ValueError unless the numbers of `x` lie in memory in the order of its indices."""
+    if isinstance(x, np.ndarray) and not is_row_major(x):
+        raise ValueError(f"{name}: {array} of shape (={x.shape}) and strides (={x.strides}) must be row-major: "
+                         f"np.ascontiguousarray({array}) makes it so")
 
 
 def is_row_major(x: Array) -> bool:

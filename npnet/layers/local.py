@@ -24,6 +24,11 @@ class Local2D(Layer):
         As for `Conv2D`.
     weight, bias : Initialiser
         How `weight` (OH, OW, O, C, K, K) and `bias` (O, OH, OW) begin.
+
+    Raises
+    ------
+    ValueError
+        As `Conv2D`; and if no kernel fits in an image.
     """
 
     keeps_output = False

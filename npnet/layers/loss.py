@@ -4,7 +4,7 @@ import numpy as np
 
 from npnet.kernels import Array
 
-from .layer import Layer, check_dtype, needs_forward
+from .layer import Layer, check_dtype, check_row_major, needs_forward
 
 
 class SoftmaxCrossEntropy(Layer):
@@ -25,11 +25,15 @@ class SoftmaxCrossEntropy(Layer):
     """
 
     def forward(self, logits: Array, labels: Array) -> float:  # type: ignore[override]
-        """logits (N, K), labels (N,) int64 in 0 … K − 1 → the mean loss, in nats."""
+        """logits (N, K), labels (N,) int64 in 0 … K − 1 → the mean loss, in nats.
+
+        ValueError, if the shapes do not fit, logits are not row-major, or labels are of another type or beyond K − 1.
+        """
         if len(logits.shape) != 2 or labels.shape != logits.shape[:1] or 0 in logits.shape:
             raise ValueError(f"logits (={logits.shape}) must be (N, K), neither of them 0, and labels "
                              f"(={labels.shape}) be (N,)")
         check_dtype(type(self).__name__, "logits", logits.dtype)
+        check_row_major(type(self).__name__, "logits", logits)
         if labels.dtype != np.int64:
             raise ValueError(f"labels of dtype (={labels.dtype}) must be int64")
         self.labels = labels

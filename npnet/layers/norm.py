@@ -1,15 +1,19 @@
 """Local response normalisation: neighbours compete, a bright one dims the others. AlexNet §3.3."""
+import numpy as np
+
 from npnet.kernels import Array, Shape
 
 from .layer import Layer, check_input, check_whole
+
+TINY = float(np.finfo(np.float32).tiny)  # smaller numbers are zeros to some instructions
 
 
 class _Normalisation(Layer):
     def __init__(self, size: int, alpha: float, beta: float, k: float, terms: int) -> None:
         super().__init__()
         check_whole("size", size, 1)
-        if not k > 0:
-            raise ValueError(f"k (={k}) must be positive: a window of zeros would divide by zero")
+        if not k >= TINY:
+            raise ValueError(f"k (={k}) must be positive, {TINY:.3g} or more: a window of zeros would divide by zero")
         if not alpha >= 0:
             raise ValueError(f"alpha (={alpha}) must not be negative: the denominator could reach zero")
         self.size, self.beta, self.k = size, beta, k
@@ -130,6 +134,11 @@ class LRNWithin(_Normalisation):
     alpha, beta, k : float
     per_pixel : bool
         Divide α by n². The attribute `alpha` holds the α that is used.
+
+    Raises
+    ------
+    ValueError
+        If `size` is less than 1, `alpha` negative, or `k` not positive (the denominator could reach zero).
     """
 
     def __init__(
@@ -154,3 +163,6 @@ class LRNWithin(_Normalisation):
             self.kernels.lrn_within_backward, db, self.a, self.b, self.d, self.size, self.alpha, self.beta,
             self.through_relu, da)
         return da
+
+    def __repr__(self) -> str:
+        return super().__repr__()[:-1] + ", per_pixel=False)"  # `alpha` has been divided

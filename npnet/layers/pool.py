@@ -113,6 +113,11 @@ class AvgPool2D(_Pool):
         As for `MaxPool2D`.
     count_pad : bool
         Count the pixels of the padding, which are 0, in m.
+
+    Raises
+    ------
+    ValueError
+        As `MaxPool2D`.
     """
 
     def __init__(

@@ -45,6 +45,8 @@ def _relu_in_place(y: Floats) -> None:
     """One name for one array: with two, the compiler must fear that one is written before the other is read."""
     for i in range(y.size):
         value = y[i]
+        # abs changes nothing, but so there is always something to write. Else LLVM makes a branch of it, number by
+        # number: 114 µs for 262,144 of them, now 20
         y[i] = 0 if value <= 0 else abs(value)
 
 

@@ -42,7 +42,8 @@ _scratch = _Scratch()
 
 
 def scratch(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> list[Floats]:
-    """Arrays for the time of one call of a kernel. All kernels use the same memory, which the first steps make."""
+    """Arrays for the time of one call of a kernel. All kernels use the same memory, which the first steps make; so does
+    a second call for the same dtype."""
     sizes = [math.prod(shape) for shape in shapes]
     starts = [0, *accumulate(-(-size // LINE) * LINE for size in sizes)]
     memory = _scratch.memory.get(dtype)

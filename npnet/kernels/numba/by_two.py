@@ -339,17 +339,18 @@ def _pool(
     """Of maps from one to another the largest of each window, or the sum. All of one dimension."""
     size, pad, height, width, tall, wide = size_of(plan), plan.pad, plan.height, plan.width, plan.tall, plan.wide
     lanes, end, clear = in_vector(x), last_plane * plan.tall * plan.wide, plan.clear
-    inside, apart, before, together = plan.inside, plan.apart, plan.before, plan.apart - 2 * in_vector(x)
+    inside, apart, before = plan.inside, plan.apart, plan.before
+    of_pairs = plan.apart - 2 * in_vector(x)  # where in `inside` what is for two rows in a vector begins
     for m in range(plane, last_plane):
         i = 0
         while i < tall:
             top, out = 2 * i - pad, (m * tall + i) * wide
             start = (m * height + top) * width - pad
             pair = plan.pairs and top >= 0 and top + 2 + size <= height and i + 1 < tall
-            # row by row, as they lie: that was a third
+            # row by row, as they lie: a piece of both before each vector, and maps of 112 × 112 took half as long again
             will_read(x, start + AHEAD // x.itemsize, (4 if pair else 2) * width)
             if pair:
-                pooled(x, start, width, 2 * width, inside, apart, together, before, 0, size, size, y, argmax, out, wide,
+                pooled(x, start, width, 2 * width, inside, apart, of_pairs, before, 0, size, size, y, argmax, out, wide,
                        2 * wide, end, lanes, what)
             elif top >= 0 and top + size <= height:  # said apart, for loops over known rows are written out
                 for v in range(0, wide, lanes):
@@ -373,14 +374,15 @@ def _pass_back(
     size, pad, height, width, tall, wide = size_of(plan), plan.pad, plan.height, plan.width, plan.tall, plan.wide
     lanes, end, columns, there, room, kept = (
         in_vector(dx), last_plane * plan.height * plan.width, plan.columns, plan.there, plan.room, plan.kept)
-    rows, together = (size + 1) // 2, plan.room - in_vector(dx)
+    rows = (size + 1) // 2
+    of_pairs = plan.room - in_vector(dx)  # likewise in `there`
     for m in range(plane, last_plane):
         i = 0
         while 2 * i < height + pad:
             at, top = start + ((m - plane) * tall + i) * wide, 2 * i - pad
             place = (m * height + top) * width - pad
             if plan.pairs_back and top >= 0 and top + 4 <= height and i >= rows - 1 and i + 1 < tall:
-                passed_back(dy, argmax, at, 2 * width, 0, rows, size, there, room, together, kept, wide, dx, place,
+                passed_back(dy, argmax, at, 2 * width, 0, rows, size, there, room, of_pairs, kept, wide, dx, place,
                             width, True, True, pad == 0, end, lanes)
                 i += 2
             else:

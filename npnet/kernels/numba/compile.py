@@ -153,7 +153,7 @@ def serial_sums(loop: Loop) -> Loop:
 
 
 PART = {"pipeline_class": _AsPart, **UNCOUNTED}
-"""Numba's options for what it compiles of its own accord: 50 small functions of AlexNet's, each made machine code of
+"""Numba's options for what it compiles of its own accord: 60 small functions of AlexNet's, each made machine code of
 and then compiled again where it is called, were a sixth of its first step."""
 
 

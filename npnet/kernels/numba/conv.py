@@ -3,9 +3,10 @@
 Tap (c, k, l) of all patches, side by side, is channel c of the image moved k up and l to the left. So a channel is
 copied KW times, moved by each l, its rows close together; in such a copy the pixels moved k up are the same numbers
 from another place on. An image of which every pixel stands in KH · KW patches is copied KW times, and not packed again
-as a library's product would, but where caches are slow (`tile.PACKED`). The sums are `tile`s.
+as a library's product would pack it, except where caches are slow (`tile.PACKED`). The sums are `tile`s.
 
-1 × 1 convolutions go another way, `pointwise`, and 3 × 3 to 5 × 5 with enough channels, or as many strides: `winograd`.
+1 × 1 convolutions go another way, `pointwise`, and 3 × 3 to 5 × 5, or of as many strides, with enough channels too:
+`winograd`.
 
 The gradient of the input is a convolution too: of dy, by the weights turned round, with zeros between dy's pixels where
 the stride was more than 1. That of the weights is the product of patches and dy.
@@ -60,7 +61,8 @@ def _copy_row(x: Floats, first: int, stride: int, spread: int, row: Floats) -> N
 def _copy_plane(x: Floats, width: int, above: int, left: int, plane: Floats) -> None:
     """The image x, its rows one after another, moved down by `above` rows and to the right by `left`; zero outside."""
     shift = above * width + left
-    start, stop = max(0, shift), max(0, min(plane.size, x.size + shift))
+    start = min(plane.size, max(0, shift))  # all of it, where a filter is larger than the padded image
+    stop = max(start, min(plane.size, x.size + shift))
     set_all(plane[:start], 0)
     set_all(plane[stop:], 0)
     move(x, start - shift, plane, start, stop - start)

@@ -1,17 +1,17 @@
 """The fully connected layer: y = x wᵀ + b, made of `dots`, and its two gradients, made of `tile`s.
 
 Weights are by far the largest array, and each is read once: forward, a thread takes some outputs, for all images; back,
-48 columns of what is written at a time, a panel, and what is summed over goes through the first-level cache in steps of
-so many: 48 columns of the second operand, close together, while the rows of the first pass by. Meanwhile what comes
-next is asked for from memory. With a library's product, divided among threads by images, weights were read once a
-thread, and it took a third longer.
+a panel at a time, 48 columns of what is written (VECTORS · lanes: with AVX2 24), and what is summed over goes through
+the first-level cache in STEPS: a panel of the second operand, close together, while the rows of the first pass by.
+Meanwhile what comes next is asked for from memory. With a library's product, divided among threads by images, weights
+were read once a thread, and it took a third longer.
 """
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import LINE, flat, lowest, planning, scratch
+from .arrays import LINE, flat, lowest, planning, reshaped, scratch
 from .compile import serial
 from .dots import dots
 from .panels import ask_for_panels, fill_panels, move_columns
@@ -32,9 +32,9 @@ AVX-512, where a panel's row is 192, eight panels took 1.0 to 1.4 times as long.
 PANELS = 8  # that the gradient of the weights writes of a row before it goes on to the next
 
 NEAR, MOST, FEW = 4096, 128, 12
-"""Forward, so many bytes of a row at a time: ROWS of weights stay in the first-level cache then, so many images in the
-second. Of few images, as many bytes as those are of all: weights come from memory once, and best in long rows (of one
-image, 2.8 ms in place of 4.1)."""
+"""Forward, NEAR bytes of each row are taken at a time: of ROWS rows of weights they stay in the first-level cache then,
+of MOST images in the second. Of FEW images or fewer MOST // FEW times as many, which together are no more: weights come
+from memory once, and best in long rows (of one image, 2.8 ms in place of 4.1)."""
 
 
 def _forward(
@@ -125,7 +125,10 @@ def _weight_panels(
     blocks: Floats, x: Floats, sizes: Any, first: int, columns: int, rows: Numbers, places: Numbers, lanes: int,
     panels: Floats, c: Floats, dw: Floats
 ) -> None:
-    """Columns `first`, … of dw, at most PANELS · 48 of them.  panels (PANELS, N · 48), c : a tile."""
+    """Columns `first`, … of dw, at most PANELS · width of them, width = VECTORS · lanes.
+
+    panels (PANELS, N · width), c : a tile.
+    """
     outputs, inputs = sizes
     images, width = blocks.shape[1], VECTORS * lanes
     for panel in range(-(-columns // width)):
@@ -197,7 +200,7 @@ def dense_backward_weight(dy: Floats, x: Floats, dw: Floats, db: Floats) -> Loop
     blocks, panels, tiles = scratch(
         dy.dtype, (-(-outputs // ROWS), images, ROWS), (team, PANELS, images * wide), (team, ROWS * wide))
     return [
-        loop(pack, dy, blocks, db),
+        loop(pack, reshaped(dy, dy.shape), blocks, db),
         loop(weight, blocks, flat(x), dw.shape, FIRST_ROWS, places, lanes_of(dy.itemsize), panels, tiles, flat(dw))]
 
 

@@ -2,8 +2,8 @@
 
 A row of weights lies along what is summed over, and so does an image. So a vector holds neighbouring terms of *one*
 sum, of VECTORS images and ROWS outputs at a time, and its numbers are added up at the end. Nothing is turned over and
-brought close together first, as it was for `tile`: AlexNet's layers became 1.2 to 1.8 times as fast with 64 images, 4
-times with one.
+brought close together first, as it was for `tile`: AlexNet's fc6 became 1.2 to 1.8 times as fast with 64 images, 1.8
+times with one (docs/speed.md).
 """
 from typing import Any
 
@@ -26,7 +26,8 @@ def dots(
     """y[n · width + o] += Σ_i x[n · line + i] w[o · depth + i], i < count, for n < images and o < outputs, which are
     VECTORS and ROWS at most; or `least`, if that is less. `anew`: bias[o] in place of what y was before.
 
-    All arrays of one dimension.  ahead : from where on w is needed next; a line of it is asked for with each of i.
+    All arrays of one dimension.  ahead : how far behind `w` what is needed next begins; a line of it is asked for with
+    each vector of i.
     """
     for n in range(images):
         for o in range(outputs):

@@ -194,8 +194,8 @@ start = kept(_start, **UNCOUNTED)
 
 
 def _start_several(blocks: int, many: int) -> int:
-    """What is written down from each of the addresses on that are in a row of numbers there. Returns of how many all is
-    done; how far the next came, is in its place then."""
+    """What is written down from each of the addresses on that are in a row of numbers there. Returns how many of them
+    are done altogether; if not all, the block at which the next one stopped is in its place then."""
     for i in range(many):
         stopped = start(_word(blocks, i))
         if stopped != NOTHING:

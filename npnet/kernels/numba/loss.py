@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from npnet.kernels.calls import after_what_waits
 from npnet.kernels.numpy.loss import check_labels
 
-from .arrays import scratch
+from .arrays import reshaped, scratch
 from .compile import inlined
 from .prepared import Loops, loop, prepared
 from .rows import largest
@@ -92,7 +92,7 @@ def softmax(logits: Floats, probabilities: Floats) -> Loops:
 def softmax_cross_entropy_forward(
     logits: Floats, labels: Labels, probabilities: Floats, summary: NDArray[Any]
 ) -> Loops:
-    [losses] = scratch(summary.dtype, labels.shape)
+    [losses], logits = scratch(summary.dtype, labels.shape), reshaped(logits, logits.shape)
     return [loop(_losses, logits, labels, probabilities, losses), loop(summarise, logits, labels, losses, summary)]
 
 

@@ -32,7 +32,7 @@ PAGE = 2**21  # bytes: a huge page
 class _Page:
     """For small arrays, one after another. The system has a table of where pages of memory lie, which the processor
     reads again for every 4 KB of what it has not used for a while; NumPy asks for pages of 2 MB for arrays of 4 MB or
-    more. The update of cifar_18pct, 0.4 MB of weights, took a fifth longer with pages of 4 KB."""
+    more. The update of cifar_18pct, 0.4 MB of weights, took an eighth longer with pages of 4 KB."""
 
     def __init__(self) -> None:
         self.lock, self.free = threading.Lock(), np.empty(0, np.uint8)

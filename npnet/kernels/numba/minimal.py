@@ -1,12 +1,12 @@
 r"""Minimal filtering: the matrices of `winograd`, and sums by them.
 
 A filter of K numbers makes y of x: y_i = Σ_k w_k x_{i+k}. Turned round it is a product of polynomials, and a product of
-degree n − 1 is known from its values at n − 1 points p and at ∞ (its first coefficient). So n = 4 + K − 1
+degree n − 1 is known from its values at n − 1 points p and at ∞ (its leading coefficient). So n = 4 + K − 1
 multiplications are enough for OUT = 4 outputs, in place of 4 · K:
 
     y = Aᵀ[ (G w) ∘ (Bᵀ x) ]          S. Winograd, Arithmetic Complexity of Computations, 1980
 
-    G  : w, as a polynomial, at the points:   G_pk = p^k / Π_{q≠p}(p − q);    at ∞ its last coefficient
+    G  : w, as a polynomial, at the points:   G_pk = p^k / Π_{q≠p}(p − q);    at ∞ its leading coefficient
     Bᵀ : the coefficients of                  Π_{q≠p}(z − q);                 for ∞ of Π_q(z − q)
     Aᵀ : back to coefficients:                p^i;                            ∞ counts for the last output
 

@@ -1,6 +1,11 @@
 """Local response normalisation, across channels and within a map. AlexNet §3.3.
 
-Innermost loops walk along pixels, which are neighbours in memory, so that they become vector instructions.
+    b_i = a_i / d_i^β,    d_i = k + α Σ_j a_j²    over the window of i
+
+    da_j = db_j / d_j^β − 2αβ a_j Σ_i db_i b_i / d_i    over the i in whose windows j is
+
+With β = 3/4, both papers', all of it is vector instructions (`reductions`); a power is not, and is 12 times slower.
+Windows across channels are sums of rows of pixels; within a map, `walks`.
 """
 from typing import Any
 
@@ -43,8 +48,10 @@ def _combine(db: Floats, a: Floats, d: Floats, alpha: Any, beta: Any, rectified:
 
 
 def _vectors(row: int, pixels: int, before: int, line: int, lanes: int) -> tuple[int, int]:
-    """From which pixel of a row to which are whole vectors, the first of which begins a line of the cache? None, if
-    `before` is −1, else so many numbers before a line begins in the array."""
+    """From which pixel of a row to which are whole vectors, the first of which begins a line of the cache?
+
+    before : how many numbers of the array lie before its first line; −1: no vector is written as a line, so none.
+    """
     head = min(pixels, (before - row) % line) if before >= 0 else pixels
     return head, head + (pixels - head) // lanes * lanes
 

@@ -1,16 +1,17 @@
 """Convolution by 1 × 1: a product of matrices at every pixel, the dimension reductions of GoogLeNet §4.
 
 y[o, p] = b[o] + Σ_c w[o, c] x[c, p]: there are no patches, so with AVX-512 nothing is copied. A tile reads 48 pixels of
-every channel, and the weights, where they are; putting either close together first cost more than it gained, half the
-time for few outputs. The pixels that are left over in an image (196 = 4 · 48 + 4) are put together with those of other
-images, until they fill a tile. The rows of y are asked for before the tile is computed: 15 % on maps of 28 × 28. The
-next pixels are asked for while these are computed, a line at each step of a tile: 25 % where there are few outputs.
-Where caches are slower (`tile.PACKED`), pixels are put close together, through all images, and none are left over.
+every channel (VECTORS · lanes; with AVX2 24), and the weights, where they are; putting either close together first cost
+more than it gained, half the time for few outputs. The pixels that are left over in an image (196 = 4 · 48 + 4) are put
+together with those of other images, until they fill a tile. The rows of y are asked for before the tile is computed:
+15 % on maps of 28 × 28. The next pixels are asked for while these are computed, a line at each step of a tile: 25 %
+where there are few outputs. Where caches are slower (`tile.PACKED`), pixels are put close together, through all images,
+and none are left over.
 
 An Inception module begins with three such convolutions of the same x. They are one product here, of the three w one
 above the other, so that x is read once; on the way back, ∂L/∂x is one sum over the outputs of all three:
 
-    y_i[o, p] = b_i[o] + Σ_j Σ_c w[o, c] x_j[c, p]        with one x_j and several y_i, or one y_i and several x_j.
+    y_i[o, p] = b_i[o] + Σ_j Σ_c w_ij[o, c] x_j[c, p]        with one x_j and several y_i, or one y_i and several x_j.
 
 The gradient of the weights, dw[o, c] = Σ_p dy[o, p] x[c, p], sums over pixels, so those of 48 channels of x are turned
 over, once for all dy, to have the channels of a pixel side by side.
@@ -38,9 +39,10 @@ Numbers = NDArray[np.int64]
 Several = tuple[Floats, ...]
 
 SEVERAL = 3  # convolutions at a time, made up with empty ones: one compiled kernel does for one, two and three
-PIXELS = 400  # that the gradient of the weights sums over at a time
+PIXELS = 400  # that the gradient of the weights sums over at a time; with 100 it takes 1.15 times as long with AVX2
 TOGETHER, SUMS = 4, 24_000
-"""So many panels are brought close together at a time, if their sums, of all outputs, are no more than so many."""
+"""So many panels are brought close together at a time, if their sums, of all outputs, are no more numbers than these:
+96 KB of float32, which stay in the second-level cache."""
 ASKED = 4  # every so manyth tile asks for what is packed next: where it is takes a twentieth of a tile to find out
 WRITTEN, ADDED, RECTIFIED = range(3)  # what becomes of y: see `_put`
 
@@ -81,6 +83,7 @@ def _multiply_panels(
         for i in range(len(ys)):
             y, first, outputs = ys[i], (whither[i, 0] + n * whither[i, 1]) * pixels + p, whither[i, 2]
             for o in range(0, outputs, ROWS):
+                # the first four tiles ask for a line each: 48 pixels lie in three, or four if they begin within one
                 few, ahead = min(ROWS, outputs - o), then + o // ROWS * lanes if i == 0 and o < 4 * ROWS else 0
                 for r in range(few):
                     will_write(y, first + (o + r) * pixels, wide)

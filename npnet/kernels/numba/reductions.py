@@ -1,5 +1,5 @@
-"""Sums of rows that lie in one array, said by their places: what normalisation is made of, and average pooling of maps
-that are turned over.
+"""Sums of rows that lie in one array, said by their places: what normalisation is made of, and average pooling with a
+stride of 3 or more (`averages`).
 
 As loops over rows, each row of sums is read and written once for every term; here the sum stays in a register while all
 terms pass by. A plain loop each, with LLVM's instructions beside it, as `tile` is.

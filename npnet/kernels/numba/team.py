@@ -26,8 +26,8 @@ FEW = 2**15  # numbers: so few are for the thread that calls. A ReLU of them tak
 FEW_POWERS = 2**12  # e^x of so many takes about as long
 
 COUNTERS = types.CPointer(types.int64)
-"""Of each thread's jobs that somebody has begun. They lie where the thread that calls keeps its own: made in Python, an
-array took 10 µs in a step, like everything that Python has to fetch from far memory."""
+"""For each thread, how many of its jobs have been begun. They lie where the thread that calls keeps its own: made in
+Python, an array took 10 µs in a step, like everything that Python has to fetch from far memory."""
 
 # A thread that waits for the others sleeps after a moment instead of spinning: on a machine that does anything else at
 # the same time, spinning takes the core from the thread that is waited for (a 0.1 ms loop then took 3 ms on average).

@@ -123,7 +123,7 @@ def tile(
     `anew`: = in place of +=, whatever c was before.
 
     a, b, c : of one dimension; c may lie over a, it is written last.  rows (ROWS,).  ahead : what is read next, so far
-    behind what is read now: a line of it is asked for at each step.
+    behind what is read now: a line of it is asked for at each step (if `width` is all of VECTORS; else nothing).
     """
     sums = c[: ROWS * width].copy()
     if anew:
@@ -155,9 +155,9 @@ class Registers:
         return self._masked("load", self.vector, [place, self.align, mask, self.constant(other)])
 
     def load_some(self, start: Any, index: Any, mask: Any, is_there: Any, size: Any) -> Any:
-        """The vector there, as far as the mask is set; whatever comes where it is not. Of an array of so many integers,
-        a vector at least, in which all of it is, or perhaps not. AVX2 has no masks for bytes: it reads the first or the
-        last vector instead, and moves that to its place."""
+        """The vector there where the mask is set, and anything where it is not. The array holds `size` integers, a
+        vector or more; is_there : does the whole vector lie in it? AVX2 has no masks for bytes: if it does not, the
+        array's first or last vector is read, and moved to its place."""
         if BYTES == 64:
             return self.load(start, index, mask)
         build, value, lanes = self.builder, cgutils.alloca_once(self.builder, self.vector), self.vector.count

@@ -1,5 +1,5 @@
-"""Maps turned over: pixel p of 16 maps (`lanes` of them) side by side, at places[p] or so far apart. No edge is in a
-vector's way so."""
+"""Maps turned over: pixel p of 16 maps (`lanes` of them) side by side, from places[p] on. So no edge of a map ends
+within a vector."""
 from typing import Any
 
 import numpy as np
@@ -31,19 +31,13 @@ def _gather(
 
 
 def _release(
-    room: Floats, places: Numbers, skip: int, count: int, lanes: int, x: Floats, plane: int, planes: int, numbers: int,
-    first: int
+    room: Floats, places: Numbers, count: int, lanes: int, x: Floats, plane: int, numbers: int, first: int
 ) -> None:
-    """The way back."""
+    """The way back, of `lanes` maps and as many pixels or more."""
     start = plane * numbers + first
-    if planes == lanes and count >= lanes:
-        for p in range(0, count, lanes):
-            q = min(p, count - lanes)
-            from_lanes(room, places, skip + q, x, start + q, numbers, lanes)
-    else:
-        for v in range(planes):
-            for p in range(count):
-                x[start + v * numbers + p] = room[places[skip + p] + v]
+    for p in range(0, count, lanes):
+        q = min(p, count - lanes)
+        from_lanes(room, places, q, x, start + q, numbers, lanes)
 
 
 def _turn_few(source: Floats, step: int, target: Floats, stride: int, rows: int, columns: int) -> None:

@@ -91,7 +91,7 @@ def _sweep_across(
         for row in range(room, above, wide):
             for j in range(wide):
                 best[row + j] = nothing
-                if which is not None:  # the first that counts, some rows on
+                if which is not None:  # if all it holds is −∞: the place of its first pixel in the map
                     which[row + j] = which[above + j] + (above - row) // wide * size
         for j in range(below, room + rows * wide):
             best[j] = nothing

@@ -4,6 +4,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .conv import col2im, padded_size
+
 Floats = NDArray[Any]
 
 
@@ -41,21 +43,15 @@ def average_pool_forward(x: Floats, size: int, stride: int, pad: int, count_pad:
 
 
 def average_pool_backward(dy: Floats, size: int, stride: int, pad: int, count_pad: bool, dx: Floats) -> None:
-    h, w = dx.shape[2:]
-    oh, ow = dy.shape[2:]
     share = (dy / pixels_counted(dx.shape[2:], size, stride, pad, count_pad, dy.shape[2:])).astype(dx.dtype, copy=False)
-    padded = np.zeros((*dx.shape[:2], h + 2 * pad + size + stride, w + 2 * pad + size + stride), dx.dtype)
-    for k in range(size):
-        for m in range(size):
-            padded[:, :, k:, m:][:, :, : stride * oh : stride, : stride * ow : stride] += share
-    dx[...] = padded[:, :, pad : pad + h, pad : pad + w]
+    n, c, oh, ow = dy.shape
+    col2im(np.broadcast_to(share[:, :, None, None], (n, c, size, size, oh, ow)), stride, pad, dx)
 
 
-def _windows(x: Floats, size: int, stride: int, pad: int, out: tuple[int, ...], outside: float) -> Floats:
+def _windows(x: Floats, size: int, stride: int, pad: int, out: tuple[int, int], outside: float) -> Floats:
     """(N, C, OH, OW, size·size)."""
     n, c, h, w = x.shape
-    beyond = size + stride  # a ceil window reaches past the right and bottom edge
-    padded = np.full((n, c, h + 2 * pad + beyond, w + 2 * pad + beyond), outside, x.dtype)
+    padded = np.full((n, c, *padded_size(h, w, (size, size), stride, pad, out)), outside, x.dtype)
     padded[:, :, pad : pad + h, pad : pad + w] = x
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))
     windows = windows[:, :, ::stride, ::stride][:, :, : out[0], : out[1]]
