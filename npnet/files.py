@@ -70,9 +70,9 @@ def load_arrays(
             return {name: file.get_tensor(name) for name in names}, json.loads(facts)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}): replace it, or delete it to begin anew"
-                        ) from None
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:  # the last two: bfloat16
+        raise UserError(f"{path}: not a whole safetensors file ({error}): put the right file there, or begin in "
+                        f"another folder") from None
 
 
 @contextmanager
@@ -84,28 +84,38 @@ def only_writer(folder: Path, names: Sequence[str]) -> Iterator[None]:
     system or the file system has no such locks, nobody is kept out.)
     """
     folder.mkdir(parents=True, exist_ok=True)
-    held = _lock(folder)
-    try:
+    with locked(folder):
         for name in names:
             for left in folder.glob(f"{name}.*.part"):
                 left.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A file or folder is this process's until then, if the system and the file system have such locks.
+
+    Raises UserError if it is another's.
+    """
+    held = _lock(path)
+    try:
         yield
     finally:
         if held is not None:
             os.close(held)
 
 
-def _lock(folder: Path) -> int | None:
+def _lock(path: Path) -> int | None:
     try:
         import fcntl
     except ImportError:  # Windows
         return None
-    held = os.open(folder, os.O_RDONLY)
+    held = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(held)
-        raise UserError(f"{folder}: another process is at work there: wait for it, or stop it") from None
+        raise UserError(f"{path}: another process is at work there: wait for it, or stop it") from None
     except OSError:  # a file system without locks
         pass
     return held

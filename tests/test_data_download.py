@@ -1,13 +1,17 @@
 import hashlib
+import os
+import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 
-from npnet.data import DataError, download
+from npnet.data import DataError, archive, download
 from npnet.data.download import fetch
+from npnet.errors import UserError
+from npnet.files import locked
 
 CONTENT = np.random.default_rng(0).bytes(700_001)
 SIZE = len(CONTENT)
@@ -245,3 +249,28 @@ def test_an_unknown_size_and_the_wrong_digest(get):
     with pytest.raises(DataError, match=r"wrong file \(md5"):
         get("wrong", size=None)
     assert not get.path.exists()
+
+
+def test_two_at_once_are_told_apart(get):
+    """The second is told of the first, and takes nothing from it."""
+    leave_part(get, CONTENT[:1000])
+    with locked(get.part), pytest.raises(UserError, match=r"file\.part: another process is at work there: wait for it"):
+        get("whole")
+    assert get.part.read_bytes() == CONTENT[:1000]
+    get("whole")
+    assert get.asked == [("whole", "bytes=1000-")]
+
+
+def test_what_a_killed_process_unpacked_is_removed(tmp_path):
+    killed, working, fresh = (tmp_path / f".unpacking-{name}" for name in ("killed", "working", "fresh"))
+    for folder in (killed, working, fresh):
+        folder.mkdir()
+        (folder / "file").write_bytes(b"1")
+    for folder in (killed, working):
+        os.utime(folder, (0, 0))
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        tar.add(killed / "file", "file")
+    with locked(working):
+        archive.extract(tmp_path / "a.tar.gz", tmp_path / "a", PurePosixPath, lambda fresh: None, 10, progress=False)
+    assert (tmp_path / "a" / "file").read_bytes() == b"1"
+    assert (killed.exists(), working.exists(), fresh.exists()) == (False, True, True)

@@ -1,7 +1,11 @@
 """Photos of every kind become the same upright square of red, green and blue."""
+import errno
 import io
+import os
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -178,3 +182,46 @@ def test_no_file_makes_it_fall(data):
 def test_what_is_encoded_comes_back_nearly():
     there = np.transpose(pixels(photo.encode(picture(64, 64).transpose(2, 0, 1), 92)), (2, 0, 1))
     assert abs(there - picture(64, 64).transpose(2, 0, 1)).mean() < 1.5
+
+
+def test_a_picture_that_goes_on_at_an_absurd_place_is_no_error_of_the_disk(tmp_path):
+    """Of a file, Pillow has the system go there; 43 in place of 42 is a TIFF of another kind, with long addresses."""
+    content = bytearray(saved(Image.new("RGB", (40, 40)), "TIFF"))
+    content[2] = 43
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(DataError, match="a photo: cannot be read as a picture"):
+        photo.read(tmp_path / "a.tif", "a photo")
+
+
+def test_what_the_disk_says_names_the_photo(monkeypatch):
+    def broken(*arguments, **named):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(OSError, match="Input/output error: 'a photo'"):
+        photo.read(b"", "a photo")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the program is a script")
+def test_no_program_is_begun_for_a_photo(tmp_path, monkeypatch):
+    """Pillow has Ghostscript draw PostScript, whatever the file's ending is."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(DataError, match="a photo: cannot be read as a picture"):
+        photo.read(file, "a photo")
+    assert not (tmp_path / "begun").exists()
+
+
+@pytest.mark.filterwarnings("default")
+def test_in_several_threads_other_warnings_are_heard_afterwards():
+    content = saved(Image.fromarray(picture()), "JPEG")
+    photo.read(content, "a photo")  # from now on Pillow's are not
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: photo.read(content, "a photo"), range(200)))
+    assert list(warnings.filters) == before
+    with pytest.warns(UserWarning, match="heard"):
+        warnings.warn("heard", stacklevel=1)

@@ -282,7 +282,7 @@ def test_pipes_and_hidden_folders_are_no_photos(tmp_path):
 def test_failures_of_the_disk_stop_it_and_are_not_the_photos(tmp_path, monkeypatch):
     make(tmp_path / "in", {"cat": 2, "dog": 2})
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("PIL.Image.open", fail)

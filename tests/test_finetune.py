@@ -1,6 +1,7 @@
 """A trained net learns other classes."""
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,9 @@ def test_googlenet_is_tuned_without_its_classifiers_in_the_middle(tmp_path):
     recipe = tuning(tmp_path, 5)
     assert recipe.arguments == {"preset": "caffe", "heads": False}
     assert recipe.slow == ((0.0, "fc", 10.0),)
+    later = replace(RECIPES["cifar_13pct"], epochs=20, drops=(8, 16))
+    later.save(tmp_path / "later", data="x train", images=5, classes=7)
+    assert replace(tuning(tmp_path / "later", 5), epochs=10) == tuning(tmp_path / "later", 10), "it can go on"
     assert tuning(tmp_path, 5, 0.02).rate == 0.02
     helped, plain = (models.googlenet(classes=7, heads=heads, seed=heads) for heads in (True, False))
     save_weights(helped, tmp_path / "w.safetensors")

@@ -397,6 +397,30 @@ def test_computing_in_float32_inside_does_not_pass():
     assert not gradcheck.check(Inside(), random(4, 3)).ok
 
 
+class Silent(Scale):
+    def forward(self, x, train=True):
+        super().forward(x)
+
+
+def test_what_is_no_layer_is_said():
+    with pytest.raises(ValueError, match="Silent: forward returns NoneType, and must return an array, or a tuple of"):
+        gradcheck.check(Silent(), random(4, 3))
+    scale = Scale()
+    scale.parameters()[0].value = 2.0
+    with pytest.raises(ValueError, match=r"w: value \(=2.0\) must be an array"):
+        gradcheck.check(scale, random(4, 3))
+
+
+def test_a_gradient_of_zero_has_no_relative_error(backend):
+    assert gradcheck.sweep(ReLU(), -1 - random(3, 4) ** 2, [1e-3, 1e-5]) == [(1e-3, 0.0), (1e-5, 0.0)]
+
+
+def test_what_forward_overwrites_is_not_said_of_backward():
+    problems = gradcheck.check(XOverwrittenForth(), random(4, 3)).problems
+    assert "x is overwritten by forward" in problems
+    assert "x is overwritten by backward" not in problems
+
+
 def test_a_loss_needs_labels():
     with pytest.raises(ValueError, match=r"labels \(=None\) must be given with a loss"):
         gradcheck.check(Scale(), random(4, 3), loss=SoftmaxCrossEntropy())

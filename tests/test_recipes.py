@@ -8,7 +8,7 @@ import npnet
 from npnet import data, models
 from npnet.data import Dataset, shapes
 from npnet.errors import UserError
-from npnet.evaluate import error_rate
+from npnet.evaluate import error_rate, mean_probabilities
 from npnet.files import load_arrays
 from npnet.recipes import RECIPES, Recipe, evaluate_runs, load, recipe, trainer
 from npnet.recipes.alexnet import ALEXNET
@@ -242,6 +242,45 @@ def test_the_mean_image_that_is_taken_off_is_that_of_the_images_trained_on(tmp_p
     assert (seen[0].mean == 10).all()
 
 
+def test_a_run_that_was_killed_while_it_began_goes_on_as_one_that_can_be_evaluated(tmp_path, train, test, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
+    for killed in ("save_input", "write_json"):
+        run = trainer(SMALL, train, test, tmp_path / killed, progress=False)
+        with monkeypatch.context() as patched:
+            patched.setattr(recipe, killed, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run.run()
+        trainer(SMALL, train, test, tmp_path / killed, resume=True, progress=False).run()
+        assert evaluate_runs([tmp_path / killed])[1].images == 30
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_a_run_goes_on_with_its_own_images_alone(tmp_path, train):
+    trainer(SMALL, train, folder=tmp_path, progress=False).run()
+    brighter = replace(train, images=np.maximum(train.images, 40))
+    renamed = replace(train, classes=tuple("abcdefghij"))
+    for other, differs in ((brighter, "their mean is another one"),
+                           (renamed, "classes disc, .* … there, a, b, c, d, e … here")):
+        with pytest.raises(UserError, match=rf"was trained on other images \({differs}\): --data DIR names those"):
+            trainer(replace(SMALL, epochs=2), other, folder=tmp_path, resume=True)
+    (tmp_path / recipe.FILE).unlink()
+    with pytest.raises(UserError, match=r"holds a checkpoint and no recipe\.json, which says of what run"):
+        trainer(SMALL, train, folder=tmp_path, seed=3, resume=True)
+
+
+def test_ten_views_of_a_net_that_takes_all_of_an_image_are_two(tmp_path, train, test, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
+    trainer(replace(SMALL, crop=0, model="cifar_80sec"), train, test, tmp_path, progress=False).run()
+    run, seen = trained_run(tmp_path), []
+    ten = np.mean([mean_probabilities([(run.net, run.loader(test, view))]) for view in range(10)], axis=0)
+    np.testing.assert_allclose(mean_probabilities(run.voices(test, 10)), ten, atol=1e-7)
+    evaluate_runs([tmp_path], "x", 10, lambda some, of: seen.append((some, of)))
+    assert sum(some for some, _ in seen) == 2 * len(test) == seen[0][1]
+
+
 @pytest.mark.parametrize("views", [1, 10])
 def test_an_evaluation_says_how_far_it_is(tmp_path, train, test, monkeypatch, views):
     monkeypatch.setattr(data, "load", lambda name, split: {"train": train, "test": test}[split])
@@ -277,6 +316,9 @@ def test_an_ensemble_is_the_mean_of_its_nets_probabilities(tmp_path, train, test
     other = replace(test, labels=test.labels[::-1].copy(), boxes=None)
     calls = iter([test, other])
     monkeypatch.setattr(data, "load", lambda name, split: train if split == "train" else next(calls))
+    with pytest.raises(UserError, match=r"b: was tested on other images than .*a"):
+        evaluate_runs(folders, "x")
+    calls = iter([test, test.take(20)])
     with pytest.raises(UserError, match=r"b: was tested on other images than .*a"):
         evaluate_runs(folders, "x")
 

@@ -76,6 +76,8 @@ def test_every_so_many_epochs_four_percent_less():
     s = Every(0.01)
     assert [s.rate(e) for e in (0, 7.99, 8, 15.9, 16, 80)] == pytest.approx(
         [0.01, 0.01, 0.0096, 0.0096, 0.009216, 0.01 * 0.96**10])
+    tenths = Every(1.0, epochs=0.1, factor=0.5)
+    assert [tenths.rate(step / 10) for step in range(30)] == [0.5**step for step in range(30)], "0.3 / 0.1 is 2.99…"
     with pytest.raises(ValueError, match=r"epochs \(=0\) must be greater than 0"):
         Every(0.01, 0)
 

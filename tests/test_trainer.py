@@ -395,3 +395,15 @@ def test_batches_are_made_while_the_net_computes_and_waiting_is_counted(backend,
     else:
         assert waited > 11 * 0.03 - sum(spent), "for what was not made meanwhile"
         assert waited < run.seconds - sum(spent) + 0.01
+
+
+def test_what_another_process_has_done_since_is_not_written_over(tmp_path):
+    late = small_trainer(tmp_path, epochs=1)
+    late.resume()  # nothing is there yet
+    small_trainer(tmp_path, epochs=1).run()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=r"has gone on to step 11 since this trainer looked: resume\(\) again"):
+        late.run()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    late.resume()
+    assert late.finished

@@ -1,5 +1,6 @@
 import errno
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -74,6 +75,10 @@ def test_a_missing_file_and_one_of_another_kind_are_told_apart(tmp_path):
             load_weights(small_net(), other)
     with pytest.raises(UserError, match="not a whole safetensors file"):
         load_weights(small_net(), tmp_path)
+    header = b'{"w":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'  # NumPy has no such numbers
+    other.write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_weights(small_net(), other)
 
 
 def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):

@@ -67,6 +67,9 @@ def test_names_and_layers_that_the_net_has_not(tmp_path):
     report = caffe.load(models.alexnet(preset="caffe", **SMALL), path, {"loss/classifier": "fc8"})
     assert report.left == ["head (2, 3)"]
     assert len(report.matched) == 16
+    net["conv1"].parameters()[1].name = "conv1.scale"
+    report = caffe.load(net, path, {"loss/classifier": "fc8"}, partial=True)
+    assert report.missing == ["conv1.scale (4,)"]
 
 
 def test_another_net_is_named_and_nothing_changed(tmp_path):

@@ -1,11 +1,18 @@
 """A downloaded archive becomes a folder, at once and whole, or not at all."""
+import contextlib
+import shutil
 import tarfile
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from npnet.data.dataset import DataError
+from npnet.errors import UserError
+from npnet.files import locked
+
+BESIDE = ".unpacking-"
 
 
 def extract(
@@ -30,7 +37,8 @@ def extract(
     from tqdm.auto import tqdm
 
     try:
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=target.parent) as beside:
+        _remove_left(target.parent)
+        with tempfile.TemporaryDirectory(prefix=BESIDE, dir=target.parent) as beside, locked(Path(beside)):
             fresh = Path(beside, target.name)
             with (tarfile.open(archive, "r:gz") as tar,
                   tqdm(unit=" files", desc=target.name, disable=not progress, dynamic_ncols=True, leave=False) as bar):
@@ -47,6 +55,15 @@ def extract(
         raise DataError(f"{archive}: is broken ({error}): remove it and run this again") from error
     except OSError as error:
         raise DataError(f"cannot unpack {archive} into {target} ({error}): mend this and run it again") from error
+
+
+def _remove_left(folder: Path) -> None:
+    """What processes that were killed had begun to unpack. Of a living one it is locked."""
+    for beside in folder.glob(f"{BESIDE}*"):
+        with contextlib.suppress(UserError, OSError):
+            if time.time() - beside.stat().st_mtime > 60:  # else perhaps it is about to be locked
+                with locked(beside):
+                    shutil.rmtree(beside)
 
 
 def _put(fresh: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from npnet.data.dataset import DataError
+from npnet.files import locked
 
 CHUNK = 1 << 18  # bytes read at once
 
@@ -55,9 +56,11 @@ def fetch(
     DataError
         If no mirror gave the file (the message says why, mirror by mirror), the disk is full or cannot be written, or
         another file lies at `path`, which is not touched.
+    UserError
+        If another process is downloading it.
     """
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.part")
     digests = {"md5": md5, "sha256": sha256, "sha1": sha1}
     try:
         if path.exists():
@@ -66,20 +69,11 @@ def fetch(
                 raise DataError(f"{path} is not the published file ({wrong}): move it away and run this again")
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        failures = []
-        for url in urls:
-            try:
-                total = size or _length(url, least, timeout)
-                _receive(url, part, total, progress, timeout)
-            except _MirrorError as error:
-                failures.append(f"{url}: {error}")
-                continue
-            wrong = _mismatch(part, total, digests)
-            if not wrong:
-                part.replace(path)
-                return path
-            part.unlink()
-            failures.append(f"{url}: wrong file ({wrong})")
+        part.touch()
+        with locked(part):
+            failures = _fetch(urls, path, part, size, digests, progress, timeout, least)
+        if not failures:
+            return path
     except OSError as error:  # of the disk: those of the network are _MirrorError
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         kept = f"{part} is kept" if part.exists() else "nothing is kept"
@@ -88,6 +82,30 @@ def fetch(
     of = f" of {size:,}" if size else ""
     kept = f"{part} ({begun:,}{of} bytes) is kept: run this again to go on" if begun else "try again later"
     raise DataError(f"cannot download {path.name}: {'; '.join(failures)}; {kept}")
+
+
+def _fetch(
+    urls: Sequence[str], path: Path, part: Path, size: int | None, digests: dict[str, str | None], progress: bool,
+    timeout: float, least: int
+) -> list[str]:
+    """By way of `part`, which is there. Returns what went wrong, mirror by mirror, or nothing if the file is there."""
+    failures = []
+    for url in urls:
+        try:
+            total = size or _length(url, least, timeout)
+            _receive(url, part, total, progress, timeout)
+        except _MirrorError as error:
+            failures.append(f"{url}: {error}")
+            continue
+        wrong = _mismatch(part, total, digests)
+        if not wrong:
+            part.replace(path)
+            return []
+        os.truncate(part, 0)  # not removed: it is locked
+        failures.append(f"{url}: wrong file ({wrong})")
+    if not part.stat().st_size:
+        part.unlink()
+    return failures
 
 
 def _length(url: str, least: int, timeout: float) -> int:
@@ -116,11 +134,11 @@ def _receive(url: str, part: Path, size: int, progress: bool, timeout: float) ->
     OSError
         If `part` cannot be written.
     """
-    have = part.stat().st_size if part.exists() else 0
+    have = part.stat().st_size
     if have == size:
         return
     if have > size:
-        part.unlink()
+        os.truncate(part, 0)
         have = 0
     response, have = _request(url, have, size, timeout)
     with contextlib.closing(response), open(part, "r+b" if have else "wb") as file:

@@ -4,6 +4,7 @@ The shorter side is rescaled to 256 pixels, and the 256 × 256 in the middle are
 """
 import errno
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,18 @@ from numpy.typing import NDArray
 from npnet.data.dataset import DataError
 
 SIDE = 256
-LARGEST = 2**27  # pixels: 400 MB as red, green and blue
+LARGEST = 2**27  # pixels: 400 MB as red, green and blue; while they are made of others, up to 2 GB
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "DIB", "JPEG2000", "AVIF")
+"""That Pillow, as it was built, may read by itself, whatever the ending says. (PostScript it has Ghostscript draw.)"""
+
+OF_THE_PHOTO = (None, errno.ENOENT, errno.EINVAL, errno.EOVERFLOW)
+"""Errors that are no disk's: the last two, where a damaged picture says that it goes on at an absurd place."""
+
+UNHEARD = ("ignore", None, Warning, re.compile("PIL"), 0)
+"""Pillow's warnings, about what it reads nevertheless."""
 
 
 def read(source: Path | bytes, name: str, least: int = 0) -> Any:
@@ -38,17 +48,19 @@ def read(source: Path | bytes, name: str, least: int = 0) -> Any:
     """
     from PIL import Image
 
+    if UNHEARD not in warnings.filters:  # once: `catch_warnings` in several threads loses the filters of all
+        warnings.filterwarnings("ignore", module="PIL")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's, about what it reads nevertheless
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                width, height = image.size
-                if width * height > LARGEST:
-                    raise DataError(f"{name}: {width:,} × {height:,} pixels, more than {LARGEST:,}: make it smaller")
-                if least:
-                    image.draft(None, (least, least))
-                image.load()
-                return _colours(_upright(image))
+        Image.init()
+        formats = [name for name in FORMATS if name in Image.OPEN]
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as image:
+            width, height = image.size
+            if width * height > LARGEST:
+                raise DataError(f"{name}: {width:,} × {height:,} pixels, more than {LARGEST:,}: make it smaller")
+            if least:
+                image.draft(None, (least, least))
+            image.load()
+            return _colours(_upright(image))
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -56,7 +68,8 @@ def read(source: Path | bytes, name: str, least: int = 0) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds
-        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):  # of the disk, not of the photo
+        if isinstance(error, OSError) and error.errno not in OF_THE_PHOTO:
+            error.filename = error.filename or name
             raise
         what = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: cannot be read as a picture ({what})") from None
@@ -85,7 +98,7 @@ def _colours(image: Any) -> Any:
     if image.mode == "F":
         raise ValueError("its pixels are fractions, of which nobody knows how bright 1 is")
     if image.mode.startswith("I"):  # grey, of 16 bits, perhaps in 32
-        levels = np.asarray(image, np.int64)
+        levels = np.asarray(image)
         if levels.min(initial=0) < 0 or levels.max(initial=0) > 65535:
             raise ValueError("its pixels have more than 16 bits")
         image = Image.fromarray((levels >> 8).astype(np.uint8))

@@ -67,6 +67,9 @@ class Function:
             self.layer.set_step(0)
         self.x = self.send(self.host["x"])
         y = self.layer.forward(self.x, self.train)
+        if not all(hasattr(part, "shape") for part in (y if isinstance(y, tuple) else (y,))):
+            raise ValueError(f"{type(self.layer).__name__}: forward returns {type(y).__name__}, and must return an "
+                             f"array, or a tuple of arrays")
         host = self.fetch(y)
         self.shape = (y[0] if isinstance(y, tuple) else y).shape
         return host, 0.0 if self.loss is None else float(self.loss.forward(y, self.labels))
@@ -82,7 +85,8 @@ class Function:
         self.dy = self.fetch(dy)
         dx = getattr(self.layer, method)(dy)
         self.watch("dy", method, dy, self.dy)
-        self.watch("x", method, self.x, self.host["x"])
+        if "x is overwritten by forward" not in self.overwritten:
+            self.watch("x", method, self.x, self.host["x"])
         arrays = {name: p.grad for name, p in self.parameters.items()} | ({"x": dx} if method == "backward" else {})
         return {name: np.full(self.host[name].shape, before) if a is None else self.kernels.to_host(a)
                 for name, a in arrays.items()}
@@ -144,7 +148,12 @@ def in_float64(layer: Any) -> Iterator[None]:
 
 
 def _parameters(layer: Any) -> list[Any]:
-    return list(layer.parameters()) if hasattr(layer, "parameters") else []
+    """ValueError, if one holds no array."""
+    parameters = list(layer.parameters()) if hasattr(layer, "parameters") else []
+    for i, p in enumerate(parameters):
+        if not hasattr(p.value, "shape"):
+            raise ValueError(f"{getattr(p, 'name', f'parameter {i}')}: value (={p.value!r}) must be an array")
+    return parameters
 
 
 def _kernels(layer: Any) -> Any:

@@ -75,7 +75,8 @@ def sweep(
         u = away_from_zero(f.rng, gradient.shape)
         slopes = [f.slope(f.moved(tensor, u, h), f.moved(tensor, u, -h), h) for h in steps]
     a = float(np.sum(gradient * u))
-    return [(h, abs(a - n) / max(abs(a), abs(n))) for h, n in zip(steps, slopes, strict=True)]
+    sizes = [max(abs(a), abs(n)) for n in slopes]
+    return [(h, abs(a - n) / size if size else 0.0) for h, n, size in zip(steps, slopes, sizes, strict=True)]
 
 
 def _inspect(f: Function, report: Report) -> dict[str, Floats]:

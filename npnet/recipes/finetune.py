@@ -25,8 +25,7 @@ def tuning(run: Path, epochs: float, rate: float | None = None, scratch: bool = 
     if not scratch:
         recipe = replace(recipe, rate=SLOWER * recipe.rate, slow=((0.0, _last(recipe), LAST),))
     return replace(recipe, name=f"{recipe.name}_{'scratch' if scratch else 'tuned'}", epochs=epochs,
-                   rate=rate or recipe.rate, drops=tuple(drop for drop in recipe.drops if drop < epochs),
-                   reported="", reported_error=None)
+                   rate=rate or recipe.rate, reported="", reported_error=None)
 
 
 def finetuner(

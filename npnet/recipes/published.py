@@ -15,7 +15,7 @@ from .recipe import FILE, Recipe, save_input
 
 BASE = {
     "googlenet": replace(GOOGLENET["googlenet_caffe"], arguments={"preset": "caffe", "heads": False}),
-    "alexnet": Recipe("alexnet_caffe", "alexnet", epochs=90, rate=0.01, drops=(20, 40, 60), weight_decay=0.0005,
+    "alexnet": Recipe("alexnet_caffe", "alexnet", epochs=90, rate=0.01, drops=(20, 40, 60, 80), weight_decay=0.0005,
                       batch=256, crop=227, mirror=True, arguments={"preset": "caffe"},
                       reported="42.9 % on ILSVRC 2012, a thousand classes, centre crop", reported_error=0.429),
 }

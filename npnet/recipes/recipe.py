@@ -15,6 +15,7 @@ from npnet.evaluate import error_rate
 from npnet.files import load_arrays, read_json, save_arrays, write_json
 from npnet.kernels import Shape, active_name
 from npnet.train import SGD, Average, Every, Plateau, Polynomial, Steps, Trainer
+from npnet.train.checkpoint import NAME as CHECKPOINT
 from npnet.train.plan import check_room
 from npnet.weights import begin_from
 
@@ -220,11 +221,13 @@ def trainer(
     if start:
         begin_from(net, start, new)
     mean = train.mean_image() if mean is None else mean
+    if folder and resume:
+        _check_images(folder, mean, train.classes)
     train_loader, test_loader = loaders(recipe, train, test, seed if draws is None else draws, mean)
 
     def begin(folder: Path) -> None:
-        recipe.save(folder, **facts)
         save_input(folder, mean, train.classes, getattr(train, "words", {}))
+        recipe.save(folder, **facts)  # last: where it is, all is
 
     def evaluate() -> dict[str, Any]:
         assert test_loader is not None
@@ -237,8 +240,8 @@ def trainer(
         begin=(lambda: begin(folder)) if folder and writes else None,
         evaluate=evaluate if test_loader else None, until=until, checkpoint_minutes=checkpoint_minutes,
         loss=models.loss(net), average=Average(net.parameters()) if recipe.averaged else None,
-        average_from=recipe.epochs * (1 - recipe.averaged), checkpoint_steps=checkpoint_steps, progress=progress,
-        label=label or recipe.name,
+        average_from=round(recipe.epochs * (1 - recipe.averaged), 9), checkpoint_steps=checkpoint_steps,
+        progress=progress, label=label or recipe.name,
     )
     if folder and resume:
         run.resume()
@@ -262,4 +265,22 @@ def _is_new(recipe: Recipe, folder: Path, facts: dict[str, Any], resume: bool) -
         if differs:
             raise UserError(f"{folder}: holds another run ({differs}): choose another folder with --out DIR")
         return recipe.epochs > there.epochs
+    if resume and (folder / CHECKPOINT).exists():
+        raise UserError(f"{folder}: holds a checkpoint and no {FILE}, which says of what run: put it back, or choose "
+                        f"another folder with --out DIR")
     return True
+
+
+def _check_images(folder: Path, mean: NDArray[np.float32], classes: Sequence[str]) -> None:
+    """Raises UserError if the run in `folder` was trained on other images, as far as their mean and classes tell."""
+    if not (folder / INPUT).exists():
+        return
+    was, named, _ = load_input(folder)
+    if named != tuple(classes):
+        differs = f"classes {', '.join(named[:5])} … there, {', '.join(classes[:5])} … here"
+    elif was.shape != mean.shape or not np.allclose(was, mean, rtol=0, atol=1e-3):  # rounding may differ
+        differs = "their mean is another one"
+    else:
+        return
+    raise UserError(f"{folder}: was trained on other images ({differs}): --data DIR names those it was trained on, "
+                    f"--out DIR another folder")

@@ -73,8 +73,12 @@ class Trained:
         return still_loader(self.recipe, self.mean, images, view)
 
     def voices(self, images: Images, views: int) -> list[Voice]:
-        """The net, with each of so many views of the images."""
-        return [(self.net, self.loader(images, view)) for view in (range(views) if views > 1 else [None])]
+        """The net, with each of so many views of the images; where it takes all of an image, ten are two, five times
+        each: as it is, and mirrored."""
+        if views == 1:
+            return [(self.net, self.loader(images))]
+        distinct = (0, views // 2) if self.loader(images).crop in (None, *images.shape[1:]) else range(views)
+        return [(self.net, self.loader(images, view)) for view in distinct]
 
 
 def trained(folder: Path, where: str | Path | None = None) -> Trained:
@@ -149,13 +153,13 @@ def evaluate_runs(
     runs = [trained(folder, where) for folder in folders]
     first = runs[0]
     for run in runs[1:]:
-        if run.test.classes != first.test.classes or (run.test.labels != first.test.labels).any():
+        if run.test.classes != first.test.classes or not np.array_equal(run.test.labels, first.test.labels):
             raise UserError(f"{run.folder}: was tested on other images than {first.folder} ({run.test.name!r}, "
                             f"{first.test.name!r}): --data DIR names one set for all")
-    total = len(runs) * views * len(first.test)
-    if total == len(first.test):
-        rate = error_rate(first.net, first.loader(first.test), lambda seen: progress(seen, total))
+    voices = [voice for run in runs for voice in run.voices(run.test, views)]
+    total = len(voices) * len(first.test)
+    if len(voices) == 1:
+        rate = error_rate(*voices[0], lambda seen: progress(seen, total))
     else:
-        voices = [voice for run in runs for voice in run.voices(run.test, views)]
         rate = averaged_error_rate(voices, lambda seen: progress(seen, total))
     return [run.recipe for run in runs], rate

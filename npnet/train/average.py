@@ -12,7 +12,9 @@ class Average:
     .. math:: \bar w_t = \bar w_{t-1} + \frac{1}{t} (w_t - \bar w_{t-1})
 
     (Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30, 1992.)
-    One array as large as each parameter, however many steps. The paper does not say from when on it averages; over all
+    One array as large as each parameter, however many steps. In float32 a step is lost where it moves the mean by less
+    than half of its last digit: after 10,000 steps weights that have changed by less than 0.06 %, after a million by 6.
+    The paper does not say from when on it averages; over all
     of a run, the mean holds on to weights that knew nothing yet.
 
     Attributes

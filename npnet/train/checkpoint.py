@@ -36,12 +36,20 @@ def save(path: Path, net: Layer, sgd: SGD, facts: dict[str, Any], average: Avera
         ) from None
 
 
+def step(path: Path) -> int | None:
+    """After which step it was written; None, if there is none."""
+    facts: Any = load_arrays(path, lambda name: False)[1] if path.exists() else {}
+    return facts.get("step") if isinstance(facts, dict) else None
+
+
 def load(path: Path, net: Layer, sgd: SGD, average: Average | None = None) -> dict[str, Any]:
     """Restores what `save` wrote, and returns its `facts`.
 
     Raises UserError if the file is not whole, holds no velocities, or is another net's; then nothing is changed.
     """
     arrays, facts = load_arrays(path)
+    if not isinstance(facts, dict):
+        raise UserError(f"{path}: says nothing of its run: it is no checkpoint")
     velocities, means = ({name: array for name, array in arrays.items() if name.endswith(end)} for end in BESIDE)
     weights = {name: array for name, array in arrays.items() if not name.endswith(BESIDE)}
     for name in [p.name for p in sgd.parameters if p.name in weights]:

@@ -61,7 +61,7 @@ class Every(Steps):
         self.epochs = epochs
 
     def rate(self, epoch: float) -> float:
-        return self.start * self.factor ** math.floor(epoch / self.epochs)
+        return self.start * self.factor ** math.floor(round(epoch / self.epochs, 9))  # 0.3 / 0.1 < 3
 
 
 class Polynomial(Steps):

@@ -275,6 +275,8 @@ class Trainer:
             files = (self.folder / checkpoint.NAME, self.folder / metrics.NAME)
             if not self.step and not self._resumed and any(file.exists() for file in files):
                 raise UserError(f"{self.folder}: holds a run already: resume() goes on with it")
+            if (there := checkpoint.step(files[0])) not in (None, self._saved):
+                raise UserError(f"{self.folder}: has gone on to step {there} since this trainer looked: resume() again")
             if self.begin:
                 self.begin()
             metrics.write(self.folder, self.history)

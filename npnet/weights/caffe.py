@@ -120,8 +120,8 @@ def load(net: Layer, path: str | Path, names: Mapping[str, str] | None = None, p
     report, values = Report(), {}
     for p in net.parameters():
         layer, _, which = p.name.rpartition(".")
-        blobs, place = there.get(layer, []), ("weight", "bias").index(which)
-        if place >= len(blobs):
+        blobs, place = there.get(layer, []), {"weight": 0, "bias": 1}.get(which)  # Caffe's layers have no others
+        if place is None or place >= len(blobs):
             report.missing.append(f"{p.name} {p.shape}")
             continue
         blob = blobs[place]
