@@ -30,6 +30,20 @@ def test_it_is_the_mean_of_what_the_weights_were(backend):
     assert average.count == 7
 
 
+def small_steps_add_up(backend):
+    """Each of them moves a mean of 1 by 5e-8, and float32's next number is 1 + 12e-8."""
+    arrays = [backend.empty((5,), np.dtype(np.float32)) for _ in range(3)]
+    for array, value in zip(arrays, (1.05, 1.0, 0.0), strict=True):
+        backend.from_host(np.full(5, value, np.float32), array)
+    for _ in range(200):
+        backend.average_update(*arrays, 1e-6)
+    np.testing.assert_allclose(backend.to_host(arrays[1]), 1.00001, rtol=0, atol=1.2e-7)
+
+
+def test_small_steps_add_up(backend):
+    small_steps_add_up(backend)
+
+
 def test_the_net_computes_with_it_and_gets_its_own_back_after_an_error():
     net = small_net()
     x = np.random.default_rng(0).standard_normal((2, 3, 14, 14), np.float32)
@@ -85,12 +99,14 @@ def test_a_checkpoint_without_its_means_is_refused(tmp_path):
     run.run()
     path = tmp_path / checkpoint.NAME
     arrays, facts = load_arrays(path)
-    del arrays["conv.weight.average"]
-    save_arrays(path, arrays, facts)
     net = small_net()
     before = weights(net)
-    with pytest.raises(UserError, match=r"holds no mean of conv\.weight: it is damaged"):
-        checkpoint.load(path, net, SGD(net.parameters()), Average(net.parameters()))
+    name = "conv.weight.average"
+    for damaged in ({k: a for k, a in arrays.items() if k != name}, {**arrays, name: arrays[name][:1]},
+                    {**arrays, "conv.weight.rounding": np.zeros(2, np.float32)}):
+        save_arrays(path, damaged, facts)
+        with pytest.raises(UserError, match=r"holds no mean of conv\.weight: it is damaged"):
+            checkpoint.load(path, net, SGD(net.parameters()), Average(net.parameters()))
     for a, b in zip(weights(net), before, strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -17,6 +17,7 @@ import pytest
 import test_backends as contract
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_average import small_steps_add_up
 from test_backends import sent
 from test_plan import NETS, net_of
 
@@ -498,6 +499,10 @@ def test_two_columns_on_two_devices_are_the_whole_net(on_cuda):
     assert sum(crossing.sent["forward"] for crossing in halves.crossings) == 4 * 2 * (2 * 18 + 2 * 8 + 2)
     if SIMULATED:
         assert {key[0] for key in on_cuda.memory._scratch} >= {0, 1}
+
+
+def test_small_steps_of_a_mean_add_up(on_cuda):
+    small_steps_add_up(on_cuda)
 
 
 def test_every_kernel_compiles_for_a_device():

@@ -342,6 +342,10 @@ class Backend(Protocol[A]):
         """
         ...
 
-    def average_update(self, w: A, a: A, share: float) -> None:
-        """a ← a + share · (w − a). With 1, a becomes w, whatever it was."""
+    def average_update(self, w: A, a: A, rounding: A, share: float) -> None:
+        """a ← a + share · (w − a). With 1, a becomes w, whatever it was.
+
+        rounding : like a, written: what rounding has added to a, to be taken off the next time (Kahan, "Further remarks
+        on reducing truncation errors", CACM 8, 1965). With 1, 0. Else a mean of a million steps would stand still.
+        """
         ...

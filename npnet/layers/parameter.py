@@ -10,7 +10,7 @@ from npnet import counter, kernels
 from npnet.kernels import Array, Shape
 from npnet.kernels.calls import before_what_waits
 
-BESIDE = (".velocity", ".average")
+BESIDE = (".velocity", ".average", ".rounding")
 """What the names of a checkpoint's other arrays end with."""
 
 

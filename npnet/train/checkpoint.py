@@ -2,6 +2,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from npnet.errors import UserError
 from npnet.files import load_arrays, save_arrays
 from npnet.layers import Layer
@@ -15,8 +17,8 @@ NAME = "checkpoint.safetensors"
 
 
 def save(path: Path, net: Layer, sgd: SGD, facts: dict[str, Any], average: Average | None = None) -> None:
-    """Weights, velocities (``weight name + ".velocity"``), mean weights (``".average"``), if there are any yet, and
-    `facts` (JSON) ← the run as it stands.
+    """Weights, velocities (``weight name + ".velocity"``), mean weights (``".average"``, ``".rounding"``), if there are
+    any yet, and `facts` (JSON) ← the run as it stands.
 
     Raises UserError if it cannot be written; an older checkpoint is then still there, untouched.
     """
@@ -24,8 +26,8 @@ def save(path: Path, net: Layer, sgd: SGD, facts: dict[str, Any], average: Avera
     for p, v in zip(sgd.parameters, sgd.velocities, strict=True):
         arrays[f"{p.name}.velocity"] = p.kernels.to_host(v)
     if average and average.count:
-        arrays |= {f"{p.name}.average": p.kernels.to_host(a)
-                   for p, a in zip(average.parameters, average.values, strict=True)}
+        for p, a, rounding in zip(average.parameters, average.values, average.rounding, strict=True):
+            arrays |= {f"{p.name}.average": p.kernels.to_host(a), f"{p.name}.rounding": p.kernels.to_host(rounding)}
         facts = {**facts, "averaged": average.count}
     try:
         save_arrays(path, arrays, facts)
@@ -50,7 +52,8 @@ def load(path: Path, net: Layer, sgd: SGD, average: Average | None = None) -> di
     arrays, facts = load_arrays(path)
     if not isinstance(facts, dict):
         raise UserError(f"{path}: says nothing of its run: it is no checkpoint")
-    velocities, means = ({name: array for name, array in arrays.items() if name.endswith(end)} for end in BESIDE)
+    velocities, means, roundings = (
+        {name: array for name, array in arrays.items() if name.endswith(end)} for end in BESIDE)
     weights = {name: array for name, array in arrays.items() if not name.endswith(BESIDE)}
     for name in [p.name for p in sgd.parameters if p.name in weights]:
         velocity = velocities.get(f"{name}.velocity")
@@ -60,14 +63,17 @@ def load(path: Path, net: Layer, sgd: SGD, average: Average | None = None) -> di
     if average and facts.get("averaged"):
         for p in average.parameters:
             mean = means.get(f"{p.name}.average")
-            if p.name in weights and (mean is None or mean.shape != weights[p.name].shape):
+            rounding = roundings.setdefault(f"{p.name}.rounding", np.zeros(p.shape, p.dtype))  # older have none
+            fit = [a is not None and p.name in weights and a.shape == weights[p.name].shape for a in (mean, rounding)]
+            if p.name in weights and not all(fit):
                 raise UserError(f"{path}: holds no mean of {p.name}: it is damaged")
     assign(net, weights, path)
     if average:
         average.count = facts.get("averaged", 0)
-        for p, a in zip(average.parameters, average.values, strict=True):
+        for p, a, r in zip(average.parameters, average.values, average.rounding, strict=True):
             if average.count:
                 p.kernels.from_host(means[f"{p.name}.average"], a)
+                p.kernels.from_host(roundings[f"{p.name}.rounding"], r)
     for p, v in zip(sgd.parameters, sgd.velocities, strict=True):
         p.kernels.from_host(velocities[f"{p.name}.velocity"], v)
     return facts

@@ -49,7 +49,7 @@ def _taken(build: Callable[[], models.Net], shape: Shape, batch: int, averaged: 
         loss.forward(net.forward(x), labels)
         net.backward_parameters(loss.backward())
         for p in net.parameters():
-            for _ in range(2 if averaged else 1):  # a velocity, an average
+            for _ in range(3 if averaged else 1):  # a velocity, an average, and what rounding added to that
                 planning.empty(p.shape, p.dtype)
     on_their_way = (in_pages(size) if pages else size for size in planning.uploaded.values())
     return (planning.in_pages if pages else planning.taken) + DOUBLE * sum(on_their_way)

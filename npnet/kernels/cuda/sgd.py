@@ -18,8 +18,8 @@ def sgd_update(
         each(_update, w.size, flat(w), flat(v), flat(g), *numbers)
 
 
-def average_update(w: Device, a: Device, share: float) -> None:
-    each(_average, w.size, flat(w), flat(a), scalar(w, share))
+def average_update(w: Device, a: Device, rounding: Device, share: float) -> None:
+    each(_average, w.size, flat(w), flat(a), flat(rounding), scalar(w, share))
 
 
 def _update_loop(w: Any, v: Any, g: Any, rate: Any, momentum: Any, shrink: Any) -> None:
@@ -29,9 +29,13 @@ def _update_loop(w: Any, v: Any, g: Any, rate: Any, momentum: Any, shrink: Any) 
         w[e] += v[e]
 
 
-def _average_loop(w: Any, a: Any, share: Any) -> None:
+def _average_loop(w: Any, a: Any, rounding: Any, share: Any) -> None:
     for e in range(cuda.grid(1), w.size, cuda.gridsize(1)):
-        a[e] = w[e] if share == 1 else a[e] + share * (w[e] - a[e])
+        before = a[e]
+        change = share * (w[e] - before) - rounding[e]
+        after = before + change
+        a[e] = w[e] if share == 1 else after
+        rounding[e] = 0 if share == 1 else (after - before) - change
 
 
 _update, _average = compiled(_update_loop), compiled(_average_loop)

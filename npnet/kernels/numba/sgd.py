@@ -35,14 +35,18 @@ def sgd_update(
             for w, v, g, (rate, decay) in zip(ws, vs, gs, rates, strict=True)]
 
 
-def _average_update(w: Floats, a: Floats, share: Any) -> None:
+def _average_update(w: Floats, a: Floats, rounding: Floats, share: Any) -> None:
     for i in range(w.size):
-        a[i] = w[i] if share == 1 else a[i] + share * (w[i] - a[i])
+        before = a[i]
+        change = share * (w[i] - before) - rounding[i]
+        after = before + change
+        a[i] = w[i] if share == 1 else after
+        rounding[i] = 0 if share == 1 else (after - before) - change
 
 
 _average = divided(_average_update)
 
 
 @after_what_waits
-def average_update(w: Floats, a: Floats, share: float) -> None:
-    _average(flat(w), flat(a), w.dtype.type(share))
+def average_update(w: Floats, a: Floats, rounding: Floats, share: float) -> None:
+    _average(flat(w), flat(a), flat(rounding), w.dtype.type(share))

@@ -19,5 +19,11 @@ def sgd_update(
         np.add(w, v, out=w)
 
 
-def average_update(w: Floats, a: Floats, share: float) -> None:
-    np.copyto(a, w if share == 1 else a + share * (w - a))
+def average_update(w: Floats, a: Floats, rounding: Floats, share: float) -> None:
+    if share == 1:
+        a[...], rounding[...] = w, 0
+        return
+    change = share * (w - a) - rounding
+    sums = a + change
+    np.subtract(sums - a, change, out=rounding)
+    np.copyto(a, sums)
