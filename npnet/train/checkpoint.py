@@ -64,8 +64,8 @@ def load(path: Path, net: Layer, sgd: SGD, average: Average | None = None) -> di
         for p in average.parameters:
             mean = means.get(f"{p.name}.average")
             rounding = roundings.setdefault(f"{p.name}.rounding", np.zeros(p.shape, p.dtype))  # older have none
-            fit = [a is not None and p.name in weights and a.shape == weights[p.name].shape for a in (mean, rounding)]
-            if p.name in weights and not all(fit):
+            shape = weights[p.name].shape if p.name in weights else None  # `assign` misses it
+            if shape is not None and (mean is None or mean.shape != shape or rounding.shape != shape):
                 raise UserError(f"{path}: holds no mean of {p.name}: it is damaged")
     assign(net, weights, path)
     if average:
