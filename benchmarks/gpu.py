@@ -143,7 +143,7 @@ def others(maps=(128, 96, 55), pooled=27, weights=(4096, 9216), scores=(128, 100
     w, v, g = (device(*weights) for _ in range(3))
     learnt = 4 * weights[0] * weights[1]
     yield "sgd update", lambda: k.sgd_update([w], [v], [g], [(0.01, 0.0005)], 0.9), 5 * learnt
-    yield "average update", lambda: k.average_update(w, v, 0.1), 3 * learnt
+    yield "average update", lambda: k.average_update(w, v, g, 0.1), 5 * learnt
     logits, labels = device(*scores), device(scores[0], dtype=np.int64, most=scores[1])
     p, summary, ranks = device(*scores), device(2, dtype=np.float64), device(scores[0], dtype=np.int64, most=2)
     row = 4 * scores[0] * scores[1]

@@ -19,12 +19,11 @@ NOT_NEEDED = ("numba-cuda",)
 def report() -> Iterator[tuple[bool, str, str]]:
     """(is it well, what, how it is), one finding at a time."""
     yield True, "npnet", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield from _packages()
-    yield from _backend()
-    yield from _gpu()
-    yield from _blas()
-    yield from _data()
-    yield from _speed()
+    for part in (_packages, _backend, _gpu, _blas, _data, _speed):
+        try:
+            yield from part()
+        except (ImportError, ValueError, UserError) as error:  # what is wrong with one hides nothing of the others
+            yield False, part.__name__.strip("_"), " ".join(str(error).split())
 
 
 def _packages() -> Iterator[tuple[bool, str, str]]:
@@ -40,11 +39,7 @@ def _packages() -> Iterator[tuple[bool, str, str]]:
 
 
 def _backend() -> Iterator[tuple[bool, str, str]]:
-    try:
-        name = kernels.active_name()
-    except (ImportError, ValueError) as error:
-        yield False, "backend", str(error)
-        return
+    name = kernels.active_name()
     if name != "numba":
         fast = "" if name == "cuda" else " (numba is the fast one: NPNET_BACKEND=numba)"
         yield True, "backend", f"{name}{fast}"
@@ -67,14 +62,18 @@ def _gpu() -> Iterator[tuple[bool, str, str]]:
     except ImportError as error:
         yield kernels.asked() != "cuda", "GPU", " ".join(str(error).split())
         return
-    from npnet.kernels.cuda.launch import SIMULATED
-
-    if SIMULATED:
+    if _simulated():
         yield True, "GPU", "Numba's simulator (NUMBA_ENABLE_CUDASIM=1): to follow kernels in, not to train"
         return
     from npnet.bench.gpu import machine
 
     yield True, "GPU", f"{machine()['gpu']} (--backend cuda, or NPNET_BACKEND=cuda)"
+
+
+def _simulated() -> bool:
+    from npnet.kernels.cuda.launch import SIMULATED
+
+    return SIMULATED
 
 
 def _blas() -> Iterator[tuple[bool, str, str]]:
@@ -111,6 +110,8 @@ def _speed() -> Iterator[tuple[bool, str, str]]:
     from npnet.bench.worker import Npnet
 
     yield True, "matrix product", f"{matrix_product(1024):.0f} GFLOP/s in float32 (NumPy, 1024 × 1024)"
+    if kernels.active_name() == "cuda" and _simulated():
+        return
     batch = 128
     side = Npnet("cifar_18pct", batch, os.cpu_count() or 1)
     began = time.perf_counter()

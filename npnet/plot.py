@@ -4,6 +4,7 @@ Each function writes its picture to all of `paths`, which may be none, and retur
 """
 import math
 import sys
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -111,6 +112,10 @@ def verdict(crossings: dict[str, float | None], longest: dict[str, float], level
     return f"{level:.0%} " + "; ".join(parts) + " (the paper, to 25%: 6 times)"
 
 
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def _blank(width: float, height: float, layout: Any = "constrained") -> Any:
     """A figure with nothing in it yet, so many inches wide and high."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -216,7 +221,7 @@ def training(
                 axes.plot(*points.T, line, color=colour, linewidth=width, markersize=mark)
                 ends.append(f"{text} {points[-1, 1]:.1%}")
         said.append(f"{name}: {', '.join(ends)} at the end" if ends else f"{name}: nothing yet")
-        axes.plot([], [], "o-", color=colour, markersize=3, label=said[-1])
+        axes.plot([], [], "o-", color=colour, markersize=3, label=textwrap.fill(said[-1], 88))
     if chance is not None:
         axes.axhline(chance, color="0.4", linewidth=0.8, linestyle=(0, (4, 4)))
         axes.annotate("chance", (1, chance), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
@@ -341,11 +346,12 @@ def answers(
     for i, (image, some, title) in enumerate(zip(pictures, best, titles, strict=True)):
         above, below = (grid[i // columns * 2 + row, i % columns] for row in (0, 1))
         above.imshow(np.transpose(image, (1, 2, 0)))
-        above.set_title(title, fontsize=8)
+        above.set_title(_short(title, 38), fontsize=8)
         places = np.arange(len(some))[::-1]
         below.barh(places, [p for _, p in some], height=0.9, color=[ORANGE] + [PALE] * (len(some) - 1))
         for place, (name, p) in zip(places, some, strict=True):
-            below.text(0.02, place, f"{name}  {p:.0%}", va="center", fontsize=7)
+            text = below.text(0.02, place, f"{_short(name, 32)}  {p:.0%}", va="center", fontsize=7, clip_on=True)
+            text.set_in_layout(False)  # else all photos grow smaller for one long name
         below.set(xlim=(0, 1), ylim=(-0.6, len(some) - 0.4))
     told = "; ".join(f"{title}: {some[0][0]} ({some[0][1]:.0%})" for title, some in zip(titles, best, strict=True))
     return _saved(figure, paths, f"Photos and the five most probable classes of each: {told}")

@@ -1,5 +1,9 @@
 import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import npnet
 from npnet import kernels, models
 from npnet.bench import limits, run, text
 from npnet.bench.layers import Stopwatch, leaves, work
-from npnet.bench.run import PEERS
+from npnet.bench.run import PEERS, Worker
 from npnet.cli import main
 from npnet.errors import UserError
 from npnet.layers import AvgPool2D, Concat, Conv2D, Dense, Dropout, ReLU, Sequential
@@ -191,3 +195,42 @@ def test_the_ratio_is_that_of_the_better_layout():
     losses = [side["loss"] for side in result["sides"].values()]
     assert np.ptp(losses) < 0.01
     assert "times as fast" in text(result)
+
+
+@pytest.fixture
+def torch(tmp_path, monkeypatch):
+    """A library of that name, before any other; it does what is written into it."""
+    (tmp_path / "torch").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path / "torch" / "__init__.py"
+
+
+def test_a_peer_that_cannot_begin_says_why(torch):
+    torch.write_text("raise OSError('libtorch_cpu.so: cannot open')")
+    worker = Worker("nchw", "cifar_19pct", 4, 1, "cpu")
+    try:
+        worker.process.wait()
+        with pytest.raises(UserError, match=r"nchw: OSError: libtorch_cpu\.so: cannot open"):
+            worker.ask("step 1")
+    finally:
+        worker.close()
+
+
+def test_what_a_library_takes_by_itself_is_there_before_the_net(torch):
+    torch.write_text("")
+    code = ("import sys\nfrom npnet.bench import peer, worker\n"
+            "worker.memory = lambda: print('torch' in sys.modules, file=sys.stderr)\n"
+            "peer.Torch = lambda *_: print('made', file=sys.stderr)\n"
+            "worker.main('nchw', 'cifar_19pct', 1, 1, 'cpu')\n")
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=True)
+    assert done.stderr.split() == ["True", "made"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
+def test_a_peak_is_of_the_process_and_not_of_the_one_that_began_it():
+    inner = "from npnet.bench.worker import peak_memory; print(peak_memory())"
+    outer = ("import subprocess, sys\nheld = b'1' * 2**29\n"
+             f"subprocess.run([sys.executable, '-c', {inner!r}], check=True)")
+    done = subprocess.run([sys.executable, "-c", outer], capture_output=True, text=True, check=True)
+    assert 2**24 < int(done.stdout) < 2**28

@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,21 @@ def test_doctor_finds_what_is_there(npnet):
     for what in ("npnet", "packages", "backend", "BLAS", "CIFAR-10", "matrix product", "training"):
         assert f"  {what}" in out
     assert "not found: npnet download cifar10" in out
+
+
+@pytest.mark.parametrize(("hidden", "backend", "found"), [
+    ("scipy", "numba", "! blas +scipy is hidden"),
+    ("", "torch", r"! backend +backend \(='torch'\) must be one of numpy"),
+])
+def test_doctor_goes_on_where_something_is_wrong(npnet, hidden, backend, found):
+    if hidden:
+        (npnet.folder / hidden).mkdir()
+        (npnet.folder / hidden / "__init__.py").write_text(f"raise ImportError('{hidden} is hidden')")
+    npnet.environment |= {"NPNET_BACKEND": backend, "PYTHONPATH": str(npnet.folder)}
+    out = npnet("doctor", code=1).stdout
+    assert re.search(found, out), out
+    assert "CIFAR-10" in out
+    assert "matrix product" in out
 
 
 def test_doctor_says_what_is_wrong(npnet):

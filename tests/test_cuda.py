@@ -22,7 +22,7 @@ from test_backends import sent
 from test_plan import NETS, net_of
 
 import npnet
-from npnet import counter, doctor, gradcheck, kernels, models
+from npnet import cli, counter, doctor, gradcheck, kernels, models
 from npnet.data import Loader, shapes
 from npnet.kernels import numpy as definition
 from npnet.layers import (
@@ -499,6 +499,20 @@ def test_two_columns_on_two_devices_are_the_whole_net(on_cuda):
     assert sum(crossing.sent["forward"] for crossing in halves.crossings) == 4 * 2 * (2 * 18 + 2 * 8 + 2)
     if SIMULATED:
         assert {key[0] for key in on_cuda.memory._scratch} >= {0, 1}
+
+
+def test_a_product_that_is_too_large_to_be_counted_is_refused(cuda):
+    with pytest.raises(ValueError, match=r"65536 × 65536 sums of 9 terms, 1 times: .* at most 4294967295: take"):
+        cuda.product.multiply(None, None, None, None, None, (), (2**16, 2**16, 9))
+
+
+def test_what_a_simulator_takes_is_not_measured(cuda, capsys):
+    if not SIMULATED:
+        pytest.skip("there is a GPU")
+    with kernels.using("cuda"):
+        assert [what for _, what, _ in doctor._speed()] == ["matrix product"]
+    assert cli.main(["bench", "cifar_18pct", "--backend", "cuda"]) == 2
+    assert "in Numba's simulator (NUMBA_ENABLE_CUDASIM=1) there is nothing to measure" in capsys.readouterr().err
 
 
 def test_small_steps_of_a_mean_add_up(on_cuda):

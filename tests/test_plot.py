@@ -195,3 +195,20 @@ def test_the_mean_curve_is_of_the_epochs_at_which_an_error_is_reached():
     np.testing.assert_allclose(epochs[:, -1], [2.0, 3.0 + 3 * 0.35 / 0.4])
     assert (np.diff(epochs, axis=1) >= 0).all()
     assert plot.reached([a, b[:3]], 0.25)[0][-1] == 0.5, "as far as all seeds came"
+
+
+def test_long_names_of_runs_and_classes_stay_in_the_picture(drawn):
+    lines = [{"epoch": 1, "error": 0.5}, {"epoch": 1, "test_error": 0.4, "averaged_error": 0.3}]
+    plot.training({"googlenet-imagenette-batch32-seed0" * 2: lines}, "Runs", [])
+    figure, _ = drawn.pop()
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    photo = np.zeros((3, 8, 8), np.uint8)
+    plot.answers([photo] * 3, [[("n" * 60, 0.9), ("cat", 0.1)]] * 3, ["photo-" * 20] * 3, [])
+    figure, _ = drawn.pop()
+    figure.canvas.draw()
+    above, below = figure.axes[0], figure.axes[3]
+    assert above.get_window_extent().width > 100, "the photo is not squeezed by a name"
+    assert below.texts[0].get_text() == "n" * 31 + "…  90%"
+    assert above.title.get_window_extent().x1 <= figure.bbox.x1

@@ -8,7 +8,7 @@ from .limits import best
 
 CORES = 128
 """Of a multiprocessor: products and sums in float32 that it makes in a cycle."""
-HALF = ((7, 0), (7, 2), (7, 5), (8, 0))
+HALF = ((6, 0), (7, 0), (7, 2), (7, 5), (8, 0))
 """Compute capabilities of those that have half as many."""
 
 

@@ -48,8 +48,8 @@ def _steps(result: dict[str, Any]) -> list[str]:
     names = {"npnet": "npnet", **{key: name for peers in PEERS.values() for key, name in peers.items()}}
     lines = [f"{'':26s}{'a step':>11s}{'images/s':>10s}{'inference':>12s}{'peak memory':>14s}"]
     for key, side in result["sides"].items():
-        peak, before = side["memory"]["peak"], side["memory"]["before"]
-        size = f"{(peak - (before or 0)) / 2**20:,.0f} MiB" if peak else "unknown"
+        peak = side["memory"]["peak"]
+        size = f"{peak / 2**20:,.0f} MiB" if peak else "unknown"
         lines.append(
             f"{names[key]:26s}{side['step_median'] * 1e3:8.1f} ms{result['batch'] / side['step_median']:10,.0f}"
             f"{result['batch'] / side['infer_median']:12,.0f}{size:>14s}")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from npnet import kernels, models
@@ -17,7 +17,8 @@ from npnet.errors import UserError
 PEERS = {"torch": {"nchw": "PyTorch, NCHW", "channels_last": "PyTorch, channels last"}}
 TURN, PAUSE = 0.25, 0.05  # seconds
 TABLES = 7  # steps in which every layer is timed
-FORCED = ("OPENBLAS_CORETYPE",)  # may name a core type that is not this machine's
+FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS")
+"""May name a core type that is not this machine's, or other threads than those that are measured."""
 
 
 class Worker:
@@ -59,7 +60,8 @@ class Worker:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.errors):
             if stream:
-                stream.close()
+                with suppress(BrokenPipeError):  # a question that a process no longer read is sent once more
+                    stream.close()
 
 
 @contextmanager
@@ -88,7 +90,8 @@ def _turn(worker: Worker, command: str) -> float:
 
 
 def run(model: str, batch: int, against: str | None = None, steps: int = 9, threads: int = 0) -> dict[str, Any]:
-    """Train `model` for some steps on random images, in turns with a peer.
+    """Train `model` for some steps on random images, in turns with a peer. The backend is that of the environment
+    (``NPNET_BACKEND``), for each side is a process of its own.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
     -------
     dict
         "machine", "limits" (GFLOP/s of a matrix product, GB/s of a copy, measured in turns with the layers), "sides"
-        (by name: seconds of every step and inference, memory), "layers" (the median of some steps; "shares" of the
+        (by name: seconds of every step and inference, and the memory of its process: "before" there was a net, "now",
+        and its "peak"), "layers" (the median of some steps; "shares" of the
         limit, forward, backward and together, as it was measured right after the step), "kinds" (the sums of layers of
         a kind), "gflop" of a step; "ratio" and "inference_ratio", the better peer's median over npnet's, if there is
         one.
@@ -119,6 +123,11 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
     threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or os.cpu_count() or 1
     sides = ["npnet", *(PEERS[against] if against else ())]
     device = "cuda" if kernels.asked() == "cuda" else "cpu"
+    if device == "cuda":
+        from npnet.kernels.cuda.launch import SIMULATED
+
+        if SIMULATED:
+            raise UserError("--backend cuda: in Numba's simulator (NUMBA_ENABLE_CUDASIM=1) there is nothing to measure")
     total = len(sides) * (2 * steps + 3) + TABLES
     result: dict[str, Any] = {"model": model, "batch": batch, "threads": threads, "steps": steps}
     with at_work(sides, model, batch, threads, device) as workers, tqdm(

@@ -95,21 +95,27 @@ class Npnet:
 
 def peak_memory() -> int | None:
     """The most bytes that this process has held; None where the system does not tell."""
+    if (most := _status("VmHWM")) is not None:
+        return most
     try:
         import resource
     except ImportError:
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # on Linux it would begin with what the parent holds
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def memory() -> int | None:
     """Bytes that it holds now; None where the system does not tell."""
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int | None:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), None)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
 def main(side: str, model: str, batch: int, threads: int, device: str) -> None:
@@ -125,6 +131,8 @@ def main(side: str, model: str, batch: int, threads: int, device: str) -> None:
         before = memory()
         trainer = Npnet(model, batch, threads)
     else:
+        import torch  # noqa: F401 (what a library takes by itself is no part of what the net does)
+
         from . import peer
 
         before = memory()

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ["NPNET_BACKEND"] = options.backend
         from npnet.train import Interrupted
 
-        if kernels.asked() == "cuda":
+        if kernels.asked() == "cuda" and options.name != "doctor":
             kernels.active()  # if there is no GPU, that is to be said before anything else
         try:
             return command(options)

@@ -160,7 +160,8 @@ class Backend(Protocol[A]):
     # -- unshared convolution: the `local` layers of cuda-convnet ------------------------------------------------------
 
     def local2d_forward(self, x: A, w: A, b: A, stride: int, pad: int, y: A) -> None:
-        """As `conv2d_forward`, each output position with weights of its own.
+        """As `conv2d_forward`, each output position with weights of its own. Whether such as see the padding alone make
+        NaN of it, if they are not finite, is open.
 
         w : (OH, OW, O, C, KH, KW).  b : (O, OH, OW).
         """

@@ -108,14 +108,15 @@ def text(net: WithHeads, input_shape: Shape = (3, 224, 224)) -> str:
                   f"{SUMS[1]:,g} M", f"{sums.computed[1]:,.1f} M", marks[1]))
     lines = aligned(table, "<>>>><>><")
     rule = "─" * max(map(len, lines))
-    slips = [f"≠ {row.name}: {WHY[row.name]}" for row in made if not all(row.agrees) and row.name in WHY]
+    why = WHY | ({"conv1": "its 2,712 weights are 2.7 thousand: here K is 1000"} if made[0].weights == 2712 else {})
+    slips = [f"≠ {row.name}: {why[row.name]}" for row in made if not all(row.agrees) and row.name in why]
     whole = net.cost(input_shape).parameters
     heads = {name: sum(p.size for p in head.parameters()) for name, head in net.heads.items()}
     own = whole - sum(heads.values())
     beside = ", ".join(f"{count:,} behind {name.removeprefix('inception')}" for name, count in heads.items())
     return "\n".join([
         lines[0], rule, *lines[1:-1], rule, lines[-1], "",
-        f"K is {K}, M a million; parameters are weights, as the paper counts. With biases {own:,};",
-        f"in training, with the auxiliary classifiers ({beside}), {whole:,}.",
+        f"K is {K}, M a million; parameters are weights, as the paper counts. With biases {own:,}"
+        + (f";\nin training, with the auxiliary classifiers ({beside}), {whole:,}." if heads else "."),
         *slips,
     ])

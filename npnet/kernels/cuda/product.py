@@ -22,7 +22,7 @@ from typing import Any
 
 from numba import cuda, int64
 
-from .launch import SIMULATED, compiled, each, inlined, launch, processors, split
+from .launch import MOST, SIMULATED, compiled, each, inlined, launch, processors, split
 from .memory import scratch
 
 Function = Callable[..., Any]
@@ -78,6 +78,9 @@ def multiply(
 ) -> None:
     """Compute it. shape : rows and columns of C and terms of a sum, in each of `groups`.  g : for its functions."""
     rows, columns, depth = shape
+    if max(groups * rows * columns, depth) > MOST:  # `split` counts so far
+        raise ValueError(f"a product of {rows} × {columns} sums of {depth} terms, {groups} times: numbers and terms "
+                         f"must be at most {MOST}: take smaller batches")
     tile = TILES[rows > TILES[0].rows and columns > TILES[0].columns]
     blocks = -(-columns // tile.columns), -(-rows // tile.rows)
     parts = _parts(blocks[0] * blocks[1] * groups, -(-depth // tile.depth))
