@@ -350,7 +350,7 @@ def answers(
         places = np.arange(len(some))[::-1]
         below.barh(places, [p for _, p in some], height=0.9, color=[ORANGE] + [PALE] * (len(some) - 1))
         for place, (name, p) in zip(places, some, strict=True):
-            text = below.text(0.02, place, f"{_short(name, 32)}  {p:.0%}", va="center", fontsize=7, clip_on=True)
+            text = below.text(0.02, place, f"{_short(name, 30)}  {p:.0%}", va="center", fontsize=7, clip_on=True)
             text.set_in_layout(False)  # else all photos grow smaller for one long name
         below.set(xlim=(0, 1), ylim=(-0.6, len(some) - 0.4))
     told = "; ".join(f"{title}: {some[0][0]} ({some[0][1]:.0%})" for title, some in zip(titles, best, strict=True))

@@ -210,5 +210,5 @@ def test_long_names_of_runs_and_classes_stay_in_the_picture(drawn):
     figure.canvas.draw()
     above, below = figure.axes[0], figure.axes[3]
     assert above.get_window_extent().width > 100, "the photo is not squeezed by a name"
-    assert below.texts[0].get_text() == "n" * 31 + "…  90%"
+    assert below.texts[0].get_text() == "n" * 29 + "…  90%"
     assert above.title.get_window_extent().x1 <= figure.bbox.x1
