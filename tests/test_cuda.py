@@ -22,8 +22,9 @@ from test_backends import sent
 from test_plan import NETS, net_of
 
 import npnet
-from npnet import cli, counter, doctor, gradcheck, kernels, models
+from npnet import bench, counter, doctor, gradcheck, kernels, models
 from npnet.data import Loader, shapes
+from npnet.errors import UserError
 from npnet.kernels import numpy as definition
 from npnet.layers import (
     Conv2D,
@@ -506,13 +507,13 @@ def test_a_product_that_is_too_large_to_be_counted_is_refused(cuda):
         cuda.product.multiply(None, None, None, None, None, (), (2**16, 2**16, 9))
 
 
-def test_what_a_simulator_takes_is_not_measured(cuda, capsys):
-    if not SIMULATED:
-        pytest.skip("there is a GPU")
+@pytest.mark.skipif(not SIMULATED, reason="there is a GPU")
+def test_what_a_simulator_takes_is_not_measured(cuda, monkeypatch):
     with kernels.using("cuda"):
         assert [what for _, what, _ in doctor._speed()] == ["matrix product"]
-    assert cli.main(["bench", "cifar_18pct", "--backend", "cuda"]) == 2
-    assert "in Numba's simulator (NUMBA_ENABLE_CUDASIM=1) there is nothing to measure" in capsys.readouterr().err
+    monkeypatch.setenv("NPNET_BACKEND", "cuda")
+    with pytest.raises(UserError, match=r"in Numba's simulator \(NUMBA_ENABLE_CUDASIM=1\) there is nothing to measure"):
+        bench.run("cifar_18pct", 2)
 
 
 def test_small_steps_of_a_mean_add_up(on_cuda):
