@@ -399,10 +399,9 @@ def test_convolutions_of_any_shape_agree(fast, n, c, o, window, groups):
 
 def test_convolutions_of_the_smallest_images_agree(fast):
     """Filters larger than the padded image among them, of which only the first rows and columns see any."""
-    for h, w, size, stride, pad in itertools.product((1, 2), (1, 2, 3), (1, 2, 3, 5, 8), (1, 2), (0, 1, 2)):
-        if pad < size:
-            for name, arguments in conv_calls(2, 2, 9, h, w, size, stride, pad, 1, "ceil"):
-                assert_agree(fast, name, arguments, np.float32)
+    for h, w, size, stride, pad in itertools.product((1, 2), (1, 2), (2, 3, 5), (1, 2), (0, 1)):
+        for name, arguments in conv_calls(2, 2, 9, h, w, size, stride, pad, 1, "ceil"):
+            assert_agree(fast, name, arguments, np.float32)
 
 
 @given(n=small, c=small, o=small, window=windows())
