@@ -109,10 +109,9 @@ def run(model: str, batch: int, against: str | None = None, steps: int = 9, thre
     dict
         "machine", "limits" (GFLOP/s of a matrix product, GB/s of a copy, measured in turns with the layers), "sides"
         (by name: seconds of every step and inference, and the memory of its process: "before" there was a net, "now",
-        and its "peak"), "layers" (the median of some steps; "shares" of the
-        limit, forward, backward and together, as it was measured right after the step), "kinds" (the sums of layers of
-        a kind), "gflop" of a step; "ratio" and "inference_ratio", the better peer's median over npnet's, if there is
-        one.
+        and its "peak"), "layers" (the median of some steps; "shares" of the limit, forward, backward and together, as
+        it was measured right after the step), "kinds" (the sums of layers of a kind), "gflop" of a step; "ratio" and
+        "inference_ratio", the better peer's median over npnet's, if there is one.
     """
     if model not in models.MODELS:
         raise UserError(f"model {model!r} is not one of {', '.join(models.MODELS)}")

@@ -81,12 +81,12 @@ class Function:
                 self.kernels.from_host(np.full(p.grad.shape, before), p.grad)
         self.forward()
         self.watch("x", "forward", self.x, self.host["x"])
+        left = self.fetch(self.x)  # by forward
         dy = self.send(self.dy) if self.loss is None else self.loss.backward()
         self.dy = self.fetch(dy)
         dx = getattr(self.layer, method)(dy)
         self.watch("dy", method, dy, self.dy)
-        if "x is overwritten by forward" not in self.overwritten:
-            self.watch("x", method, self.x, self.host["x"])
+        self.watch("x", method, self.x, left)
         arrays = {name: p.grad for name, p in self.parameters.items()} | ({"x": dx} if method == "backward" else {})
         return {name: np.full(self.host[name].shape, before) if a is None else self.kernels.to_host(a)
                 for name, a in arrays.items()}

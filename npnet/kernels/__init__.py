@@ -21,8 +21,7 @@ if TYPE_CHECKING:  # the type checker holds every backend against the contract
     _fast: Backend[NDArray[Any]] = numba
     _device: Backend[Any] = cuda
 
-__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "asked", "name_of", "use",
-           "using"]
+__all__ = ["NAMES", "Array", "Backend", "Shape", "active", "active_name", "asked", "name_of", "use", "using"]
 
 NAMES = ("numpy", "numba", "cuda")
 PACKAGES = {"cuda": "'npnet[cuda13]' (or 'npnet[cuda12]', for a driver of CUDA 12)"}

@@ -77,7 +77,8 @@ class Trained:
         each: as it is, and mirrored."""
         if views == 1:
             return [(self.net, self.loader(images))]
-        distinct = (0, views // 2) if self.loader(images).crop in (None, *images.shape[1:]) else range(views)
+        crop = self.recipe.crop
+        distinct = (0, views // 2) if not crop or images.shape[1:] == (crop, crop) else range(views)
         return [(self.net, self.loader(images, view)) for view in distinct]
 
 
